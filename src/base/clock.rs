@@ -1,0 +1,191 @@
+//! Two clocks: the boot clock that deadlines run on, and the wall clock that people read.
+//!
+//! A grant's end is a [`BootInstant`], so a stepped wall clock neither lengthens nor shortens it, and
+//! time spent in suspend counts (`CLOCK_BOOTTIME`).
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::future::Future;
+use std::ops::{Add, Sub};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::watch;
+
+/// A sleeping task looks at the boot clock again at least this often, because the runtime's timers
+/// stand still during suspend.
+const LONGEST_NAP: Duration = Duration::from_secs(1);
+
+/// A point on the boot clock, in nanoseconds since the machine started.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BootInstant(u64);
+
+impl BootInstant {
+    /// Later than any instant a clock can show.
+    pub const FAR_FUTURE: Self = Self(u64::MAX);
+
+    /// Nanoseconds since the machine started.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The instant that lies `nanos` nanoseconds after the machine started.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// The time from `earlier` to `self`, or zero where `earlier` is later.
+    #[must_use]
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for BootInstant {
+    type Output = Self;
+
+    fn add(self, rhs: Duration) -> Self {
+        let nanos = u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(nanos))
+    }
+}
+
+impl Sub for BootInstant {
+    type Output = Duration;
+
+    fn sub(self, rhs: Self) -> Duration {
+        self.saturating_since(rhs)
+    }
+}
+
+impl fmt::Debug for BootInstant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "boot+{:?}", Duration::from_nanos(self.0))
+    }
+}
+
+/// The only source of time. Cheap to clone; tests hold a [`ManualClock`] that moves it.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    Manual(Arc<ManualState>),
+    System,
+}
+
+#[derive(Debug)]
+struct ManualState {
+    boot_nanos: AtomicU64,
+    wall_nanos: AtomicI64,
+    moved: watch::Sender<()>,
+}
+
+impl Clock {
+    /// The machine's clocks.
+    #[must_use]
+    pub const fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that stands still at `wall` until its [`ManualClock`] moves it.
+    #[must_use]
+    pub fn manual(wall: Timestamp) -> (Self, ManualClock) {
+        let state = Arc::new(ManualState {
+            // Not zero, so that a test can look at instants before the start.
+            boot_nanos: AtomicU64::new(Duration::from_hours(24).as_nanos() as u64),
+            wall_nanos: AtomicI64::new(saturate(wall.as_nanosecond())),
+            moved: watch::Sender::new(()),
+        });
+        (Self(Source::Manual(Arc::clone(&state))), ManualClock(state))
+    }
+
+    /// This moment on the boot clock.
+    #[must_use]
+    pub fn now(&self) -> BootInstant {
+        match &self.0 {
+            Source::Manual(state) => BootInstant(state.boot_nanos.load(Ordering::SeqCst)),
+            Source::System => {
+                let now = clock_gettime(ClockId::Boottime);
+                let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+                let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
+                BootInstant(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+            }
+        }
+    }
+
+    /// This moment on the wall clock.
+    #[must_use]
+    pub fn wall(&self) -> Timestamp {
+        match &self.0 {
+            Source::Manual(state) => {
+                let nanos = state.wall_nanos.load(Ordering::SeqCst);
+                Timestamp::from_nanosecond(i128::from(nanos)).unwrap_or(Timestamp::UNIX_EPOCH)
+            }
+            Source::System => {
+                let now = clock_gettime(ClockId::Realtime);
+                let nanos = i32::try_from(now.tv_nsec).unwrap_or(0);
+                Timestamp::new(now.tv_sec, nanos).unwrap_or(Timestamp::UNIX_EPOCH)
+            }
+        }
+    }
+
+    /// Completes when the boot clock has reached `deadline`. Safe to drop at any point.
+    pub fn sleep_until(&self, deadline: BootInstant) -> impl Future<Output = ()> + Send + 'static {
+        let clock = self.clone();
+        async move {
+            match &clock.0 {
+                Source::Manual(state) => {
+                    let mut moved = state.moved.subscribe();
+                    while clock.now() < deadline {
+                        if moved.changed().await.is_err() {
+                            std::future::pending::<()>().await;
+                        }
+                    }
+                }
+                Source::System => loop {
+                    let left = deadline - clock.now();
+                    if left.is_zero() {
+                        return;
+                    }
+                    tokio::time::sleep(left.min(LONGEST_NAP)).await;
+                },
+            }
+        }
+    }
+}
+
+/// Moves a clock made by [`Clock::manual`].
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<ManualState>);
+
+impl ManualClock {
+    /// Moves both clocks forward, as time itself does.
+    pub fn advance(&self, by: Duration) {
+        let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        self.0.boot_nanos.fetch_add(nanos, Ordering::SeqCst);
+        self.0
+            .wall_nanos
+            .fetch_add(saturate(i128::from(nanos)), Ordering::SeqCst);
+        self.0.moved.send_replace(());
+    }
+
+    /// Sets the wall clock alone, as an administrator or NTP may.
+    pub fn step_wall(&self, to: Timestamp) {
+        self.0
+            .wall_nanos
+            .store(saturate(to.as_nanosecond()), Ordering::SeqCst);
+        self.0.moved.send_replace(());
+    }
+}
+
+fn saturate(nanos: i128) -> i64 {
+    i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
+}

@@ -1,0 +1,25 @@
+//! A value that cannot be printed, compared or serialised by accident.
+
+use std::fmt;
+
+/// Holds a credential. There is no `Display`, and `Debug` shows nothing of it.
+#[derive(Clone)]
+pub struct Secret<T>(T);
+
+impl<T> Secret<T> {
+    /// Puts `value` under cover.
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value itself, for the one place that has to use it.
+    pub const fn expose(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}

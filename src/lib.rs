@@ -1,0 +1,4 @@
+//! Portcullis, a just-in-time access gateway for AI agents.
+pub mod base;
+pub mod model;
+pub mod wire;

@@ -1,0 +1,131 @@
+//! Operations: the named things an agent can do, and the typed inputs of a call.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use super::{GroupName, OperationId, ServiceName};
+
+/// One named thing an agent can do on a service; the Cedar action of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Its name, such as `orders.refund`.
+    pub id: OperationId,
+    /// The service it belongs to.
+    pub service: ServiceName,
+    /// The action groups it is a member of, such as `write`.
+    pub groups: BTreeSet<GroupName>,
+    /// How much harm it can do.
+    pub risk: Risk,
+    /// Whether an agent without a task and grant may call it, rules permitting.
+    pub baseline: bool,
+    /// What kind of exchange it is.
+    pub protocol: Protocol,
+    /// What conditions can see of a call, by name.
+    pub inputs: BTreeMap<Arc<str>, Input>,
+}
+
+/// How much harm an operation can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Risk {
+    /// Reads of little value.
+    Low,
+    /// Reads of value, writes that can be undone.
+    Medium,
+    /// Money, production, people.
+    High,
+}
+
+impl Risk {
+    /// The word in files and in the Cedar group `risk:<word>`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+/// What kind of exchange an operation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// A gRPC call: HTTP/2 with trailers.
+    Grpc,
+    /// A request and a response.
+    Http,
+    /// Server-sent events.
+    Sse,
+    /// A WebSocket.
+    Websocket,
+}
+
+/// One declared input: where it is read from and what it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Where it is read from.
+    pub source: InputSource,
+    /// What it must be.
+    pub kind: InputKind,
+}
+
+/// Where an input is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InputSource {
+    /// A JSON pointer (RFC 6901) into the request body.
+    Body(Arc<str>),
+    /// A request header, by lower-case name.
+    Header(Arc<str>),
+    /// A `{name}` of the route.
+    Path(Arc<str>),
+    /// A query parameter.
+    Query(Arc<str>),
+}
+
+/// The Cedar type of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputKind {
+    /// `true` or `false`.
+    Bool,
+    /// A 64-bit signed integer.
+    Long,
+    /// Text.
+    String,
+}
+
+impl InputKind {
+    /// The word in files and in the Cedar schema.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bool => "Bool",
+            Self::Long => "Long",
+            Self::String => "String",
+        }
+    }
+}
+
+/// The value of one input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InputValue {
+    /// A truth value.
+    Bool(bool),
+    /// A whole number.
+    Long(i64),
+    /// Text.
+    String(Arc<str>),
+}
+
+impl fmt::Display for InputValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => value.fmt(f),
+            Self::Long(value) => value.fmt(f),
+            Self::String(value) => value.fmt(f),
+        }
+    }
+}
+
+/// The inputs of one call or one request, by declared name.
+pub type Inputs = BTreeMap<Arc<str>, InputValue>;

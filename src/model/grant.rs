@@ -1,0 +1,119 @@
+//! Grants: one entitlement in use, from the asking to the end.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{
+    AgentId, ApprovalRule, EndReason, EntitlementId, GrantId, Inputs, OperationId, PersonId, Proof,
+    RequestId, TaskId,
+};
+
+/// One entitlement asked for, and what became of it. Its state changes only by
+/// [`Grant::apply`](super::Transition).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The asking.
+    pub request: RequestId,
+    /// The right in use; known from the start, in force only while active.
+    pub id: GrantId,
+    /// Who asked and who may use it.
+    pub agent: AgentId,
+    /// What it is bound to.
+    pub task: TaskId,
+    /// Which right was asked for.
+    pub entitlement: EntitlementId,
+    /// The operations of the entitlement when it was asked for.
+    pub operations: BTreeSet<OperationId>,
+    /// What calls must agree with, by input name.
+    pub input: Inputs,
+    /// Why, in the agent's words.
+    pub reason: Option<String>,
+    /// The life that was asked for, already within the entitlement's limit.
+    pub duration: Duration,
+    /// What it may use up.
+    pub budget: Budget,
+    /// How tokens that use it must be bound to their holder.
+    pub proof: Proof,
+    /// Who had to agree.
+    pub approval: Option<ApprovalRule>,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+    /// Where it stands.
+    pub state: GrantState,
+}
+
+/// What a grant may use up. `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// Calls.
+    pub calls: Option<u64>,
+    /// Bytes, both directions counted.
+    pub bytes: Option<u64>,
+    /// Calls at once.
+    pub concurrent: Option<u32>,
+}
+
+/// Where a grant stands. What a state does not list does not exist in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GrantState {
+    /// Asked for; nothing is decided.
+    Requested,
+    /// Waits for people.
+    Pending {
+        /// Until when they may agree.
+        until: Timestamp,
+        /// Who has.
+        approvals: Vec<Approval>,
+    },
+    /// In force.
+    Active(Term),
+    /// Not in force now, because a condition turned false; may come back within its term.
+    Suspended(Term),
+    /// Over; nothing revives it.
+    Ended {
+        /// Why.
+        reason: EndReason,
+        /// Since when.
+        at: Timestamp,
+        /// Its term, where it was ever in force.
+        term: Option<Term>,
+    },
+}
+
+/// The term of a grant that is or was in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// First activation.
+    pub starts_at: Timestamp,
+    /// The end that was promised; the boot clock decides.
+    pub expires_at: Timestamp,
+    /// Who agreed.
+    pub approvals: Vec<Approval>,
+}
+
+/// A person's agreement to one exact request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approval {
+    /// Who agreed.
+    pub person: PersonId,
+    /// When.
+    pub at: Timestamp,
+    /// Whether a second factor was shown.
+    pub mfa: bool,
+}
+
+impl Grant {
+    /// Whether calls may pass under it.
+    #[must_use]
+    pub const fn is_active(&self) -> bool {
+        matches!(self.state, GrantState::Active(_))
+    }
+
+    /// Whether it is over.
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        matches!(self.state, GrantState::Ended { .. })
+    }
+}

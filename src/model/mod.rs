@@ -1,0 +1,36 @@
+//! The nouns of the house and the pure rules between them: who may ask for what ([`Entitlement`]),
+//! what is in use ([`Grant`]), under which unit of work ([`Task`]), and what the decision point is
+//! asked ([`Question`]).
+//!
+//! Invariant: no I/O, no clock of its own, nothing awaits, and no type here derives serde: files,
+//! tokens and answers have their own shapes at the edges.
+
+mod action;
+mod entitlement;
+mod grant;
+mod name;
+mod principal;
+mod question;
+mod reason;
+mod service;
+mod task;
+mod transition;
+
+pub use action::{Input, InputKind, InputSource, InputValue, Inputs, Operation, Protocol, Risk};
+pub use entitlement::{ApprovalRule, Entitlement, Proof};
+pub use grant::{Approval, Budget, Grant, GrantState, Term};
+pub use name::{
+    AgentId, EntitlementId, Generation, GrantId, GroupName, NameError, OperationId, PersonId,
+    RequestId, ServiceName, TaskId,
+};
+pub use principal::{Agent, Owner, Person};
+pub use question::{
+    Ask, AuthFacts, GrantFacts, History, HttpFacts, OperationHistory, Question, RiskFacts,
+    SourceFacts, TaskFacts, UsualFacts,
+};
+pub use reason::{DenyReason, EndReason};
+pub use service::{
+    CredentialSource, Injection, Service, ServiceMatch, Timeouts, UpstreamAddress, UpstreamTls,
+};
+pub use task::{Task, TaskState};
+pub use transition::{Transition, TransitionError};

@@ -1,0 +1,32 @@
+use super::*;
+
+fn check(text: &str, expected: &Result<&str, NameError>) {
+    let parsed = text.parse::<AgentId>();
+    assert_eq!(
+        parsed.as_ref().map(AgentId::as_str),
+        expected.as_ref().copied(),
+        "{text:?}"
+    );
+}
+
+#[test]
+fn names_keep_to_one_safe_alphabet() {
+    check("billing-bot", &Ok("billing-bot"));
+    check("ana@example.com", &Ok("ana@example.com"));
+    check("orders.refund", &Ok("orders.refund"));
+    check("", &Err(NameError::Empty));
+    check("a b", &Err(NameError::Character(' ')));
+    check("a/b", &Err(NameError::Character('/')));
+    check("a\r\nb", &Err(NameError::Character('\r')));
+    check("a\"b", &Err(NameError::Character('"')));
+    check("bot\u{202e}", &Err(NameError::Character('\u{202e}')));
+    check("..", &Err(NameError::Start));
+    check("-rf", &Err(NameError::Start));
+    check(&"a".repeat(129), &Err(NameError::TooLong(129)));
+}
+
+#[test]
+fn random_ids_are_names() {
+    let id = TaskId::random();
+    assert_eq!(id.as_str().parse::<TaskId>(), Ok(id));
+}

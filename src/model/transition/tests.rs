@@ -1,0 +1,128 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::*;
+use crate::model::{Budget, GrantId, Proof, RequestId};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn approval(person: &str) -> Approval {
+    Approval {
+        person: person.parse().unwrap(),
+        at: at(1),
+        mfa: false,
+    }
+}
+
+fn term() -> Term {
+    Term {
+        starts_at: at(1),
+        expires_at: at(60),
+        approvals: Vec::new(),
+    }
+}
+
+fn states() -> [GrantState; 5] {
+    [
+        GrantState::Requested,
+        GrantState::Pending {
+            until: at(60),
+            approvals: vec![approval("ana")],
+        },
+        GrantState::Active(term()),
+        GrantState::Suspended(term()),
+        GrantState::Ended {
+            reason: EndReason::Revoked,
+            at: at(2),
+            term: Some(term()),
+        },
+    ]
+}
+
+fn steps() -> [Transition; 8] {
+    [
+        Transition::AskApproval { until: at(60) },
+        Transition::Approve(approval("ben")),
+        Transition::Approve(approval("ana")),
+        Transition::Activate { expires_at: at(90) },
+        Transition::Renew { expires_at: at(90) },
+        Transition::Suspend,
+        Transition::Resume,
+        Transition::End(EndReason::Completed),
+    ]
+}
+
+fn grant(state: GrantState) -> Grant {
+    Grant {
+        request: RequestId::random(),
+        id: GrantId::random(),
+        agent: "bot".parse().unwrap(),
+        task: "t".parse().unwrap(),
+        entitlement: "e".parse().unwrap(),
+        operations: BTreeSet::new(),
+        input: Default::default(),
+        reason: None,
+        duration: Duration::from_secs(60),
+        budget: Budget::default(),
+        proof: Proof::Bearer,
+        approval: None,
+        requested_at: at(0),
+        state,
+    }
+}
+
+/// Every state by every step: rows are states, columns are steps, `-` is a refusal.
+#[test]
+fn every_pair_of_state_and_step() {
+    let table: Vec<String> = states()
+        .into_iter()
+        .map(|state| {
+            let cells = steps().map(|step| {
+                let mut grant = grant(state.clone());
+                match grant.apply(step, at(5)) {
+                    Ok(()) => grant.state.as_str(),
+                    Err(_) => {
+                        assert_eq!(grant.state, state, "a refused step changes nothing");
+                        "-"
+                    }
+                }
+            });
+            format!("{:9} {}", state.as_str(), cells.join(" "))
+        })
+        .collect();
+    assert_eq!(
+        table,
+        [
+            // ask    approve  approve-again activate renew suspend resume end
+            "requested pending - - active - - - ended",
+            "pending   - pending - active - - - ended",
+            "active    - - - - active suspended - ended",
+            "suspended - - - - - - active ended",
+            "ended     - - - - - - - -",
+        ]
+    );
+}
+
+#[test]
+fn the_term_remembers_who_agreed() {
+    let mut grant = grant(GrantState::Requested);
+    grant
+        .apply(Transition::AskApproval { until: at(60) }, at(0))
+        .unwrap();
+    grant
+        .apply(Transition::Approve(approval("ana")), at(1))
+        .unwrap();
+    grant
+        .apply(Transition::Activate { expires_at: at(9) }, at(2))
+        .unwrap();
+    grant
+        .apply(Transition::End(EndReason::Expired), at(9))
+        .unwrap();
+    let GrantState::Ended { term, reason, .. } = grant.state else {
+        panic!("not ended");
+    };
+    assert_eq!(reason, EndReason::Expired);
+    assert_eq!(term.unwrap().approvals, [approval("ana")]);
+}

@@ -1,0 +1,16 @@
+//! HTTP shapes that several rooms share: the body type, the problem document, challenges, and the
+//! header names that may not cross the gateway.
+//!
+//! Invariant: nothing here decides anything.
+
+mod body;
+mod challenge;
+mod headers;
+mod problem;
+
+pub use body::{Body, BodyError};
+pub use challenge::Challenge;
+pub use headers::{
+    CONTROLLED_BY_GATEWAY, connection_listed, is_hop_by_hop, is_identity_look_alike,
+};
+pub use problem::{PROBLEM_JSON, Problem};
