@@ -1,4 +1,5 @@
 //! Portcullis, a just-in-time access gateway for AI agents.
 pub mod base;
 pub mod model;
+pub mod store;
 pub mod wire;

@@ -12,6 +12,7 @@ mod name;
 mod principal;
 mod question;
 mod reason;
+mod receipt;
 mod service;
 mod task;
 mod transition;
@@ -29,6 +30,7 @@ pub use question::{
     SourceFacts, TaskFacts, UsualFacts,
 };
 pub use reason::{DenyReason, EndReason};
+pub use receipt::{ClosedGrant, Receipt};
 pub use service::{
     CredentialSource, Injection, Service, ServiceMatch, Timeouts, UpstreamAddress, UpstreamTls,
 };

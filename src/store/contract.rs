@@ -1,0 +1,176 @@
+//! The suite that every backend passes.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::model::{
+    Budget, EndReason, Grant, GrantId, GrantState, Proof, Receipt, RequestId, Task, TaskId,
+    TaskState, Transition,
+};
+
+fn task(id: &str) -> Task {
+    Task {
+        id: id.parse().unwrap(),
+        agent: "bot".parse().unwrap(),
+        kind: Some("refund".to_owned()),
+        description: None,
+        parent: None,
+        depth: 0,
+        opened_by: "bot".to_owned(),
+        opened_at: Timestamp::UNIX_EPOCH,
+        lease: Duration::from_secs(60),
+        max_age: Duration::from_secs(3600),
+        state: TaskState::Open,
+    }
+}
+
+fn grant(task: &str) -> Grant {
+    Grant {
+        request: RequestId::random(),
+        id: GrantId::random(),
+        agent: "bot".parse().unwrap(),
+        task: task.parse().unwrap(),
+        entitlement: "refunds".parse().unwrap(),
+        operations: ["orders.refund".parse().unwrap()].into(),
+        input: [("order_id".into(), crate::model::InputValue::Long(7))].into(),
+        reason: Some("because".to_owned()),
+        duration: Duration::from_secs(60),
+        budget: Budget {
+            calls: Some(3),
+            ..Budget::default()
+        },
+        proof: Proof::Bearer,
+        approval: None,
+        requested_at: Timestamp::UNIX_EPOCH,
+        state: GrantState::Requested,
+    }
+}
+
+fn active(task: &str) -> Grant {
+    let mut grant = grant(task);
+    let expires_at = Timestamp::UNIX_EPOCH + Duration::from_secs(60);
+    grant
+        .apply(Transition::Activate { expires_at }, Timestamp::UNIX_EPOCH)
+        .unwrap();
+    grant
+}
+
+async fn suite(store: &dyn GrantStore) {
+    a_task_id_is_used_once(store).await;
+    what_ended_is_not_loaded(store).await;
+    grants_are_found_by_either_id(store).await;
+    pages_cover_the_list_once(store).await;
+}
+
+async fn a_task_id_is_used_once(store: &dyn GrantStore) {
+    store
+        .commit(vec![Change::OpenTask(task("once"))])
+        .await
+        .unwrap();
+    let witness = grant("once");
+    let again = vec![
+        Change::PutGrant(witness.clone()),
+        Change::OpenTask(task("once")),
+    ];
+    let id: TaskId = "once".parse().unwrap();
+    assert_eq!(
+        store.commit(again.clone()).await,
+        Err(StoreError::TaskIdUsed(id.clone()))
+    );
+    assert_eq!(
+        store.grant(&witness.id).await.unwrap(),
+        None,
+        "nothing of a refused batch is kept"
+    );
+
+    let mut ended = task("once");
+    ended.state = TaskState::Ended {
+        reason: EndReason::Completed,
+        at: Timestamp::UNIX_EPOCH,
+    };
+    let receipt = Receipt::default();
+    store
+        .commit(vec![Change::PutTask(ended.clone(), Some(receipt.clone()))])
+        .await
+        .unwrap();
+    assert!(store.commit(again).await.is_err(), "not after its end either");
+    let stored = store.task(&id).await.unwrap().unwrap();
+    assert_eq!(stored.task, ended);
+    assert_eq!(stored.receipt, Some(receipt));
+}
+
+async fn what_ended_is_not_loaded(store: &dyn GrantStore) {
+    let (stays, mut ends) = (active("live"), active("live"));
+    let batch = vec![
+        Change::OpenTask(task("live")),
+        Change::PutGrant(stays.clone()),
+        Change::PutGrant(ends.clone()),
+    ];
+    store.commit(batch).await.unwrap();
+    ends.apply(Transition::End(EndReason::Revoked), Timestamp::UNIX_EPOCH)
+        .unwrap();
+    store
+        .commit(vec![Change::PutGrant(ends.clone())])
+        .await
+        .unwrap();
+    let contents = store.load().await.unwrap();
+    assert!(contents.grants.contains(&stays));
+    assert!(!contents.grants.iter().any(|grant| grant.id == ends.id));
+    assert!(contents.tasks.contains(&task("live")));
+    assert!(!contents.tasks.iter().any(|task| task.id.as_str() == "once"));
+    assert_eq!(store.grant(&ends.id).await.unwrap(), Some(ends));
+}
+
+async fn grants_are_found_by_either_id(store: &dyn GrantStore) {
+    let one = grant("live");
+    store
+        .commit(vec![Change::PutGrant(one.clone())])
+        .await
+        .unwrap();
+    assert_eq!(store.grant(&one.id).await.unwrap(), Some(one.clone()));
+    assert_eq!(store.request(&one.request).await.unwrap(), Some(one));
+    let nobody = GrantId::random();
+    assert_eq!(store.grant(&nobody).await.unwrap(), None);
+}
+
+async fn pages_cover_the_list_once(store: &dyn GrantStore) {
+    store
+        .commit(vec![Change::OpenTask(task("paged"))])
+        .await
+        .unwrap();
+    let all: Vec<Grant> = (0..5).map(|_| active("paged")).collect();
+    for grant in &all {
+        store
+            .commit(vec![Change::PutGrant(grant.clone())])
+            .await
+            .unwrap();
+    }
+    store
+        .commit(vec![Change::PutGrant(grant("paged"))])
+        .await
+        .unwrap();
+    let mut filter = GrantFilter {
+        task: Some("paged".parse().unwrap()),
+        activated: true,
+        limit: 2,
+        ..GrantFilter::default()
+    };
+    let mut seen = Vec::new();
+    loop {
+        let page = store.grants(filter.clone()).await.unwrap();
+        seen.extend(page.grants);
+        filter.after = page.next;
+        if filter.after.is_none() {
+            break;
+        }
+    }
+    seen.reverse();
+    assert_eq!(seen, all, "newest first, each once, requests left out");
+}
+
+#[tokio::test]
+async fn memory() {
+    suite(&MemoryStore::new()).await;
+}

@@ -1,0 +1,173 @@
+//! A store that lasts as long as the process.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::ready;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{Change, Contents, GrantFilter, GrantStore, Page, Pending, StoreError, StoredTask};
+use crate::model::{Grant, GrantId, GrantState, RequestId, TaskId};
+
+/// Task ids are never used twice, so all have to be remembered; this many fit.
+const MOST_TASKS: usize = 1_000_000;
+
+/// Ended grants beyond this many are forgotten, oldest first.
+const MOST_ENDED_GRANTS: usize = 1_000_000;
+
+/// Keeps everything in memory: for tests, and for gateways whose grants may end with the process.
+#[derive(Debug, Default)]
+pub struct MemoryStore(Mutex<Tables>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    tasks: HashMap<TaskId, StoredTask>,
+    /// Grants by the order in which they were asked for.
+    grants: BTreeMap<u64, Grant>,
+    by_grant: HashMap<GrantId, u64>,
+    by_request: HashMap<RequestId, u64>,
+    next: u64,
+    ended: usize,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        // No code that can panic runs under the lock, so a poisoned one still holds whole batches.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl GrantStore for MemoryStore {
+    fn commit(&self, batch: Vec<Change>) -> Pending<'_, ()> {
+        Box::pin(ready(self.tables().commit(batch)))
+    }
+
+    fn load(&self) -> Pending<'_, Contents> {
+        let tables = self.tables();
+        let open = tables.tasks.values().filter(|stored| stored.task.is_open());
+        Box::pin(ready(Ok(Contents {
+            tasks: open.map(|stored| stored.task.clone()).collect(),
+            grants: tables
+                .grants
+                .values()
+                .filter(|grant| !grant.is_ended())
+                .cloned()
+                .collect(),
+        })))
+    }
+
+    fn task(&self, id: &TaskId) -> Pending<'_, Option<StoredTask>> {
+        Box::pin(ready(Ok(self.tables().tasks.get(id).cloned())))
+    }
+
+    fn grant(&self, id: &GrantId) -> Pending<'_, Option<Grant>> {
+        let tables = self.tables();
+        let place = tables.by_grant.get(id);
+        Box::pin(ready(Ok(place
+            .and_then(|place| tables.grants.get(place))
+            .cloned())))
+    }
+
+    fn request(&self, id: &RequestId) -> Pending<'_, Option<Grant>> {
+        let tables = self.tables();
+        let place = tables.by_request.get(id);
+        Box::pin(ready(Ok(place
+            .and_then(|place| tables.grants.get(place))
+            .cloned())))
+    }
+
+    fn grants(&self, filter: GrantFilter) -> Pending<'_, Page> {
+        Box::pin(ready(Ok(self.tables().page(&filter))))
+    }
+}
+
+impl Tables {
+    fn commit(&mut self, batch: Vec<Change>) -> Result<(), StoreError> {
+        for change in &batch {
+            if let Change::OpenTask(task) = change {
+                if self.tasks.contains_key(&task.id) {
+                    return Err(StoreError::TaskIdUsed(task.id.clone()));
+                }
+                if self.tasks.len() >= MOST_TASKS {
+                    return Err(StoreError::Full("a memory store keeps one million tasks"));
+                }
+            }
+        }
+        for change in batch {
+            match change {
+                Change::OpenTask(task) => {
+                    let receipt = None;
+                    self.tasks
+                        .insert(task.id.clone(), StoredTask { task, receipt });
+                }
+                Change::PutTask(task, receipt) => {
+                    self.tasks
+                        .insert(task.id.clone(), StoredTask { task, receipt });
+                }
+                Change::PutGrant(grant) => self.put_grant(grant),
+            }
+        }
+        Ok(())
+    }
+
+    fn put_grant(&mut self, grant: Grant) {
+        let place = *self.by_grant.entry(grant.id.clone()).or_insert_with(|| {
+            self.next += 1;
+            self.next
+        });
+        self.by_request.insert(grant.request.clone(), place);
+        let ended = grant.is_ended();
+        let before = self.grants.insert(place, grant);
+        if ended && before.is_none_or(|before| !before.is_ended()) {
+            self.ended += 1;
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if self.ended <= MOST_ENDED_GRANTS {
+            return;
+        }
+        let oldest = self.grants.iter().find(|(_, grant)| grant.is_ended());
+        if let Some((place, grant)) = oldest.map(|(place, grant)| (*place, grant.clone())) {
+            self.grants.remove(&place);
+            self.by_grant.remove(&grant.id);
+            self.by_request.remove(&grant.request);
+            self.ended -= 1;
+        }
+    }
+
+    fn page(&self, filter: &GrantFilter) -> Page {
+        let wanted = |grant: &Grant| {
+            filter.agent.as_ref().is_none_or(|id| *id == grant.agent)
+                && filter.task.as_ref().is_none_or(|id| *id == grant.task)
+                && (!filter.activated || was_activated(&grant.state))
+        };
+        let before = filter.after.unwrap_or(u64::MAX);
+        let mut found = self
+            .grants
+            .range(..before)
+            .rev()
+            .filter(|(_, grant)| wanted(grant));
+        let mut page = Page::default();
+        let mut last = None;
+        for (place, grant) in found.by_ref().take(filter.limit) {
+            last = Some(*place);
+            page.grants.push(grant.clone());
+        }
+        page.next = found.next().and(last);
+        page
+    }
+}
+
+const fn was_activated(state: &GrantState) -> bool {
+    match state {
+        GrantState::Active(_) | GrantState::Suspended(_) => true,
+        GrantState::Ended { term, .. } => term.is_some(),
+        GrantState::Pending { .. } | GrantState::Requested => false,
+    }
+}

@@ -1,0 +1,18 @@
+//! Where tasks and grants are kept: the [`GrantStore`] trait and its backends.
+//!
+//! A store keeps what it is given. It does not judge: whether a step of a grant's life is allowed was
+//! decided by `model`, and only `grants` writes here.
+//!
+//! Invariant: `commit` is all or nothing and returns when the batch is as durable as the backend can
+//! make it; a task id that was once opened is never accepted again.
+
+mod grant_store;
+mod memory;
+
+#[cfg(test)]
+mod contract;
+
+pub use grant_store::{
+    Change, Contents, GrantFilter, GrantStore, Page, Pending, StoreError, StoredTask,
+};
+pub use memory::MemoryStore;
