@@ -1,6 +1,7 @@
 //! Grants: one entitlement in use, from the asking to the end.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,10 +15,19 @@ use super::{
 /// [`Grant::apply`](super::Transition).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
+    /// What was asked for; never changes.
+    pub request: Arc<GrantRequest>,
+    /// Where it stands.
+    pub state: GrantState,
+}
+
+/// What was asked for: everything about a grant that never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantRequest {
     /// The asking.
-    pub request: RequestId,
+    pub id: RequestId,
     /// The right in use; known from the start, in force only while active.
-    pub id: GrantId,
+    pub grant: GrantId,
     /// Who asked and who may use it.
     pub agent: AgentId,
     /// What it is bound to.
@@ -36,12 +46,10 @@ pub struct Grant {
     pub budget: Budget,
     /// How tokens that use it must be bound to their holder.
     pub proof: Proof,
-    /// Who had to agree.
+    /// Who has to agree.
     pub approval: Option<ApprovalRule>,
     /// When it was asked for.
     pub requested_at: Timestamp,
-    /// Where it stands.
-    pub state: GrantState,
 }
 
 /// What a grant may use up. `None` is no limit.
@@ -105,6 +113,13 @@ pub struct Approval {
 }
 
 impl Grant {
+    /// A grant that has only been asked for.
+    #[must_use]
+    pub const fn requested(request: Arc<GrantRequest>) -> Self {
+        let state = GrantState::Requested;
+        Self { request, state }
+    }
+
     /// Whether calls may pass under it.
     #[must_use]
     pub const fn is_active(&self) -> bool {
@@ -115,5 +130,15 @@ impl Grant {
     #[must_use]
     pub const fn is_ended(&self) -> bool {
         matches!(self.state, GrantState::Ended { .. })
+    }
+
+    /// Its term, if it is or was in force.
+    #[must_use]
+    pub const fn term(&self) -> Option<&Term> {
+        match &self.state {
+            GrantState::Active(term) | GrantState::Suspended(term) => Some(term),
+            GrantState::Ended { term, .. } => term.as_ref(),
+            GrantState::Pending { .. } | GrantState::Requested => None,
+        }
     }
 }

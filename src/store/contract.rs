@@ -1,12 +1,13 @@
 //! The suite that every backend passes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::*;
 use crate::model::{
-    Budget, EndReason, Grant, GrantId, GrantState, Proof, Receipt, RequestId, Task, TaskId,
+    Budget, EndReason, Grant, GrantId, GrantRequest, Proof, Receipt, RequestId, Task, TaskId,
     TaskState, Transition,
 };
 
@@ -27,9 +28,9 @@ fn task(id: &str) -> Task {
 }
 
 fn grant(task: &str) -> Grant {
-    Grant {
-        request: RequestId::random(),
-        id: GrantId::random(),
+    let request = GrantRequest {
+        id: RequestId::random(),
+        grant: GrantId::random(),
         agent: "bot".parse().unwrap(),
         task: task.parse().unwrap(),
         entitlement: "refunds".parse().unwrap(),
@@ -44,8 +45,8 @@ fn grant(task: &str) -> Grant {
         proof: Proof::Bearer,
         approval: None,
         requested_at: Timestamp::UNIX_EPOCH,
-        state: GrantState::Requested,
-    }
+    };
+    Grant::requested(Arc::new(request))
 }
 
 fn active(task: &str) -> Grant {
@@ -80,7 +81,7 @@ async fn a_task_id_is_used_once(store: &dyn GrantStore) {
         Err(StoreError::TaskIdUsed(id.clone()))
     );
     assert_eq!(
-        store.grant(&witness.id).await.unwrap(),
+        store.grant(&witness.request.grant).await.unwrap(),
         None,
         "nothing of a refused batch is kept"
     );
@@ -95,7 +96,10 @@ async fn a_task_id_is_used_once(store: &dyn GrantStore) {
         .commit(vec![Change::PutTask(ended.clone(), Some(receipt.clone()))])
         .await
         .unwrap();
-    assert!(store.commit(again).await.is_err(), "not after its end either");
+    assert!(
+        store.commit(again).await.is_err(),
+        "not after its end either"
+    );
     let stored = store.task(&id).await.unwrap().unwrap();
     assert_eq!(stored.task, ended);
     assert_eq!(stored.receipt, Some(receipt));
@@ -117,10 +121,15 @@ async fn what_ended_is_not_loaded(store: &dyn GrantStore) {
         .unwrap();
     let contents = store.load().await.unwrap();
     assert!(contents.grants.contains(&stays));
-    assert!(!contents.grants.iter().any(|grant| grant.id == ends.id));
+    assert!(
+        !contents
+            .grants
+            .iter()
+            .any(|grant| grant.request.grant == ends.request.grant)
+    );
     assert!(contents.tasks.contains(&task("live")));
     assert!(!contents.tasks.iter().any(|task| task.id.as_str() == "once"));
-    assert_eq!(store.grant(&ends.id).await.unwrap(), Some(ends));
+    assert_eq!(store.grant(&ends.request.grant).await.unwrap(), Some(ends));
 }
 
 async fn grants_are_found_by_either_id(store: &dyn GrantStore) {
@@ -129,8 +138,11 @@ async fn grants_are_found_by_either_id(store: &dyn GrantStore) {
         .commit(vec![Change::PutGrant(one.clone())])
         .await
         .unwrap();
-    assert_eq!(store.grant(&one.id).await.unwrap(), Some(one.clone()));
-    assert_eq!(store.request(&one.request).await.unwrap(), Some(one));
+    assert_eq!(
+        store.grant(&one.request.grant).await.unwrap(),
+        Some(one.clone())
+    );
+    assert_eq!(store.request(&one.request.id).await.unwrap(), Some(one));
     let nobody = GrantId::random();
     assert_eq!(store.grant(&nobody).await.unwrap(), None);
 }

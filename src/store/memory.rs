@@ -5,7 +5,7 @@ use std::future::ready;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Change, Contents, GrantFilter, GrantStore, Page, Pending, StoreError, StoredTask};
-use crate::model::{Grant, GrantId, GrantState, RequestId, TaskId};
+use crate::model::{Grant, GrantId, RequestId, TaskId};
 
 /// Task ids are never used twice, so all have to be remembered; this many fit.
 const MOST_TASKS: usize = 1_000_000;
@@ -115,11 +115,14 @@ impl Tables {
     }
 
     fn put_grant(&mut self, grant: Grant) {
-        let place = *self.by_grant.entry(grant.id.clone()).or_insert_with(|| {
-            self.next += 1;
-            self.next
-        });
-        self.by_request.insert(grant.request.clone(), place);
+        let place = *self
+            .by_grant
+            .entry(grant.request.grant.clone())
+            .or_insert_with(|| {
+                self.next += 1;
+                self.next
+            });
+        self.by_request.insert(grant.request.id.clone(), place);
         let ended = grant.is_ended();
         let before = self.grants.insert(place, grant);
         if ended && before.is_none_or(|before| !before.is_ended()) {
@@ -135,17 +138,23 @@ impl Tables {
         let oldest = self.grants.iter().find(|(_, grant)| grant.is_ended());
         if let Some((place, grant)) = oldest.map(|(place, grant)| (*place, grant.clone())) {
             self.grants.remove(&place);
-            self.by_grant.remove(&grant.id);
-            self.by_request.remove(&grant.request);
+            self.by_grant.remove(&grant.request.grant);
+            self.by_request.remove(&grant.request.id);
             self.ended -= 1;
         }
     }
 
     fn page(&self, filter: &GrantFilter) -> Page {
         let wanted = |grant: &Grant| {
-            filter.agent.as_ref().is_none_or(|id| *id == grant.agent)
-                && filter.task.as_ref().is_none_or(|id| *id == grant.task)
-                && (!filter.activated || was_activated(&grant.state))
+            filter
+                .agent
+                .as_ref()
+                .is_none_or(|id| *id == grant.request.agent)
+                && filter
+                    .task
+                    .as_ref()
+                    .is_none_or(|id| *id == grant.request.task)
+                && (!filter.activated || grant.term().is_some())
         };
         let before = filter.after.unwrap_or(u64::MAX);
         let mut found = self
@@ -161,13 +170,5 @@ impl Tables {
         }
         page.next = found.next().and(last);
         page
-    }
-}
-
-const fn was_activated(state: &GrantState) -> bool {
-    match state {
-        GrantState::Active(_) | GrantState::Suspended(_) => true,
-        GrantState::Ended { term, .. } => term.is_some(),
-        GrantState::Pending { .. } | GrantState::Requested => false,
     }
 }

@@ -54,7 +54,13 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::default(),
             allowed: Counter::default(),
-            refused: family(&mut registry, "refusals", "Requests refused", "code", refusals),
+            refused: family(
+                &mut registry,
+                "refusals",
+                "Requests refused",
+                "code",
+                refusals,
+            ),
             cut: family(&mut registry, "streams_cut", "Exchanges cut", "cause", ends),
             cut_delay: seconds(),
             duration: seconds(),

@@ -1,8 +1,9 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Budget, GrantId, Proof, RequestId};
+use crate::model::{Budget, GrantId, GrantRequest, Proof, RequestId};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -55,9 +56,9 @@ fn steps() -> [Transition; 8] {
 }
 
 fn grant(state: GrantState) -> Grant {
-    Grant {
-        request: RequestId::random(),
-        id: GrantId::random(),
+    let request = GrantRequest {
+        id: RequestId::random(),
+        grant: GrantId::random(),
         agent: "bot".parse().unwrap(),
         task: "t".parse().unwrap(),
         entitlement: "e".parse().unwrap(),
@@ -69,6 +70,9 @@ fn grant(state: GrantState) -> Grant {
         proof: Proof::Bearer,
         approval: None,
         requested_at: at(0),
+    };
+    Grant {
+        request: Arc::new(request),
         state,
     }
 }
