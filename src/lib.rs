@@ -1,5 +1,6 @@
 //! Portcullis, a just-in-time access gateway for AI agents.
 pub mod base;
+pub mod grants;
 pub mod model;
 pub mod store;
 pub mod telemetry;

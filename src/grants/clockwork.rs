@@ -1,0 +1,111 @@
+//! The one task that ends what has run out: no timer per grant, no timer per stream.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::Grants;
+use crate::base::BootInstant;
+use crate::model::{EndReason, GrantId, TaskId};
+
+/// What is due, the earliest first. A deadline that has moved since is looked at when it would have
+/// been due, and set again.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    queue: Mutex<BTreeSet<(BootInstant, Due)>>,
+    earlier: Notify,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Grant(GrantId),
+    Task(TaskId),
+}
+
+impl Timers {
+    pub(super) fn add_grant(&self, deadline: BootInstant, id: &GrantId) {
+        self.add(deadline, Due::Grant(id.clone()));
+    }
+
+    pub(super) fn add_task(&self, deadline: BootInstant, id: &TaskId) {
+        self.add(deadline, Due::Task(id.clone()));
+    }
+
+    fn add(&self, deadline: BootInstant, due: Due) {
+        let mut queue = self.queue();
+        let first = queue.first().map(|(deadline, _)| *deadline);
+        queue.insert((deadline, due));
+        drop(queue);
+        if first.is_none_or(|first| deadline < first) {
+            self.earlier.notify_one();
+        }
+    }
+
+    fn next(&self) -> BootInstant {
+        let queue = self.queue();
+        queue
+            .first()
+            .map_or(BootInstant::FAR_FUTURE, |(deadline, _)| *deadline)
+    }
+
+    fn take_due(&self, now: BootInstant) -> Vec<Due> {
+        let mut queue = self.queue();
+        let mut due = Vec::new();
+        while let Some(first) = queue.first()
+            && first.0 <= now
+        {
+            due.extend(queue.pop_first().map(|(_, due)| due));
+        }
+        due
+    }
+
+    fn queue(&self) -> MutexGuard<'_, BTreeSet<(BootInstant, Due)>> {
+        // Each change is one set operation, so a poisoned set is still whole.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Grants {
+    /// Ends grants at their deadlines and tasks at their lease or age, for as long as it is polled.
+    pub async fn run_clockwork(self) {
+        loop {
+            let timers = &self.0.timers;
+            let earlier = timers.earlier.notified();
+            let sleep = self.0.clock.sleep_until(timers.next());
+            tokio::select! {
+                () = sleep => self.end_due(),
+                () = earlier => {}
+            }
+        }
+    }
+
+    fn end_due(&self) {
+        let inner = &self.0;
+        let now = inner.clock.now();
+        let mut expired = Vec::new();
+        for due in inner.timers.take_due(now) {
+            match &due {
+                Due::Grant(id) => {
+                    let Some(grant) = inner.grants.get(id) else {
+                        continue;
+                    };
+                    match grant.ended(now) {
+                        Some(_) => expired.push((grant, EndReason::Expired)),
+                        None => inner.timers.add(grant.deadline(), due),
+                    }
+                }
+                Due::Task(id) => {
+                    let Some(task) = inner.tasks.get(id) else {
+                        continue;
+                    };
+                    match task.ended(now) {
+                        Some(reason) => self.begin_end(id, reason),
+                        None => inner.timers.add(task.lapses().min(task.oldest()), due),
+                    }
+                }
+            }
+        }
+        self.begin_end_grants(expired);
+    }
+}

@@ -1,0 +1,255 @@
+//! Ends: in memory at once, then in the store, then — when the last exchange is gone — acknowledged.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tracing::error;
+
+use super::service::{Inner, Outcome};
+use super::{Grants, GrantsError, LiveGrant, LiveTask};
+use crate::base::{BootInstant, ErrorChain};
+use crate::model::{
+    ClosedGrant, EndReason, Grant, GrantId, GrantRequest, Receipt, Task, TaskId, TaskState,
+};
+use crate::store::{Change, StoredTask};
+
+/// A task that has ended, and the account of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// The task as it is now.
+    pub task: Task,
+    /// What its end did.
+    pub receipt: Receipt,
+}
+
+/// What an end has changed in memory and is still to be stored and waited for.
+#[derive(Debug)]
+struct Begun {
+    at: BootInstant,
+    /// The ended tasks; the first is the one that was named.
+    tasks: Vec<Task>,
+    records: Vec<Grant>,
+    closing: Vec<Arc<LiveGrant>>,
+}
+
+impl Grants {
+    /// Ends a task, all tasks below it and all their grants, and answers when that is durable and the
+    /// last exchange under them is gone. Ending what has ended gives the first answer again.
+    ///
+    /// Dropping the future does not undo or stop the end.
+    ///
+    /// # Errors
+    ///
+    /// When there never was such a task, or the store can't keep the end: in memory it stands.
+    pub async fn end_task(&self, id: &TaskId, reason: EndReason) -> Result<Ending, GrantsError> {
+        self.begin_end(id, reason);
+        let waiting = self.0.family().endings.get(id).cloned();
+        if let Some(mut waiting) = waiting
+            && let Ok(outcome) = waiting.wait_for(Option::is_some).await
+            && let Some(Err(error)) = &*outcome
+        {
+            return Err(error.clone());
+        }
+        match self.0.store.task(id).await? {
+            Some(StoredTask { task, receipt }) if !task.is_open() => Ok(Ending {
+                task,
+                receipt: receipt.unwrap_or_default(),
+            }),
+            Some(_) | None => Err(GrantsError::TaskUnknown(id.clone())),
+        }
+    }
+
+    /// Ends one grant, and answers when that is durable and the last exchange under it is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the grant is not in force, or the store can't keep the end: in memory it stands.
+    pub async fn end_grant(
+        &self,
+        id: &GrantId,
+        reason: EndReason,
+    ) -> Result<ClosedGrant, GrantsError> {
+        let unknown = || GrantsError::GrantUnknown(id.clone());
+        let grant = self.grant(id).ok_or_else(unknown)?;
+        let begun = self.0.end_grants_in_memory(vec![(grant, reason)]);
+        let inner = Arc::clone(&self.0);
+        // Spawned, so that a caller who hangs up can't leave an end half done.
+        let finished = self
+            .0
+            .runtime
+            .spawn(async move { inner.finish(&begun).await });
+        let receipt = finished.await.map_err(|_| unknown())??;
+        receipt.grants.into_iter().next().ok_or_else(unknown)
+    }
+
+    /// Ends every grant and task that `keep` does not want kept, as a new generation of policies may
+    /// ask. They are over in memory when this returns.
+    pub fn reconcile(
+        &self,
+        keep_task: impl Fn(&Task) -> bool,
+        keep_grant: impl Fn(&GrantRequest) -> bool,
+    ) {
+        let lost = self.0.tasks.collect(|task| !keep_task(task.task()));
+        for task in lost {
+            self.begin_end(&task.task().id, EndReason::PolicyChanged);
+        }
+        let lost = self.0.grants.collect(|grant| !keep_grant(grant.request()));
+        let lost = lost.into_iter().map(|g| (g, EndReason::PolicyChanged));
+        self.begin_end_grants(lost.collect());
+    }
+
+    /// Ends a task in memory and leaves the rest to a task of its own.
+    pub(super) fn begin_end(&self, id: &TaskId, reason: EndReason) {
+        let (sender, receiver) = watch::channel(None);
+        let begun = {
+            let mut family = self.0.family();
+            let Some(root) = self.0.tasks.get(id) else {
+                return;
+            };
+            let mut line = vec![(root, reason)];
+            let mut next = 0;
+            while let Some((task, _)) = line.get(next) {
+                let below = family.children.remove(&task.task().id).unwrap_or_default();
+                let below = below.iter().filter_map(|id| self.0.tasks.get(id));
+                line.extend(below.map(|task| (task, EndReason::ParentEnded)));
+                next += 1;
+            }
+            for (task, _) in &line {
+                family.count_ended(&task.task().agent);
+                family
+                    .endings
+                    .insert(task.task().id.clone(), receiver.clone());
+            }
+            self.0.end_tasks_in_memory(&line)
+        };
+        let inner = Arc::clone(&self.0);
+        self.0.runtime.spawn(async move {
+            inner.finish_tasks(begun, sender).await;
+        });
+    }
+
+    /// Ends grants in memory and leaves the rest to a task of its own.
+    pub(super) fn begin_end_grants(&self, grants: Vec<(Arc<LiveGrant>, EndReason)>) {
+        if grants.is_empty() {
+            return;
+        }
+        let begun = self.0.end_grants_in_memory(grants);
+        let inner = Arc::clone(&self.0);
+        self.0.runtime.spawn(async move {
+            if let Err(error) = inner.finish(&begun).await {
+                error!(error = %ErrorChain(&error), "ended grants are not stored as ended");
+            }
+        });
+    }
+}
+
+impl Inner {
+    fn end_tasks_in_memory(&self, line: &[(Arc<LiveTask>, EndReason)]) -> Begun {
+        let (now, at) = (self.clock.now(), self.clock.wall());
+        let mut begun = Begun::new(now);
+        for (live, reason) in line {
+            live.end(*reason, now);
+            self.tasks.remove(&live.task().id);
+            self.metrics.live_tasks.dec();
+            for grant in live.grants().iter() {
+                self.end_in_memory(grant, *reason, &mut begun);
+            }
+            live.set_grants(Vec::new());
+            let mut task = live.task().clone();
+            task.state = TaskState::Ended {
+                reason: *reason,
+                at,
+            };
+            begun.tasks.push(task);
+        }
+        begun
+    }
+
+    fn end_grants_in_memory(&self, grants: Vec<(Arc<LiveGrant>, EndReason)>) -> Begun {
+        let mut begun = Begun::new(self.clock.now());
+        let _order = self.family();
+        for (grant, reason) in grants {
+            self.end_in_memory(&grant, reason, &mut begun);
+            if let Some(task) = self.tasks.get(&grant.request().task) {
+                let mut rest = task.grants().to_vec();
+                rest.retain(|other| !Arc::ptr_eq(other, &grant));
+                task.set_grants(rest);
+            }
+        }
+        begun
+    }
+
+    fn end_in_memory(&self, grant: &Arc<LiveGrant>, reason: EndReason, begun: &mut Begun) {
+        let ended = grant.end(reason, begun.at, self.clock.wall());
+        begun.records.extend(ended);
+        if self.grants.remove(&grant.request().grant).is_some() {
+            self.metrics.live_grants.dec();
+        }
+        begun.closing.push(Arc::clone(grant));
+    }
+
+    /// Stores the end, then waits for the last exchange under each grant.
+    async fn finish(&self, begun: &Begun) -> Result<Receipt, GrantsError> {
+        let tasks = begun.tasks.iter().cloned();
+        let tasks = tasks.map(|task| Change::PutTask(task, None));
+        let grants = begun.records.iter().cloned().map(Change::PutGrant);
+        self.store.commit(tasks.chain(grants).collect()).await?;
+        let mut receipt = Receipt::default();
+        for grant in &begun.closing {
+            let mut closed = grant.closed().await;
+            closed.took = self.clock.now() - begun.at;
+            self.metrics.cut_delay.observe(closed.took.as_secs_f64());
+            receipt.grants.push(closed);
+        }
+        Ok(receipt)
+    }
+
+    async fn finish_tasks(&self, begun: Begun, done: watch::Sender<Option<Outcome>>) {
+        let outcome = self.finish_with_receipts(&begun).await;
+        if let Err(error) = &outcome {
+            error!(error = %ErrorChain(error), "an ended task is not stored as ended");
+        }
+        done.send_replace(Some(outcome));
+        // Whoever asks from now on reads the store.
+        let mut family = self.family();
+        for task in &begun.tasks {
+            family.endings.remove(&task.id);
+        }
+    }
+
+    /// The named task's receipt tells of every grant, a span's of its own.
+    async fn finish_with_receipts(&self, begun: &Begun) -> Outcome {
+        let whole = self.finish(begun).await?;
+        let mut changes = Vec::new();
+        for (place, task) in begun.tasks.iter().enumerate() {
+            let receipt = if place == 0 {
+                whole.clone()
+            } else {
+                begun.part_of(&whole, &task.id)
+            };
+            changes.push(Change::PutTask(task.clone(), Some(receipt)));
+        }
+        Ok(self.store.commit(changes).await?)
+    }
+}
+
+impl Begun {
+    const fn new(at: BootInstant) -> Self {
+        Self {
+            at,
+            tasks: Vec::new(),
+            records: Vec::new(),
+            closing: Vec::new(),
+        }
+    }
+
+    fn part_of(&self, whole: &Receipt, task: &TaskId) -> Receipt {
+        let own = |closed: &&ClosedGrant| {
+            let mut grants = self.closing.iter().map(|grant| grant.request());
+            grants.any(|request| request.grant == closed.id && request.task == *task)
+        };
+        Receipt {
+            grants: whole.grants.iter().filter(own).cloned().collect(),
+        }
+    }
+}

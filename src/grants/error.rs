@@ -1,0 +1,51 @@
+//! Why a task or grant could not be opened, brought into force or ended.
+
+use thiserror::Error;
+
+use crate::model::{AgentId, EndReason, GrantId, TaskId, TransitionError};
+use crate::store::StoreError;
+
+/// What went wrong in a call of [`Grants`](super::Grants).
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum GrantsError {
+    /// The grant is not in force.
+    #[error("no live grant `{0}`")]
+    GrantUnknown(GrantId),
+    /// The step can't be taken from where the grant stands.
+    #[error(transparent)]
+    OutOfPlace(#[from] TransitionError),
+    /// The tasks above the new one are too many.
+    #[error("a task lies at most {limit} levels deep")]
+    TooDeep {
+        /// The deepest level.
+        limit: u32,
+    },
+    /// The agent has as many open tasks as it may have.
+    #[error("agent `{agent}` has {limit} open tasks: end one first")]
+    TooManyTasks {
+        /// The agent.
+        agent: AgentId,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// The task has as many grants as it may have.
+    #[error("task `{task}` has {limit} live grants: end one first")]
+    TooManyGrants {
+        /// The task.
+        task: TaskId,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// The store could not keep it; in memory, what had ended stays ended.
+    #[error("the store could not keep the change")]
+    Store(#[from] StoreError),
+    /// The task has ended.
+    #[error("task `{0}` has ended ({1})")]
+    TaskEnded(TaskId, EndReason),
+    /// The id was used before, by whomever.
+    #[error("the task id `{0}` was used before; ids are never used twice")]
+    TaskIdUsed(TaskId),
+    /// There is no such open task.
+    #[error("no open task `{0}`")]
+    TaskUnknown(TaskId),
+}

@@ -1,0 +1,113 @@
+//! An open task, as the request path sees it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{EndCell, EndSignal, Ledger, LiveGrant};
+use crate::base::{BootInstant, Live};
+use crate::model::{EndReason, Task};
+
+/// An open task and the grants in force for it.
+#[derive(Debug)]
+pub struct LiveTask {
+    task: Task,
+    opened: BootInstant,
+    /// When it lapses without a sign of life; nanoseconds on the boot clock.
+    lapses: AtomicU64,
+    end: Arc<EndCell>,
+    grants: Live<Vec<Arc<LiveGrant>>>,
+    ledger: Mutex<Ledger>,
+}
+
+impl LiveTask {
+    pub(super) fn new(task: Task, opened: BootInstant, now: BootInstant) -> Self {
+        Self {
+            lapses: AtomicU64::new((now + task.lease).as_nanos()),
+            task,
+            opened,
+            end: Arc::new(EndCell::new()),
+            grants: Live::new(Vec::new()),
+            ledger: Mutex::default(),
+        }
+    }
+
+    /// The task as it was opened.
+    #[must_use]
+    pub const fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// When it was opened.
+    #[must_use]
+    pub const fn opened(&self) -> BootInstant {
+        self.opened
+    }
+
+    /// When it lapses without a sign of life.
+    #[must_use]
+    pub fn lapses(&self) -> BootInstant {
+        BootInstant::from_nanos(self.lapses.load(Ordering::Relaxed))
+    }
+
+    /// When it reaches its maximum age, which no sign of life moves.
+    #[must_use]
+    pub fn oldest(&self) -> BootInstant {
+        self.opened + self.task.max_age
+    }
+
+    /// Why it is over, if it is by `now`.
+    #[must_use]
+    pub fn ended(&self, now: BootInstant) -> Option<EndReason> {
+        if let Some(reason) = self.end.get() {
+            return Some(reason);
+        }
+        if now >= self.oldest() {
+            return Some(EndReason::TaskMaxAge);
+        }
+        (now >= self.lapses()).then_some(EndReason::LeaseLapsed)
+    }
+
+    /// A sign of life: the lease runs anew from `now`. What has ended stays ended.
+    pub fn renew(&self, now: BootInstant) {
+        if self.ended(now).is_none() {
+            let lapses = (now + self.task.lease).as_nanos();
+            self.lapses.fetch_max(lapses, Ordering::Relaxed);
+        }
+    }
+
+    /// The grants in force, the earliest deadline first.
+    #[must_use]
+    pub fn grants(&self) -> Arc<Vec<Arc<LiveGrant>>> {
+        self.grants.current()
+    }
+
+    /// Waits for the end of the task.
+    #[must_use]
+    pub fn end_signal(&self) -> EndSignal {
+        self.end.signal()
+    }
+
+    /// What the task has called so far. The lock is held while one decision is made and counted, so
+    /// that parallel calls can't both take the last place.
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        // The ledger's changes are single additions: a poisoned one is at most one call short.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends it in memory. Returns whether this call did.
+    pub(super) fn end(&self, reason: EndReason, now: BootInstant) -> bool {
+        self.end.set(reason, now)
+    }
+
+    /// The end that was set, whatever the clock says.
+    pub(super) fn end_reason(&self) -> Option<EndReason> {
+        self.end.get()
+    }
+
+    /// Replaces the list of grants; only under the service's lock.
+    pub(super) fn set_grants(&self, mut grants: Vec<Arc<LiveGrant>>) {
+        grants.sort_by_key(|grant| grant.deadline());
+        self.grants.publish(Arc::new(grants));
+    }
+}

@@ -1,0 +1,27 @@
+//! Tasks and grants while they live: the only writer of grant state.
+//!
+//! [`Grants`] opens and ends tasks, brings grants into force and ends them. What the request path reads
+//! are the handles [`LiveTask`] and [`LiveGrant`]: an end is one atomic store that the next instruction
+//! of every thread sees, without any cache to be told. An exchange holds an [`Exchange`] for as long as
+//! it runs; whoever ends a grant waits until the last of them is gone.
+//!
+//! Invariant: an end takes effect in memory first and is durable before it is acknowledged; nothing that
+//! ended comes back; the request path takes no lock that an end or a commit holds across an await.
+
+mod clockwork;
+mod end;
+mod ending;
+mod error;
+mod history;
+mod index;
+mod live_grant;
+mod live_task;
+mod service;
+
+pub use end::{EndCell, EndSignal};
+pub use ending::Ending;
+pub use error::GrantsError;
+pub use history::Ledger;
+pub use live_grant::{Closed, Exchange, LiveGrant};
+pub use live_task::LiveTask;
+pub use service::{Asking, Grants, Limits, OpenTask};

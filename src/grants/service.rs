@@ -1,0 +1,365 @@
+//! Opening tasks and bringing grants into force.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::clockwork::Timers;
+use super::index::Index;
+use super::{GrantsError, LiveGrant, LiveTask};
+use crate::base::{BootInstant, Clock};
+use crate::model::{
+    AgentId, Budget, EndReason, Entitlement, Grant, GrantId, GrantRequest, Inputs, RequestId, Task,
+    TaskId, TaskState, Transition,
+};
+use crate::store::{Change, GrantStore, StoreError};
+use crate::telemetry::Metrics;
+
+/// How many of each there may be, and how long they may live.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The lease of a task that asks for none.
+    pub lease: Duration,
+    /// The longest lease.
+    pub longest_lease: Duration,
+    /// The longest life of a task, whatever its signs of life.
+    pub task_max_age: Duration,
+    /// How deep spans may lie.
+    pub depth: u32,
+    /// Open tasks of one agent.
+    pub tasks_per_agent: usize,
+    /// Grants in force for one task.
+    pub grants_per_task: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_mins(1),
+            longest_lease: Duration::from_hours(1),
+            task_max_age: Duration::from_hours(8),
+            depth: 8,
+            tasks_per_agent: 10_000,
+            grants_per_task: 64,
+        }
+    }
+}
+
+/// The tasks and grants of this gateway. A clone is another handle to the same.
+#[derive(Clone)]
+pub struct Grants(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) clock: Clock,
+    pub(super) store: Arc<dyn GrantStore>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) limits: Limits,
+    /// Where steps that have to finish run, whoever asked for them.
+    pub(super) runtime: Handle,
+    pub(super) tasks: Index<TaskId, Arc<LiveTask>>,
+    pub(super) grants: Index<GrantId, Arc<LiveGrant>>,
+    pub(super) timers: Timers,
+    family: Mutex<Family>,
+}
+
+/// What belongs to what. Its lock orders every change of structure (a task opened below another, a
+/// grant brought into force, an end) against every other; it is never held across an await.
+#[derive(Debug, Default)]
+pub(super) struct Family {
+    pub(super) children: HashMap<TaskId, Vec<TaskId>>,
+    pub(super) open_by_agent: HashMap<AgentId, usize>,
+    pub(super) endings: HashMap<TaskId, watch::Receiver<Option<Outcome>>>,
+}
+
+/// How the end of a task came out, for all who wait for it.
+pub(super) type Outcome = Result<(), GrantsError>;
+
+/// A task to open.
+#[derive(Clone, Debug)]
+pub struct OpenTask {
+    /// Its id; a random one where absent.
+    pub id: Option<TaskId>,
+    /// The agent that will work on it.
+    pub agent: AgentId,
+    /// What kind of work it is.
+    pub kind: Option<String>,
+    /// What it is about.
+    pub description: Option<String>,
+    /// The open task it is a span of.
+    pub parent: Option<TaskId>,
+    /// Who opens it.
+    pub opened_by: String,
+    /// How long it lives without a sign of life.
+    pub lease: Option<Duration>,
+}
+
+/// A grant to bring into force, its conditions already asked.
+#[derive(Clone, Debug)]
+pub struct Asking<'a> {
+    /// The entitlement, as the live generation has it.
+    pub entitlement: &'a Entitlement,
+    /// The task it is for.
+    pub task: &'a Arc<LiveTask>,
+    /// The agent's words.
+    pub reason: Option<String>,
+    /// The life asked for; the entitlement's longest where absent.
+    pub duration: Option<Duration>,
+    /// What calls will have to agree with.
+    pub input: Inputs,
+}
+
+impl Grants {
+    /// No tasks and no grants. `runtime` must outlive the handle: ends are finished there.
+    #[must_use]
+    pub fn new(
+        clock: Clock,
+        store: Arc<dyn GrantStore>,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+        runtime: Handle,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            clock,
+            store,
+            metrics,
+            limits,
+            runtime,
+            tasks: Index::new(),
+            grants: Index::new(),
+            timers: Timers::default(),
+            family: Mutex::default(),
+        }))
+    }
+
+    /// An open task.
+    #[must_use]
+    pub fn task(&self, id: &TaskId) -> Option<Arc<LiveTask>> {
+        self.0.tasks.get(id)
+    }
+
+    /// A grant in force.
+    #[must_use]
+    pub fn grant(&self, id: &GrantId) -> Option<Arc<LiveGrant>> {
+        self.0.grants.get(id)
+    }
+
+    /// Where everything that ever was can be read.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn GrantStore> {
+        &self.0.store
+    }
+
+    /// Opens a task; it is durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When the id was used before, the parent is not open, or a limit is reached; no task is opened
+    /// then.
+    pub async fn open_task(&self, open: OpenTask) -> Result<Arc<LiveTask>, GrantsError> {
+        let inner = &self.0;
+        let parent = open.parent.as_ref().map(|id| self.live_parent(id));
+        let parent = parent.transpose()?;
+        let task = inner.draft(open, parent.as_deref())?;
+        let (agent, id) = (task.agent.clone(), task.id.clone());
+        inner
+            .family()
+            .count_open(&agent, inner.limits.tasks_per_agent)?;
+        let commit = inner.store.commit(vec![Change::OpenTask(task.clone())]);
+        if let Err(error) = commit.await {
+            inner.family().count_ended(&agent);
+            return Err(match error {
+                StoreError::TaskIdUsed(id) => GrantsError::TaskIdUsed(id),
+                StoreError::Full(_) => GrantsError::Store(error),
+            });
+        }
+        let now = inner.clock.now();
+        let live = Arc::new(LiveTask::new(task, now, now));
+        {
+            let mut family = inner.family();
+            inner.tasks.insert(id.clone(), Arc::clone(&live));
+            inner.metrics.live_tasks.inc();
+            if let Some(parent) = &parent {
+                let siblings = family.children.entry(parent.task().id.clone());
+                siblings.or_default().push(id.clone());
+            }
+        }
+        inner.timers.add_task(live.lapses().min(live.oldest()), &id);
+        // The parent may have ended while the store was writing; its end did not see this task.
+        if let Some(reason) = parent.and_then(|parent| parent.end_reason()) {
+            self.end_task(&id, EndReason::ParentEnded).await?;
+            return Err(GrantsError::TaskEnded(id, reason));
+        }
+        Ok(live)
+    }
+
+    /// Brings a grant into force; it is durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When the task has ended or has too many grants, or the store can't keep it.
+    pub async fn activate(&self, asking: Asking<'_>) -> Result<Arc<LiveGrant>, GrantsError> {
+        let inner = &self.0;
+        let task = asking.task;
+        let now = inner.clock.now();
+        inner.check_room(task, now)?;
+        let deadline = (now + asking.term()).min(task.oldest());
+        let at = inner.clock.wall();
+        let mut grant = Grant::requested(Arc::new(asking.request(at)));
+        let expires_at = later(at, deadline - now);
+        grant.apply(Transition::Activate { expires_at }, at)?;
+        let id = grant.request.grant.clone();
+        inner
+            .store
+            .commit(vec![Change::PutGrant(grant.clone())])
+            .await?;
+        let live = Arc::new(LiveGrant::new(grant, now, deadline));
+        let attached = {
+            let _order = inner.family();
+            let attached = inner.check_room(task, inner.clock.now());
+            if attached.is_ok() {
+                let mut grants = task.grants().to_vec();
+                grants.push(Arc::clone(&live));
+                task.set_grants(grants);
+                inner.grants.insert(id.clone(), Arc::clone(&live));
+                inner.metrics.live_grants.inc();
+            }
+            attached
+        };
+        if let Err(error) = attached {
+            // The task ended while the store was writing; its end did not see this grant.
+            let reason = task.ended(inner.clock.now());
+            let reason = reason.unwrap_or(EndReason::Revoked);
+            if let Some(ended) = live.end(reason, inner.clock.now(), inner.clock.wall()) {
+                inner.store.commit(vec![Change::PutGrant(ended)]).await?;
+            }
+            return Err(error);
+        }
+        inner.timers.add_grant(deadline, &id);
+        Ok(live)
+    }
+
+    fn live_parent(&self, id: &TaskId) -> Result<Arc<LiveTask>, GrantsError> {
+        let parent = self.task(id);
+        let parent = parent.ok_or_else(|| GrantsError::TaskUnknown(id.clone()))?;
+        match parent.ended(self.0.clock.now()) {
+            Some(reason) => Err(GrantsError::TaskEnded(id.clone(), reason)),
+            None => Ok(parent),
+        }
+    }
+}
+
+impl Inner {
+    pub(super) fn family(&self) -> MutexGuard<'_, Family> {
+        // Changes under the lock are single map operations; a poisoned one is still whole.
+        self.family.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn draft(&self, open: OpenTask, parent: Option<&LiveTask>) -> Result<Task, GrantsError> {
+        let limits = &self.limits;
+        let depth = parent.map_or(0, |parent| parent.task().depth + 1);
+        if depth > limits.depth {
+            let limit = limits.depth;
+            return Err(GrantsError::TooDeep { limit });
+        }
+        let now = self.clock.now();
+        let left_above = parent.map(|parent| parent.oldest() - now);
+        Ok(Task {
+            id: open.id.unwrap_or_else(TaskId::random),
+            agent: open.agent,
+            kind: open.kind,
+            description: open.description,
+            parent: open.parent,
+            depth,
+            opened_by: open.opened_by,
+            opened_at: self.clock.wall(),
+            lease: open.lease.unwrap_or(limits.lease).min(limits.longest_lease),
+            max_age: left_above.map_or(limits.task_max_age, |left| left.min(limits.task_max_age)),
+            state: TaskState::Open,
+        })
+    }
+
+    fn check_room(&self, task: &LiveTask, now: BootInstant) -> Result<(), GrantsError> {
+        let id = || task.task().id.clone();
+        if let Some(reason) = task.ended(now) {
+            return Err(GrantsError::TaskEnded(id(), reason));
+        }
+        let limit = self.limits.grants_per_task;
+        if task.grants().len() >= limit {
+            let task = id();
+            return Err(GrantsError::TooManyGrants { task, limit });
+        }
+        Ok(())
+    }
+}
+
+impl Family {
+    fn count_open(&mut self, agent: &AgentId, limit: usize) -> Result<(), GrantsError> {
+        let open = self.open_by_agent.entry(agent.clone()).or_default();
+        if *open >= limit {
+            let agent = agent.clone();
+            return Err(GrantsError::TooManyTasks { agent, limit });
+        }
+        *open += 1;
+        Ok(())
+    }
+
+    pub(super) fn count_ended(&mut self, agent: &AgentId) {
+        if let Some(open) = self.open_by_agent.get_mut(agent) {
+            *open = open.saturating_sub(1);
+            if *open == 0 {
+                self.open_by_agent.remove(agent);
+            }
+        }
+    }
+}
+
+impl Asking<'_> {
+    fn term(&self) -> Duration {
+        let longest = self.entitlement.max_ttl;
+        self.duration.map_or(longest, |asked| asked.min(longest))
+    }
+
+    fn request(&self, requested_at: Timestamp) -> GrantRequest {
+        let entitlement = self.entitlement;
+        GrantRequest {
+            id: RequestId::random(),
+            grant: GrantId::random(),
+            agent: self.task.task().agent.clone(),
+            task: self.task.task().id.clone(),
+            entitlement: entitlement.id.clone(),
+            operations: entitlement.operations.clone(),
+            input: self.input.clone(),
+            reason: self.reason.clone(),
+            duration: self.term(),
+            budget: Budget {
+                calls: entitlement.max_calls,
+                bytes: entitlement.max_bytes,
+                concurrent: entitlement.max_concurrent,
+            },
+            proof: entitlement.proof,
+            approval: entitlement.approval.clone(),
+            requested_at,
+        }
+    }
+}
+
+/// `at` plus `by`, or the end of time where the sum has no date.
+fn later(at: Timestamp, by: Duration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+impl fmt::Debug for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grants")
+            .field("limits", &self.0.limits)
+            .finish_non_exhaustive()
+    }
+}
