@@ -1,11 +1,12 @@
-//! HTTP shapes that several rooms share: the body type, the problem document, challenges, and the
-//! header names that may not cross the gateway.
+//! HTTP shapes that several rooms share: the body type, the problem document, challenges, the header
+//! names that may not cross the gateway, and the one spelling of a path segment.
 //!
 //! Invariant: nothing here decides anything.
 
 mod body;
 mod challenge;
 mod headers;
+mod path;
 mod problem;
 
 pub use body::{Body, BodyError};
@@ -13,4 +14,5 @@ pub use challenge::Challenge;
 pub use headers::{
     CONTROLLED_BY_GATEWAY, connection_listed, is_hop_by_hop, is_identity_look_alike,
 };
+pub use path::{SegmentError, canonical_segment, decoded};
 pub use problem::{PROBLEM_JSON, Problem};
