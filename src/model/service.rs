@@ -35,7 +35,7 @@ pub enum ServiceMatch {
     Host(Arc<str>),
     /// Those whose path is or lies below a prefix.
     Path {
-        /// The prefix: starts with a slash, does not end with one.
+        /// The prefix: starts with a slash, does not end with one unless it is `/` itself.
         prefix: Arc<str>,
         /// Whether the prefix is removed before routing and forwarding.
         strip: bool,
