@@ -2,6 +2,7 @@
 pub mod base;
 pub mod grants;
 pub mod model;
+pub mod pep;
 pub mod store;
 pub mod telemetry;
 pub mod wire;

@@ -6,6 +6,7 @@
 mod body;
 mod challenge;
 mod headers;
+mod json;
 mod path;
 mod problem;
 
@@ -14,5 +15,6 @@ pub use challenge::Challenge;
 pub use headers::{
     CONTROLLED_BY_GATEWAY, connection_listed, is_hop_by_hop, is_identity_look_alike,
 };
+pub use json::{JsonFault, parse_json};
 pub use path::{SegmentError, canonical_segment, decoded};
 pub use problem::{PROBLEM_JSON, Problem};

@@ -1,0 +1,255 @@
+//! One reading of a request, or 400. What this makes is what is judged, recorded and forwarded.
+
+#[cfg(test)]
+mod tests;
+
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Version, header};
+
+use super::refusal::Refusal;
+use crate::base::Secret;
+use crate::model::DenyReason;
+use crate::wire::canonical_segment;
+
+/// The longest token that is looked at.
+const LONGEST_TOKEN: usize = 8 * 1024;
+
+/// A shorter credential can stand elsewhere by chance; it is no token of anybody's.
+const SHORTEST_TOKEN: usize = 16;
+
+/// A request with one reading.
+#[derive(Debug)]
+pub(super) struct Canonical {
+    method: Method,
+    /// Lower case, without a port.
+    host: String,
+    authority: String,
+    path: String,
+    query: Option<String>,
+    headers: HeaderMap,
+    token: Option<Token>,
+    content_length: Option<u64>,
+}
+
+/// The credential of a request, taken out of its headers.
+#[derive(Debug)]
+pub(super) struct Token {
+    /// Whether it came under the `DPoP` scheme.
+    pub(super) dpop: bool,
+    pub(super) text: Secret<String>,
+}
+
+impl Canonical {
+    /// Reads a request's head.
+    pub(super) fn read(parts: Parts, longest_uri: usize) -> Result<Self, Refusal> {
+        let Parts {
+            method,
+            uri,
+            version,
+            mut headers,
+            ..
+        } = parts;
+        if matches!(method, Method::CONNECT | Method::TRACE) {
+            return Err(malformed("the gateway forwards no CONNECT and no TRACE"));
+        }
+        let target = uri.path_and_query().map_or("", |target| target.as_str());
+        if target.len() > longest_uri {
+            return Err(Refusal::too_large(
+                http::StatusCode::URI_TOO_LONG,
+                format!("a request target has at most {longest_uri} bytes"),
+            ));
+        }
+        let authority = authority(uri.authority(), &headers, version)?;
+        let host = authority.host().to_ascii_lowercase();
+        let path = canonical_path(uri.path())?;
+        let query = uri.query().map(canonical_query).transpose()?;
+        let token = take_token(&mut headers)?;
+        if let Some(token) = &token {
+            refuse_token_elsewhere(token, &path, query.as_deref(), &headers)?;
+        }
+        let content_length = content_length(&headers)?;
+        Ok(Self {
+            method,
+            host,
+            authority: authority.to_string().to_ascii_lowercase(),
+            path,
+            query,
+            headers,
+            token,
+            content_length,
+        })
+    }
+
+    pub(super) const fn method(&self) -> &Method {
+        &self.method
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Host and port as the client wrote them, in lower case.
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(super) fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    /// The headers, without the credential.
+    pub(super) const fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    pub(super) const fn token(&self) -> Option<&Token> {
+        self.token.as_ref()
+    }
+
+    pub(super) const fn content_length(&self) -> Option<u64> {
+        self.content_length
+    }
+}
+
+/// A target in absolute form (RFC 9112 §3.2.2) or an `:authority` has to agree with `Host`, and there
+/// has to be exactly one of them at least.
+fn authority(
+    target: Option<&Authority>,
+    headers: &HeaderMap,
+    version: Version,
+) -> Result<Authority, Refusal> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next().map(parse_host).transpose()?;
+    if hosts.next().is_some() {
+        return Err(malformed("the request has more than one Host"));
+    }
+    let authority = match (target, host) {
+        (Some(target), Some(host)) if !target.as_str().eq_ignore_ascii_case(host.as_str()) => {
+            return Err(malformed("the request's target and Host name two hosts"));
+        }
+        (Some(target), _) => target.clone(),
+        (None, Some(host)) => host,
+        (None, None) if version == Version::HTTP_10 => {
+            return Err(malformed("the gateway needs a Host, from HTTP/1.0 too"));
+        }
+        (None, None) => return Err(malformed("the request names no host")),
+    };
+    if authority.as_str().contains('@') {
+        return Err(malformed("a host has no user name"));
+    }
+    Ok(authority)
+}
+
+fn parse_host(value: &HeaderValue) -> Result<Authority, Refusal> {
+    let host = Authority::try_from(value.as_bytes());
+    host.map_err(|_| malformed("Host is not a host and port"))
+}
+
+/// The path with each segment in its one spelling.
+fn canonical_path(path: &str) -> Result<String, Refusal> {
+    let ambiguous = |why: String| Refusal::new(DenyReason::PathAmbiguous, why);
+    let Some(rest) = path.strip_prefix('/') else {
+        return Err(malformed("the request target is not a path"));
+    };
+    let mut canonical = String::with_capacity(path.len());
+    let mut segments = rest.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        if segment.is_empty() && (segments.peek().is_some() || canonical.ends_with('/')) {
+            return Err(ambiguous("a path has no empty segments".to_owned()));
+        }
+        canonical.push('/');
+        let spelt = canonical_segment(segment).map_err(|error| ambiguous(error.to_string()))?;
+        canonical.push_str(&spelt);
+    }
+    Ok(canonical)
+}
+
+/// The query as it came, once it is certain that it has one reading: no control characters, no
+/// fragment, nothing outside ASCII.
+fn canonical_query(query: &str) -> Result<String, Refusal> {
+    let odd = |c: char| !c.is_ascii_graphic() || matches!(c, '#' | '\\' | '"' | '<' | '>');
+    if let Some(character) = query.chars().find(|c| odd(*c)) {
+        let shown = character.escape_debug();
+        return Err(malformed(format!("`{shown}` can't stand in a query")));
+    }
+    Ok(query.to_owned())
+}
+
+/// Takes the credential out of the headers; two are one too many (RFC 6750 §2).
+fn take_token(headers: &mut HeaderMap) -> Result<Option<Token>, Refusal> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next().cloned() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(malformed("the request has more than one Authorization"));
+    }
+    headers.remove(header::AUTHORIZATION);
+    let invalid = |why: &str| Refusal::new(DenyReason::TokenInvalid, why);
+    let text = value
+        .to_str()
+        .map_err(|_| invalid("the credential has characters outside ASCII"))?;
+    let Some((scheme, token)) = text.split_once(' ') else {
+        return Ok(None);
+    };
+    let dpop = scheme.eq_ignore_ascii_case("DPoP");
+    if !dpop && !scheme.eq_ignore_ascii_case("Bearer") {
+        return Ok(None);
+    }
+    let token = token.trim_matches(' ');
+    if token.is_empty() {
+        return Ok(None);
+    }
+    if token.len() > LONGEST_TOKEN {
+        return Err(invalid("the token is longer than 8 KiB"));
+    }
+    let text = Secret::new(token.to_owned());
+    Ok(Some(Token { dpop, text }))
+}
+
+/// The upstream must never see the token, so a second copy of it anywhere is refused.
+fn refuse_token_elsewhere(
+    token: &Token,
+    path: &str,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<(), Refusal> {
+    if token.text.expose().len() < SHORTEST_TOKEN {
+        return Ok(());
+    }
+    let finder = memchr::memmem::Finder::new(token.text.expose().as_bytes());
+    let in_target = [Some(path), query].into_iter().flatten();
+    let found = in_target
+        .map(str::as_bytes)
+        .chain(headers.values().map(HeaderValue::as_bytes))
+        .any(|bytes| finder.find(bytes).is_some());
+    if found {
+        return Err(malformed("the token stands outside Authorization too"));
+    }
+    Ok(())
+}
+
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let digits = value.as_bytes();
+    let length = std::str::from_utf8(digits)
+        .ok()
+        .filter(|_| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
+        .and_then(|text| text.parse().ok());
+    if values.next().is_some() || length.is_none() {
+        return Err(malformed("Content-Length is not one whole number"));
+    }
+    Ok(length)
+}
+
+fn malformed(why: impl Into<String>) -> Refusal {
+    Refusal::new(DenyReason::RequestMalformed, why)
+}

@@ -1,0 +1,115 @@
+//! Cutting what runs: the connection's task watches the end of the grants that its exchanges run under,
+//! and drops them. A body error alone would not do: a body is asked for its next piece only when the
+//! last one has left, and a stalled reader never lets it leave.
+//!
+//! HTTP/1 runs one exchange at a time, so its connection is dropped and reset. HTTP/2 gives each stream
+//! a task of its own, so that task is dropped, and the protocol engine discards what is queued and
+//! resets the stream; its siblings go on.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::task::spawn_local;
+
+use crate::grants::EndSignal;
+use crate::model::EndReason;
+
+/// Holds the end signals of one running response. The response arms it; the task that owns the slot
+/// polls it.
+#[derive(Debug, Default)]
+pub(super) struct Slot(RefCell<Vec<EndSignal>>);
+
+impl Slot {
+    /// From now on the end of `signals` cuts what runs in the slot.
+    pub(super) fn arm(&self, signals: Vec<EndSignal>) {
+        self.0.replace(signals);
+    }
+
+    /// What runs in the slot is over and can't be cut any more.
+    pub(super) fn disarm(&self) {
+        self.0.take();
+    }
+
+    /// Ready when what runs in the slot has to be cut.
+    pub(super) fn poll_cut(&self, context: &mut Context<'_>) -> Poll<EndReason> {
+        for signal in self.0.borrow_mut().iter_mut() {
+            if let Poll::Ready(reason) = Pin::new(signal).poll(context) {
+                return Poll::Ready(reason);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// How a connection's future came out.
+pub(super) enum Ran<T> {
+    /// The end of a grant cut it.
+    Cut(EndReason),
+    /// It ran to its own end.
+    Done(T),
+}
+
+/// Polls `future` until it is done or the slot has to be cut. The cut is looked at first, so that
+/// nothing more is handed to the kernel once it is due.
+pub(super) async fn run_in_slot<F: Future + Unpin>(slot: &Slot, future: &mut F) -> Ran<F::Output> {
+    poll_fn(|context| {
+        if let Poll::Ready(reason) = slot.poll_cut(context) {
+            return Poll::Ready(Ran::Cut(reason));
+        }
+        if let Poll::Ready(output) = Pin::new(&mut *future).poll(context) {
+            return Poll::Ready(Ran::Done(output));
+        }
+        // The future may just have armed the slot: registers for its signals.
+        slot.poll_cut(context).map(Ran::Cut)
+    })
+    .await
+}
+
+/// Runs each HTTP/2 stream in a slot of its own, on this thread.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StreamExecutor {
+    current: Rc<RefCell<Option<Rc<Slot>>>>,
+}
+
+impl StreamExecutor {
+    /// The slot of the stream that is being polled right now.
+    pub(super) fn current(&self) -> Option<Rc<Slot>> {
+        self.current.borrow().clone()
+    }
+}
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for StreamExecutor {
+    fn execute(&self, future: F) {
+        let slot = Rc::new(Slot::default());
+        let mut stream = Entered {
+            slot: Rc::clone(&slot),
+            current: Rc::clone(&self.current),
+            stream: Box::pin(future),
+        };
+        spawn_local(async move {
+            // A cut drops the stream's future, and with it the stream.
+            run_in_slot(&slot, &mut stream).await;
+        });
+    }
+}
+
+/// Tells the executor which slot is being polled.
+struct Entered<F> {
+    slot: Rc<Slot>,
+    current: Rc<RefCell<Option<Rc<Slot>>>>,
+    stream: Pin<Box<F>>,
+}
+
+impl<F: Future<Output = ()>> Future for Entered<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let outer = self.current.replace(Some(Rc::clone(&self.slot)));
+        let polled = self.stream.as_mut().poll(context);
+        self.current.replace(outer);
+        polled
+    }
+}

@@ -1,0 +1,5 @@
+//! The enforcement point.
+mod canonical;
+mod cut;
+mod describe;
+mod refusal;

@@ -1,0 +1,235 @@
+//! What a client is told when the answer is no: status, challenge, and the next step where there is
+//! one. Two messages always: a public one that helps an honest agent and teaches an attacker nothing,
+//! and an internal one that lets the operator act.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde_json::Value;
+
+use crate::model::DenyReason;
+use crate::wire::{Body, Challenge, PROBLEM_JSON, Problem};
+
+/// The proof algorithms that a DPoP challenge names (RFC 9449 §7.1).
+const DPOP_ALGORITHMS: &str = "ES256 EdDSA PS256 RS256";
+
+/// The header that carries the id to quote when asking about a request.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("portcullis-request-id");
+
+/// A refusal on its way out.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    reason: DenyReason,
+    /// Where it is not the reason's own.
+    status: Option<StatusCode>,
+    detail: String,
+    rules: Vec<Arc<str>>,
+    next: Option<Value>,
+    /// The entitlement that would help.
+    scope: Option<String>,
+    /// A certificate is missing rather than a DPoP proof.
+    certificate: bool,
+    retry_after: Option<u64>,
+    close: bool,
+    /// For the log alone.
+    internal: Option<String>,
+}
+
+impl Refusal {
+    pub(super) fn new(reason: DenyReason, detail: impl Into<String>) -> Self {
+        Self {
+            reason,
+            status: None,
+            detail: detail.into(),
+            rules: Vec::new(),
+            next: None,
+            scope: None,
+            certificate: false,
+            retry_after: None,
+            close: false,
+            internal: None,
+        }
+    }
+
+    /// A part of the request is over its limit: 413, 414 or 431. The rest of it is not read.
+    pub(super) fn too_large(status: StatusCode, detail: impl Into<String>) -> Self {
+        let mut refusal = Self::new(DenyReason::TooLarge, detail);
+        refusal.status = Some(status);
+        refusal.close = true;
+        refusal
+    }
+
+    /// Names the rules that decided.
+    pub(super) fn with_rules(mut self, rules: &[Arc<str>]) -> Self {
+        self.rules = rules.to_vec();
+        self
+    }
+
+    /// Says what would change the answer.
+    pub(super) fn with_next(mut self, next: Value) -> Self {
+        self.next = Some(next);
+        self
+    }
+
+    /// Names the entitlement that would help.
+    pub(super) fn with_scope(mut self, entitlement: &str) -> Self {
+        self.scope = Some(entitlement.to_owned());
+        self
+    }
+
+    /// A client certificate is what is missing.
+    pub(super) fn for_certificate(mut self) -> Self {
+        self.certificate = true;
+        self
+    }
+
+    /// Says in how many seconds to come again.
+    pub(super) fn with_retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// The connection can't be used again.
+    pub(super) fn closing(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    /// Adds what only the operator may know.
+    pub(super) fn with_internal(mut self, internal: impl Into<String>) -> Self {
+        self.internal = Some(internal.into());
+        self
+    }
+
+    pub(super) const fn reason(&self) -> DenyReason {
+        self.reason
+    }
+
+    pub(super) fn rules(&self) -> &[Arc<str>] {
+        &self.rules
+    }
+
+    pub(super) fn internal(&self) -> Option<&str> {
+        self.internal.as_deref()
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status.unwrap_or_else(|| self.kind().0)
+    }
+
+    /// The response. `metadata` is the URL of the protected-resource metadata (RFC 9728) that a
+    /// challenge points to.
+    pub(super) fn respond(&self, metadata: &str, request_id: &str) -> Response<Body> {
+        let status = self.status();
+        let code = self.reason.as_str();
+        let mut problem = Problem::new(status, code, self.kind().1, self.detail.as_str());
+        problem.request_id = Some(request_id.to_owned());
+        problem.rule = self.rules.first().map(ToString::to_string);
+        problem.next.clone_from(&self.next);
+        let mut response = Response::new(Body::full(problem.to_json()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        let problem_json = HeaderValue::from_static(PROBLEM_JSON);
+        headers.insert(header::CONTENT_TYPE, problem_json);
+        // A refusal is about this moment: the next one may be answered otherwise.
+        let no_store = HeaderValue::from_static("no-store");
+        headers.insert(header::CACHE_CONTROL, no_store);
+        if let Ok(id) = HeaderValue::from_str(request_id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        if let Some(challenge) = self.challenge(metadata) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge.into_header());
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.close {
+            let close = HeaderValue::from_static("close");
+            headers.insert(header::CONNECTION, close);
+        }
+        response
+    }
+
+    /// Status and title of each reason.
+    const fn kind(&self) -> (StatusCode, &'static str) {
+        use DenyReason as R;
+        use StatusCode as S;
+        match self.reason {
+            R::ApprovalRequired => (S::FORBIDDEN, "A person has to approve this"),
+            R::AuditUnavailable => (S::SERVICE_UNAVAILABLE, "The decision can't be recorded"),
+            R::BudgetExhausted => (S::FORBIDDEN, "The grant's budget is used up"),
+            R::ConditionDenied => (S::FORBIDDEN, "A rule does not allow this now"),
+            R::GrantRequired => (S::FORBIDDEN, "A grant is needed"),
+            R::InputInvalid => (S::BAD_REQUEST, "An input is missing or malformed"),
+            R::MfaRequired => (S::FORBIDDEN, "A second factor is needed"),
+            R::NotEntitled => (S::FORBIDDEN, "Not for this agent"),
+            R::OperationUnknown => (S::NOT_FOUND, "No such operation"),
+            R::Overloaded => (S::SERVICE_UNAVAILABLE, "The gateway is at its limit"),
+            R::PathAmbiguous => (S::BAD_REQUEST, "The path can be read in two ways"),
+            R::ProofInvalid => (S::UNAUTHORIZED, "The proof of possession is wrong"),
+            R::ProofRequired => (S::UNAUTHORIZED, "A proof of possession is needed"),
+            R::RateLimited => (S::TOO_MANY_REQUESTS, "Too many requests"),
+            R::RequestMalformed => (S::BAD_REQUEST, "The request can't be read in one way"),
+            R::Stale => (S::SERVICE_UNAVAILABLE, "What the gateway knows is too old"),
+            R::TaskEnded => (S::UNAUTHORIZED, "The task has ended"),
+            R::Timeout => (S::REQUEST_TIMEOUT, "The request took too long"),
+            R::TokenExpired => (S::UNAUTHORIZED, "The token has expired"),
+            R::TokenInvalid => (S::UNAUTHORIZED, "The token is not valid"),
+            R::TokenMissing => (S::UNAUTHORIZED, "A token is needed"),
+            R::TooLarge => (S::PAYLOAD_TOO_LARGE, "A part of the request is too large"),
+            R::UpstreamTimeout => (S::GATEWAY_TIMEOUT, "The service took too long"),
+            R::UpstreamUnreachable => (S::BAD_GATEWAY, "The service can't be reached"),
+        }
+    }
+
+    fn challenge(&self, metadata: &str) -> Option<Challenge> {
+        use DenyReason as R;
+        let bearer = || Challenge::bearer().with("resource_metadata", metadata);
+        let because = |error: &str| {
+            let described = bearer().with("error", error);
+            described.with("error_description", &self.detail)
+        };
+        match self.reason {
+            R::TokenMissing => Some(bearer()),
+            R::TokenExpired | R::TokenInvalid | R::TaskEnded => Some(because("invalid_token")),
+            R::ProofInvalid | R::ProofRequired if self.certificate => {
+                Some(because("invalid_token"))
+            }
+            R::ProofRequired => Some(Challenge::dpop().with("algs", DPOP_ALGORITHMS)),
+            R::ProofInvalid => Some(
+                Challenge::dpop()
+                    .with("algs", DPOP_ALGORITHMS)
+                    .with("error", "invalid_dpop_proof"),
+            ),
+            R::GrantRequired => {
+                let challenge = Challenge::bearer().with("error", "insufficient_scope");
+                let scope = self.scope.as_deref().unwrap_or_default();
+                let challenge = challenge.with("scope", scope);
+                Some(challenge.with("resource_metadata", metadata))
+            }
+            R::MfaRequired if self.status() == StatusCode::UNAUTHORIZED => {
+                Some(because("insufficient_user_authentication"))
+            }
+            R::ApprovalRequired
+            | R::AuditUnavailable
+            | R::BudgetExhausted
+            | R::ConditionDenied
+            | R::InputInvalid
+            | R::MfaRequired
+            | R::NotEntitled
+            | R::OperationUnknown
+            | R::Overloaded
+            | R::PathAmbiguous
+            | R::RateLimited
+            | R::RequestMalformed
+            | R::Stale
+            | R::Timeout
+            | R::TooLarge
+            | R::UpstreamTimeout
+            | R::UpstreamUnreachable => None,
+        }
+    }
+}
