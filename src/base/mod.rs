@@ -7,6 +7,7 @@ mod clock;
 mod digest;
 mod error_chain;
 mod id;
+mod idle_timer;
 mod live;
 mod secret;
 
@@ -14,5 +15,6 @@ pub use clock::{BootInstant, Clock, ManualClock};
 pub use digest::Digest;
 pub use error_chain::ErrorChain;
 pub use id::{random_bytes, random_id};
+pub use idle_timer::IdleTimer;
 pub use live::Live;
 pub use secret::Secret;

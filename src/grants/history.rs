@@ -39,6 +39,14 @@ impl Ledger {
         self.last.insert(operation.clone(), now);
     }
 
+    /// Takes back a call that was reserved and never made.
+    pub fn withdraw(&mut self, operation: &OperationId, input: &Inputs) {
+        if let Some(entry) = self.history.get_mut(operation) {
+            entry.calls = entry.calls.saturating_sub(1);
+        }
+        self.fail(operation, input);
+    }
+
     /// Counts the success of a call that was reserved.
     pub fn succeed(&mut self, operation: &OperationId) {
         if let Some(entry) = self.history.get_mut(operation) {

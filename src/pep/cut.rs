@@ -17,15 +17,42 @@ use tokio::task::spawn_local;
 use crate::grants::EndSignal;
 use crate::model::EndReason;
 
-/// Holds the end signals of one running response. The response arms it; the task that owns the slot
-/// polls it.
+/// The ends of everything that an exchange runs under; the first one counts.
 #[derive(Debug, Default)]
-pub(super) struct Slot(RefCell<Vec<EndSignal>>);
+pub(super) struct Ends(Vec<EndSignal>);
+
+impl Ends {
+    pub(super) fn new(signals: impl IntoIterator<Item = EndSignal>) -> Self {
+        Self(signals.into_iter().collect())
+    }
+
+    /// Why the exchange has to end, if it has to by now.
+    pub(super) fn get(&self) -> Option<EndReason> {
+        self.0.iter().find_map(EndSignal::get)
+    }
+}
+
+impl Future for Ends {
+    type Output = EndReason;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<EndReason> {
+        for signal in &mut self.0 {
+            if let Poll::Ready(reason) = Pin::new(signal).poll(context) {
+                return Poll::Ready(reason);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// Holds the ends of one running response. The response arms it; the task that owns the slot polls it.
+#[derive(Debug, Default)]
+pub(super) struct Slot(RefCell<Ends>);
 
 impl Slot {
-    /// From now on the end of `signals` cuts what runs in the slot.
-    pub(super) fn arm(&self, signals: Vec<EndSignal>) {
-        self.0.replace(signals);
+    /// From now on `ends` cut what runs in the slot.
+    pub(super) fn arm(&self, ends: Ends) {
+        self.0.replace(ends);
     }
 
     /// What runs in the slot is over and can't be cut any more.
@@ -34,13 +61,8 @@ impl Slot {
     }
 
     /// Ready when what runs in the slot has to be cut.
-    pub(super) fn poll_cut(&self, context: &mut Context<'_>) -> Poll<EndReason> {
-        for signal in self.0.borrow_mut().iter_mut() {
-            if let Poll::Ready(reason) = Pin::new(signal).poll(context) {
-                return Poll::Ready(reason);
-            }
-        }
-        Poll::Pending
+    fn poll_cut(&self, context: &mut Context<'_>) -> Poll<EndReason> {
+        Pin::new(&mut *self.0.borrow_mut()).poll(context)
     }
 }
 

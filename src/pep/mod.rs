@@ -1,5 +1,33 @@
-//! The enforcement point.
+//! The enforcement point: the data plane, one request from start to finish.
+//!
+//! Entry points are [`Gate`], what all workers share, and [`Workers`], which serve it. The life of a
+//! request is `pipeline`: canonical → authenticate → route → right → describe → enforce → rewrite →
+//! forward → guard → record, each step's result being the next one's ticket.
+//!
+//! Invariant: no request reaches an upstream without a `Permitted`, which only `enforce` makes, from a
+//! `Right`, which only a live grant or a baseline operation gives. One attempt sees one snapshot. The
+//! response body belongs to its guard: it is cut when the grant or the task ends, and a cut body never
+//! looks complete. Nothing here writes a grant, reads a store, or takes a lock across an await.
+
+mod admission;
 mod canonical;
+mod connection;
+mod credentials;
 mod cut;
 mod describe;
+mod enforce;
+mod gate;
+mod guard;
+mod metadata;
+mod pipeline;
 mod refusal;
+mod rewrite;
+mod right;
+mod running;
+mod session;
+mod source;
+mod trace;
+mod worker;
+
+pub use gate::{Facts, Gate, GateParts, InboundLimits};
+pub use worker::{Listener, Workers};

@@ -1,0 +1,79 @@
+//! A verified identity.
+
+use crate::base::BootInstant;
+use crate::model::AgentId;
+use crate::tokens::Confirmation;
+
+/// Whom a token is about. It is an agent only where the live configuration has one by this name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A name in a trusted outside issuer's tokens.
+    Outside(String),
+    /// An agent's id, in a token of our own.
+    Own(AgentId),
+}
+
+/// What a verified token says. Only [`Authenticator`](super::Authenticator) makes one.
+#[derive(Clone, Debug)]
+pub struct Authenticated {
+    pub(super) subject: Subject,
+    pub(super) task: Option<String>,
+    pub(super) audiences: Vec<String>,
+    pub(super) deadline: BootInstant,
+    pub(super) confirmation: Option<Confirmation>,
+    pub(super) methods: Vec<&'static str>,
+    pub(super) epoch: u64,
+    pub(super) token_id: Option<String>,
+}
+
+impl Authenticated {
+    /// Whom the token is about.
+    #[must_use]
+    pub const fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// The task that the token names. It may not exist.
+    #[must_use]
+    pub fn task(&self) -> Option<&str> {
+        self.task.as_deref()
+    }
+
+    /// Whom the token is for: at least one is the gateway or one of its services.
+    #[must_use]
+    pub fn audiences(&self) -> &[String] {
+        &self.audiences
+    }
+
+    /// When the token stops being good. It runs on the boot clock, so that a stepped wall clock does
+    /// not revive it.
+    #[must_use]
+    pub const fn deadline(&self) -> BootInstant {
+        self.deadline
+    }
+
+    /// What the bearer has to prove besides.
+    #[must_use]
+    pub const fn confirmation(&self) -> Option<Confirmation> {
+        self.confirmation
+    }
+
+    /// How the agent proved who it is.
+    #[must_use]
+    pub fn methods(&self) -> &[&'static str] {
+        &self.methods
+    }
+
+    /// The state of the verifying keys when the token was verified; see
+    /// [`Authenticator::epoch`](super::Authenticator::epoch).
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The token's own name, its `jti`.
+    #[must_use]
+    pub fn token_id(&self) -> Option<&str> {
+        self.token_id.as_deref()
+    }
+}

@@ -1,0 +1,143 @@
+//! Verification of a bearer token that is not remembered.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Authenticated, IssuerKeys, Subject};
+use crate::base::Clock;
+use crate::telemetry::Metrics;
+use crate::tokens::{
+    Authority, Claims, Invalid, Origin, Rules, TokenError, unverified_issuer,
+};
+
+/// Verifies tokens against our own authority and the trusted outside issuers.
+#[derive(Debug)]
+pub struct Authenticator {
+    authority: Arc<Authority>,
+    outside: Vec<Arc<IssuerKeys>>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+impl Authenticator {
+    /// Believes `authority` and `outside`, and nobody else.
+    #[must_use]
+    pub const fn new(
+        authority: Arc<Authority>,
+        outside: Vec<Arc<IssuerKeys>>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            authority,
+            outside,
+            clock,
+            metrics,
+        }
+    }
+
+    /// Changes whenever a key is no longer believed: what was verified under another epoch has to be
+    /// verified again.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        let outside = self.outside.iter().map(|issuer| issuer.epoch());
+        outside.fold(self.authority.key_version(), u64::wrapping_add)
+    }
+
+    /// Whether the token's issuer is one of the outside ones, as its unverified claims say.
+    #[must_use]
+    pub fn has_outside_issuers(&self) -> bool {
+        !self.outside.is_empty()
+    }
+
+    /// Verifies a token for one of `audiences`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not one of ours or of a trusted issuer's, or has expired.
+    pub fn verify(&self, token: &str, audiences: &[&str]) -> Result<Authenticated, TokenError> {
+        self.metrics.tokens_verified.inc();
+        // Read before the keys are, so that a key removed meanwhile makes this identity stale.
+        let epoch = self.epoch();
+        // The claim only selects whose keys to verify with; verification compares it again.
+        let issuer = unverified_issuer(token);
+        let outside = self
+            .outside
+            .iter()
+            .find(|outside| Some(outside.issuer()) == issuer.as_deref());
+        match outside {
+            Some(outside) => self.verify_outside(outside, token, epoch),
+            None => self.verify_own(token, audiences, epoch),
+        }
+    }
+
+    fn verify_own(
+        &self,
+        token: &str,
+        audiences: &[&str],
+        epoch: u64,
+    ) -> Result<Authenticated, TokenError> {
+        let claims = self.authority.verify(token, audiences)?;
+        let agent = claims.sub.parse();
+        let agent = agent.map_err(|_| Invalid::ClaimType("sub".to_owned()))?;
+        let task = claims.task.clone();
+        let methods = vec!["private_key_jwt"];
+        Ok(self.authenticated(claims, Subject::Own(agent), task, methods, epoch))
+    }
+
+    fn verify_outside(
+        &self,
+        issuer: &IssuerKeys,
+        token: &str,
+        epoch: u64,
+    ) -> Result<Authenticated, TokenError> {
+        let trusted = issuer.trusted();
+        let rules = Rules {
+            issuer: &trusted.issuer,
+            audiences: &[&trusted.audience],
+            origin: Origin::Outside,
+            now: self.clock.wall(),
+        };
+        let verified = issuer.keys().verify(token, &rules);
+        let claims = verified
+            .inspect_err(|error| {
+                if error.is_unknown_key() {
+                    issuer.refresh_soon();
+                }
+            })?
+            .claims;
+        let subject = claims.text(&trusted.agent_claim)?;
+        let subject = subject.ok_or(Invalid::ClaimMissing("agent"))?.to_owned();
+        let task = match &trusted.task_claim {
+            Some(name) => claims.text(name)?.map(str::to_owned),
+            None => None,
+        };
+        let methods = vec!["trusted_issuer"];
+        Ok(self.authenticated(claims, Subject::Outside(subject), task, methods, epoch))
+    }
+
+    fn authenticated(
+        &self,
+        claims: Claims,
+        subject: Subject,
+        task: Option<String>,
+        methods: Vec<&'static str>,
+        epoch: u64,
+    ) -> Authenticated {
+        let left = claims.exp.saturating_sub(self.clock.wall().as_second());
+        let left = Duration::from_secs(u64::try_from(left).unwrap_or(0));
+        Authenticated {
+            subject,
+            task,
+            audiences: claims.aud,
+            deadline: self.clock.now() + left,
+            confirmation: claims.cnf,
+            methods,
+            epoch,
+            token_id: claims.jti,
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! One downstream connection: TLS, the protocol that was agreed on, and the cutting of what runs.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::cut::{Ran, Slot, StreamExecutor, run_in_slot};
+use super::worker::{Worker, stopped};
+use crate::base::Digest;
+use crate::tls::{Acceptor, ServerStream, TlsError};
+
+/// What a request knows of the connection that it came over.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) peer: SocketAddr,
+    /// The digest of the client's certificate, where it showed one.
+    pub(super) certificate: Option<Digest>,
+    pub(super) secure: bool,
+}
+
+/// Why a connection ended before its time.
+#[derive(Debug, Error)]
+pub(super) enum ConnectionError {
+    #[error("HTTP broke off")]
+    Http(#[from] hyper::Error),
+    #[error("the socket failed")]
+    Socket(#[from] io::Error),
+    #[error("no TLS handshake in time")]
+    Slow,
+    #[error("the TLS handshake failed")]
+    Tls(#[from] TlsError),
+}
+
+/// A stream whose socket can be told to forget what it still holds.
+trait Resettable {
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Resettable for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Resettable for ServerStream<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref()
+    }
+}
+
+/// Serves a connection to its end, or until `stop` and the end of what runs on it.
+pub(super) async fn serve(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<Acceptor>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), ConnectionError> {
+    stream.set_nodelay(true)?;
+    let mut connection = Connection {
+        peer,
+        certificate: None,
+        secure: tls.is_some(),
+    };
+    let Some(acceptor) = tls else {
+        return serve_http1(worker, connection, stream, stop).await;
+    };
+    let patience = worker.gate.facts.limits.header_timeout;
+    let accepted = timeout(patience, acceptor.accept(stream)).await;
+    let stream = accepted.map_err(|_| ConnectionError::Slow)??;
+    connection.certificate = stream.peer().map(|peer| peer.thumbprint);
+    if stream.is_http2() {
+        serve_http2(worker, connection, stream, stop).await
+    } else {
+        serve_http1(worker, connection, stream, stop).await
+    }
+}
+
+async fn serve_http1<S>(
+    worker: Rc<Worker>,
+    connection: Connection,
+    stream: S,
+    stop: watch::Receiver<bool>,
+) -> Result<(), ConnectionError>
+where
+    S: AsyncRead + AsyncWrite + Resettable + Unpin + 'static,
+{
+    let limits = worker.gate.facts.limits;
+    let slot = Rc::new(Slot::default());
+    let connection = Rc::new(connection);
+    let service = {
+        let slot = Rc::clone(&slot);
+        service_fn(move |request: Request<Incoming>| {
+            let (worker, connection) = (Rc::clone(&worker), Rc::clone(&connection));
+            let slot = Rc::clone(&slot);
+            async move { Ok::<_, Infallible>(worker.handle(&connection, slot, request).await) }
+        })
+    };
+    let mut served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(limits.header_count)
+        .max_buf_size(limits.header_bytes.max(MIN_BUFFER))
+        .serve_connection(TokioIo::new(stream), service);
+    let mut stop = pin!(stopped(stop));
+    let mut stopping = false;
+    let ran = {
+        let mut run = poll_fn(|context| {
+            if !stopping && stop.as_mut().poll(context).is_ready() {
+                stopping = true;
+                Pin::new(&mut served).graceful_shutdown();
+            }
+            Pin::new(&mut served).poll_without_shutdown(context)
+        });
+        run_in_slot(&slot, &mut run).await
+    };
+    match ran {
+        Ran::Cut(_) => {
+            // What the kernel still holds is not delivered either: the connection is reset.
+            let stream = served.into_parts().io.into_inner();
+            SockRef::from(stream.socket()).set_linger(Some(Duration::ZERO))?;
+            Ok(())
+        }
+        Ran::Done(ended) => {
+            ended?;
+            close(served.into_parts().io.into_inner()).await
+        }
+    }
+}
+
+/// hyper refuses a smaller buffer.
+const MIN_BUFFER: usize = 8192;
+
+/// How long a peer may take to take note of the end.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Says goodbye (TLS `close_notify`, FIN).
+async fn close(mut stream: impl AsyncWrite + Unpin) -> Result<(), ConnectionError> {
+    let shutdown = poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context));
+    match timeout(CLOSE_PATIENCE, shutdown).await {
+        Ok(closed) => Ok(closed?),
+        Err(_) => Ok(()),
+    }
+}
+
+async fn serve_http2<S>(
+    worker: Rc<Worker>,
+    connection: Connection,
+    stream: S,
+    stop: watch::Receiver<bool>,
+) -> Result<(), ConnectionError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let limits = worker.gate.facts.limits;
+    let executor = StreamExecutor::default();
+    let connection = Rc::new(connection);
+    let service = {
+        let executor = executor.clone();
+        service_fn(move |request: Request<Incoming>| {
+            let (worker, connection) = (Rc::clone(&worker), Rc::clone(&connection));
+            let executor = executor.clone();
+            async move {
+                // Inside the stream's own task from the first poll on.
+                let slot = executor.current().unwrap_or_default();
+                Ok::<_, Infallible>(worker.handle(&connection, slot, request).await)
+            }
+        })
+    };
+    let list = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
+    let mut served = http2::Builder::new(executor)
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams_per_connection)
+        .max_header_list_size(list)
+        .keep_alive_interval(Some(PING_EVERY))
+        .keep_alive_timeout(PING_PATIENCE)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut stop = pin!(stopped(stop));
+    let mut stopping = false;
+    poll_fn(|context| {
+        if !stopping && stop.as_mut().poll(context).is_ready() {
+            stopping = true;
+            Pin::new(&mut served).graceful_shutdown();
+        }
+        match Pin::new(&mut served).poll(context) {
+            Poll::Ready(ended) => Poll::Ready(ended),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await?;
+    Ok(())
+}
+
+/// HTTP/2 peers that are gone without a word are found by pings.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,244 @@
+//! The decision: of the grants that cover a call, the first that the rules permit and that has budget
+//! left is used. Nothing is awaited here, so that no other call comes between deciding and reserving.
+
+use std::sync::Arc;
+
+use super::canonical::Canonical;
+use super::refusal::Refusal;
+use super::right::{Right, Situation, proof, whole};
+use crate::config::Endpoint;
+use crate::grants::{Closed, Exchange, LiveGrant};
+use crate::model::{
+    Ask, DenyReason, EndReason, GrantFacts, History, HttpFacts, Inputs, Proof,
+};
+use crate::pdp::{Decision, Denial, Requirement};
+
+/// Proof that a call may pass. Only [`enforce`] makes one; its budget is reserved.
+#[derive(Debug)]
+pub(super) struct Permitted {
+    exchange: Option<Exchange>,
+    rules: Vec<Arc<str>>,
+    inputs: Inputs,
+}
+
+impl Permitted {
+    /// The exchange under a grant; none for a baseline operation.
+    pub(super) const fn exchange(&self) -> Option<&Exchange> {
+        self.exchange.as_ref()
+    }
+
+    pub(super) fn rules(&self) -> &[Arc<str>] {
+        &self.rules
+    }
+
+    pub(super) fn into_parts(self) -> (Option<Exchange>, Inputs) {
+        (self.exchange, self.inputs)
+    }
+}
+
+/// One call, described.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) canonical: &'a Canonical,
+    pub(super) inputs: Inputs,
+}
+
+/// Decides, and reserves the call's place in budget and history.
+pub(super) fn enforce(
+    situation: &Situation<'_>,
+    right: Right,
+    call: Call<'_>,
+) -> Result<Permitted, Refusal> {
+    // Held until the call is counted, so that parallel calls can't both take the last place.
+    let mut ledger = situation.identity.task().map(|task| task.ledger());
+    let none = History::new();
+    let passed = {
+        let history = match &mut ledger {
+            Some(ledger) => ledger.history(situation.now),
+            None => &none,
+        };
+        match right {
+            Right::Baseline => decide(situation, &call, None, history).map(|rules| (None, rules)),
+            Right::Grants(grants) => first_that_permits(situation, &call, &grants, history),
+        }
+    };
+    let (exchange, rules) = passed?;
+    if let Some(ledger) = &mut ledger {
+        let operation = &call.endpoint.operation.id;
+        ledger.reserve(operation, &call.inputs, situation.now);
+    }
+    Ok(Permitted {
+        exchange,
+        rules,
+        inputs: call.inputs,
+    })
+}
+
+type Passed = (Option<Exchange>, Vec<Arc<str>>);
+
+fn first_that_permits(
+    situation: &Situation<'_>,
+    call: &Call<'_>,
+    grants: &[Arc<LiveGrant>],
+    history: &History,
+) -> Result<Passed, Refusal> {
+    let mut denied = None;
+    let mut exhausted = None;
+    for grant in grants {
+        let rules = match permits(situation, call, grant, history) {
+            Ok(rules) => rules,
+            Err(refusal) => {
+                denied.get_or_insert(refusal);
+                continue;
+            }
+        };
+        match grant.enter(situation.now) {
+            Ok(exchange) => return Ok((Some(exchange), rules)),
+            Err(closed) => {
+                exhausted.get_or_insert(closed);
+            }
+        }
+    }
+    // A grant that the rules permit and that is only used up says more than one that they don't.
+    Err(match (exhausted, denied) {
+        (Some(closed), _) => refuse_closed(closed),
+        (None, Some(refusal)) => refusal,
+        (None, None) => refuse_closed(Closed::Ended(EndReason::Expired)),
+    })
+}
+
+fn permits(
+    situation: &Situation<'_>,
+    call: &Call<'_>,
+    grant: &LiveGrant,
+    history: &History,
+) -> Result<Vec<Arc<str>>, Refusal> {
+    let request = grant.request();
+    let differs = request
+        .input
+        .iter()
+        .find(|(name, value)| call.inputs.get(*name).is_some_and(|given| given != *value));
+    if let Some((name, _)) = differs {
+        let detail = format!("the grant is for another `{name}`: request one for this");
+        return Err(Refusal::new(DenyReason::ConditionDenied, detail));
+    }
+    check_proof(situation, request.proof)?;
+    decide(situation, call, Some(grant), history)
+}
+
+/// The entitlement's `proof` has to be met by how the token is bound; that the binding holds was
+/// checked with the token.
+fn check_proof(situation: &Situation<'_>, wanted: Proof) -> Result<(), Refusal> {
+    let shown = proof(situation.identity.authenticated().confirmation());
+    let missing = |detail: &str| Refusal::new(DenyReason::ProofRequired, detail);
+    match wanted {
+        Proof::Bearer => Ok(()),
+        wanted if wanted == shown => Ok(()),
+        Proof::Dpop => Err(missing("the grant needs a token bound to a DPoP key")),
+        Proof::Mtls => Err(
+            missing("the grant needs a token bound to a client certificate").for_certificate(),
+        ),
+    }
+}
+
+fn decide(
+    situation: &Situation<'_>,
+    call: &Call<'_>,
+    grant: Option<&LiveGrant>,
+    history: &History,
+) -> Result<Vec<Arc<str>>, Refusal> {
+    let endpoint = call.endpoint;
+    let canonical = call.canonical;
+    let facts = grant.map(|grant| GrantFacts {
+        id: &grant.request().grant,
+        entitlement: &grant.request().entitlement,
+        age_seconds: whole(situation.now.saturating_since(grant.starts()).as_secs()),
+        calls_left: grant.calls_left().map(whole),
+        bytes_left: grant.bytes_left().map(whole),
+        approved_by: grant.approved_by(),
+    });
+    let ask = Ask::Call {
+        operation: &endpoint.operation.id,
+        grant: facts,
+        http: HttpFacts {
+            method: canonical.method().as_str(),
+            host: canonical.host(),
+            path: canonical.path(),
+            content_length: canonical.content_length().map(whole),
+        },
+        input: &call.inputs,
+        history,
+    };
+    let question = situation.question(ask, &endpoint.service.service.time_zone);
+    match situation.snapshot.policies().decide(&question) {
+        Decision::Allow(permit) => Ok(permit.rules().to_vec()),
+        Decision::Deny(denial) => Err(refuse_denial(denial)),
+    }
+}
+
+fn refuse_denial(denial: Denial) -> Refusal {
+    let said = denial.message.as_deref();
+    let detail = match (&denial.requires, said) {
+        (_, Some(message)) => message.to_owned(),
+        (Some(Requirement::Approval(group)), None) => {
+            format!("a person of the group `{group}` has to approve this")
+        }
+        (Some(Requirement::Mfa), None) => "a second factor is needed".to_owned(),
+        (Some(Requirement::Proof(proof)), None) => {
+            format!("a token bound by {} is needed", proof.as_str())
+        }
+        (None, None) => "no rule permits this call now".to_owned(),
+    };
+    let mut refusal = Refusal::new(denial.reason, detail).with_rules(&denial.rules);
+    if let Some(Requirement::Proof(Proof::Mtls)) = denial.requires {
+        refusal = refusal.for_certificate();
+    }
+    match denial.error {
+        Some(error) => refusal.with_internal(error),
+        None => refusal,
+    }
+}
+
+/// The refusal of a call whose grant can't take it.
+pub(super) fn refuse_closed(closed: Closed) -> Refusal {
+    match closed {
+        Closed::Busy => Refusal::new(
+            DenyReason::BudgetExhausted,
+            "as many calls of this grant run as may run at once: wait for one to end",
+        ),
+        Closed::Ended(reason) => refuse_ended(reason),
+        Closed::Exhausted => Refusal::new(
+            DenyReason::BudgetExhausted,
+            "the grant's calls or bytes are used up: request another",
+        ),
+        Closed::Suspended => Refusal::new(
+            DenyReason::ConditionDenied,
+            "the grant is suspended: a condition it was given under no longer holds",
+        ),
+    }
+}
+
+/// The refusal of a call whose grant or task ended before the answer began.
+pub(super) fn refuse_ended(reason: EndReason) -> Refusal {
+    let detail = format!("what the call ran under has ended ({reason})");
+    match reason {
+        EndReason::Exhausted => Refusal::new(
+            DenyReason::BudgetExhausted,
+            "the grant's bytes were used up while the call ran",
+        ),
+        EndReason::AgentRevoked
+        | EndReason::Cancelled
+        | EndReason::Completed
+        | EndReason::Failed
+        | EndReason::LeaseLapsed
+        | EndReason::ParentEnded
+        | EndReason::TaskMaxAge => Refusal::new(DenyReason::TaskEnded, detail),
+        EndReason::ConditionChanged
+        | EndReason::Declined
+        | EndReason::Expired
+        | EndReason::PolicyChanged
+        | EndReason::Revoked
+        | EndReason::Withdrawn => Refusal::new(DenyReason::GrantRequired, detail),
+    }
+}

@@ -1,0 +1,124 @@
+//! What every worker of the enforcement point shares.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::session::Sessions;
+use crate::audit::Audit;
+use crate::authn::Authenticator;
+use crate::base::{Clock, Live};
+use crate::config::Snapshot;
+use crate::grants::Grants;
+use crate::telemetry::Metrics;
+
+/// The shared parts of the data plane.
+pub struct Gate {
+    pub(super) snapshot: Arc<Live<Snapshot>>,
+    pub(super) grants: Grants,
+    pub(super) authenticator: Arc<Authenticator>,
+    pub(super) sessions: Sessions,
+    pub(super) audit: Audit,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Clock,
+    pub(super) facts: Facts,
+}
+
+/// What a gate is made of.
+#[derive(Debug)]
+pub struct GateParts {
+    /// The live configuration.
+    pub snapshot: Arc<Live<Snapshot>>,
+    /// Tasks and grants.
+    pub grants: Grants,
+    /// Verifies tokens.
+    pub authenticator: Arc<Authenticator>,
+    /// Where decisions are recorded.
+    pub audit: Audit,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
+    /// What does not change while the gateway runs.
+    pub facts: Facts,
+}
+
+/// What does not change while the gateway runs.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The gateway's own URL, without a slash at its end: the audience of its tokens.
+    pub public_url: String,
+    /// The control side's URL, without a slash at its end.
+    pub control_url: String,
+    /// The token authority's issuer name.
+    pub issuer: String,
+    /// Who may speak for a client's address.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The limits on what comes in.
+    pub limits: InboundLimits,
+}
+
+/// The limits on what comes in.
+#[derive(Clone, Copy, Debug)]
+pub struct InboundLimits {
+    /// A request head, in bytes.
+    pub header_bytes: usize,
+    /// Header lines of a request.
+    pub header_count: usize,
+    /// A request target, in bytes.
+    pub uri_bytes: usize,
+    /// From the first to the last byte of a request head; between two requests of a connection too.
+    pub header_timeout: Duration,
+    /// Between two pieces of a request body.
+    pub body_idle_timeout: Duration,
+    /// Open connections in all.
+    pub connections: usize,
+    /// Open connections of one address.
+    pub connections_per_source: usize,
+    /// Streams of one HTTP/2 connection.
+    pub streams_per_connection: u32,
+    /// A body that is read before it passes.
+    pub body_peek_bytes: usize,
+}
+
+impl Gate {
+    /// A gate that lets nothing through but what `parts` allow.
+    #[must_use]
+    pub fn new(parts: GateParts) -> Self {
+        let GateParts {
+            snapshot,
+            grants,
+            authenticator,
+            audit,
+            metrics,
+            clock,
+            facts,
+        } = parts;
+        Self {
+            snapshot,
+            grants,
+            authenticator,
+            sessions: Sessions::new(),
+            audit,
+            metrics,
+            clock,
+            facts,
+        }
+    }
+
+    pub(super) fn is_trusted_proxy(&self, address: IpAddr) -> bool {
+        let mut proxies = self.facts.trusted_proxies.iter();
+        proxies.any(|network| network.contains(&address))
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate")
+            .field("facts", &self.facts)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,184 @@
+//! The bodies on their way through, each under what its exchange runs under: bytes count against the
+//! budget as they pass, and nothing passes once the grant or the task is over.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::cut::{Ends, Slot};
+use super::running::Running;
+use crate::base::{Clock, IdleTimer};
+use crate::model::EndReason;
+use crate::upstream::Received;
+use crate::wire::{Body, BodyError};
+
+/// A response body under guard.
+pub(super) struct Guarded {
+    body: Received,
+    running: Rc<Running>,
+    ends: Ends,
+    slot: Rc<Slot>,
+    /// Whether the body came to its own end.
+    complete: bool,
+}
+
+impl Guarded {
+    /// Guards `body`; from now on `slot` cuts it.
+    pub(super) fn new(body: Received, running: Rc<Running>, slot: Rc<Slot>) -> Self {
+        slot.arm(running.ends());
+        Self {
+            complete: body.is_end_stream(),
+            ends: running.ends(),
+            body,
+            running,
+            slot,
+        }
+    }
+
+    fn cut(&self, reason: EndReason) -> BodyError {
+        self.running.cut(reason);
+        BodyError::Cut(reason.as_str())
+    }
+}
+
+impl http_body::Body for Guarded {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if let Some(reason) = this.ends.get() {
+            return Poll::Ready(Some(Err(this.cut(reason))));
+        }
+        let frame = match Pin::new(&mut this.body).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Ready(Some(Err(error))) => {
+                this.running
+                    .note(|record| record.detail = Some("the service broke off".to_owned()));
+                return Poll::Ready(Some(Err(error)));
+            }
+            Poll::Ready(None) => {
+                this.complete = true;
+                return Poll::Ready(None);
+            }
+            Poll::Pending => return Poll::Pending,
+        };
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        if this.running.pass_out(bytes).is_err() {
+            return Poll::Ready(Some(Err(this.cut(EndReason::Exhausted))));
+        }
+        this.complete = this.body.is_end_stream();
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.slot.disarm();
+        if let Some(reason) = self.ends.get()
+            && !self.complete
+        {
+            self.running.cut(reason);
+        }
+    }
+}
+
+/// A request body under guard. Before the exchange is permitted it only keeps time.
+pub(super) struct Upload {
+    body: Incoming,
+    clock: Clock,
+    idle: IdleTimer,
+    under: Option<(Rc<Running>, Ends)>,
+}
+
+impl Upload {
+    pub(super) fn new(body: Incoming, clock: &Clock, idle: Duration) -> Self {
+        Self {
+            body,
+            clock: clock.clone(),
+            idle: IdleTimer::new(clock, idle),
+            under: None,
+        }
+    }
+
+    /// From now on every byte passes under `running`.
+    pub(super) fn under(mut self, running: &Rc<Running>) -> Self {
+        self.under = Some((Rc::clone(running), running.ends()));
+        self
+    }
+
+    pub(super) fn into_body(self) -> Body {
+        Body::stream(self)
+    }
+
+    fn pass(&self, frame: &Frame<Bytes>) -> Result<(), BodyError> {
+        let Some((running, ends)) = &self.under else {
+            return Ok(());
+        };
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        let over = match running.pass_in(bytes, self.clock.now()) {
+            Ok(()) => ends.get(),
+            Err(_) => Some(EndReason::Exhausted),
+        };
+        match over {
+            None => Ok(()),
+            Some(reason) => {
+                running.cut(reason);
+                Err(BodyError::Cut(reason.as_str()))
+            }
+        }
+    }
+}
+
+impl http_body::Body for Upload {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.body).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.idle.moved();
+                // Trailers of a request are headers that nobody has looked at.
+                let frame = match frame.into_trailers() {
+                    Ok(_) => return Poll::Ready(None),
+                    Err(frame) => frame,
+                };
+                Poll::Ready(Some(this.pass(&frame).map(|()| frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Transport(error)))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending if this.idle.poll_idle(context).is_ready() => {
+                Poll::Ready(Some(Err(BodyError::Idle)))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

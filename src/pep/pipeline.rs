@@ -1,0 +1,340 @@
+//! One request, from its head to the guarded answer. Read it from top to bottom: each step's result is
+//! the next step's ticket.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use hyper::body::Incoming;
+use tracing::warn;
+
+use super::canonical::Canonical;
+use super::connection::Connection;
+use super::cut::Slot;
+use super::describe;
+use super::enforce::{Call, Permitted, enforce, refuse_closed, refuse_ended};
+use super::gate::Gate;
+use super::guard::{Guarded, Upload};
+use super::metadata;
+use super::refusal::{REQUEST_ID, Refusal};
+use super::rewrite::{Statement, clean_answer, rewrite};
+use super::right::Situation;
+use super::running::Running;
+use super::source;
+use super::trace::TraceParent;
+use super::worker::Worker;
+use crate::audit::Record;
+use crate::base::ErrorChain;
+use crate::config::{Endpoint, Matched, Snapshot};
+use crate::model::DenyReason;
+use crate::upstream::{Received, SendError};
+use crate::wire::Body;
+
+/// How often a request is judged anew because the configuration changed while its inputs were read.
+const ATTEMPTS: usize = 4;
+
+/// Host and path of a request that has none in one reading.
+const NOWHERE: (&str, &str) = ("", "");
+
+/// A request's body: on its way, or held because its inputs were read.
+enum Payload {
+    Held(Bytes),
+    Stream(Upload),
+}
+
+/// What was judged and may be forwarded.
+struct Passed {
+    endpoint: Arc<Endpoint>,
+    path: String,
+    agent: String,
+}
+
+impl Worker {
+    /// Answers one request. Whatever goes wrong is an answer, too.
+    pub(super) async fn handle(
+        &self,
+        connection: &Connection,
+        slot: Rc<Slot>,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let request_id = self.next_request_id();
+        let (parts, body) = request.into_parts();
+        if let Some(document) = metadata::answer(&self.gate, &parts) {
+            return document;
+        }
+        let opened = self
+            .exchanges
+            .open(&self.gate, connection.peer.ip(), &request_id);
+        let running = match opened {
+            Ok(running) => running,
+            Err(refusal) => {
+                self.gate.metrics.refuse(refusal.reason().as_str());
+                return self.refuse(&refusal, NOWHERE, &request_id);
+            }
+        };
+        let canonical = match Canonical::read(parts, self.gate.facts.limits.uri_bytes) {
+            Ok(canonical) => canonical,
+            Err(refusal) => {
+                running.refuse(&refusal);
+                return self.refuse(&refusal.closing(), NOWHERE, &request_id);
+            }
+        };
+        running.note(|record| describe_request(record, &canonical));
+        let answered = self
+            .run(connection, &canonical, body, &running, &request_id)
+            .await;
+        match answered {
+            Ok(response) => self.guard(response, running, slot, &request_id),
+            Err(refusal) => {
+                running.refuse(&refusal);
+                if let Some(internal) = refusal.internal() {
+                    warn!(request_id, code = %refusal.reason(), internal, "refused");
+                }
+                self.refuse(&refusal, (canonical.host(), canonical.path()), &request_id)
+            }
+        }
+    }
+
+    async fn run(
+        &self,
+        connection: &Connection,
+        canonical: &Canonical,
+        body: Incoming,
+        running: &Rc<Running>,
+        request_id: &str,
+    ) -> Result<Response<Received>, Refusal> {
+        let gate = &self.gate;
+        let source = source::address(gate, connection.peer.ip(), canonical.headers());
+        running.note(|record| record.source = Some(source));
+        let idle = gate.facts.limits.body_idle_timeout;
+        let mut payload = Payload::Stream(Upload::new(body, &gate.clock, idle));
+        let mut passed = None;
+        for _ in 0..ATTEMPTS {
+            // Once per attempt: every step of it sees this one.
+            let snapshot = gate.snapshot.current();
+            passed = Some(
+                self.judge(&snapshot, connection, source, canonical, &mut payload, running)
+                    .await?,
+            );
+            // Reading inputs takes the client's time. What was decided under a configuration that is
+            // no longer live is decided again, before the first upstream byte.
+            if Arc::ptr_eq(&snapshot, &gate.snapshot.current()) {
+                break;
+            }
+            running.refund();
+            passed = None;
+        }
+        let passed = passed.ok_or_else(|| {
+            let detail = "the configuration keeps changing: come again";
+            Refusal::new(DenyReason::Stale, detail).with_retry_after(1)
+        })?;
+        self.forward(connection, canonical, payload, running, request_id, &passed)
+            .await
+    }
+
+    /// Authenticate, route, right, describe, enforce: in this order, each by the same snapshot.
+    async fn judge(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        connection: &Connection,
+        source: IpAddr,
+        canonical: &Canonical,
+        payload: &mut Payload,
+        running: &Running,
+    ) -> Result<Passed, Refusal> {
+        let gate = &self.gate;
+        running.note(|record| record.generation = Some(snapshot.generation().clone()));
+        let now = gate.clock.now();
+        let identity = gate.authenticate(snapshot, canonical, connection.certificate, now)?;
+        running.note(|record| {
+            record.agent = Some(identity.agent().agent.id.clone());
+            record.task = identity.task().map(|task| task.task().id.clone());
+        });
+        let Matched {
+            endpoint,
+            parameters,
+            path,
+        } = route(snapshot, canonical)?;
+        running.note(|record| {
+            record.operation = Some(endpoint.operation.id.clone());
+            record.service = Some(endpoint.operation.service.clone());
+        });
+        let mut situation = Situation {
+            identity: &identity,
+            snapshot,
+            source,
+            now,
+            wall: gate.clock.wall(),
+        };
+        let mut right = gate.right(&situation, endpoint)?;
+        if describe::wants_body(&endpoint.operation) {
+            if self.hold_body(payload).await? {
+                // Time has passed: the right is asked for anew.
+                situation.now = gate.clock.now();
+                situation.wall = gate.clock.wall();
+                right = gate.right(&situation, endpoint)?;
+            }
+        }
+        let held = match payload {
+            Payload::Held(bytes) => Some(&*bytes),
+            Payload::Stream(_) => None,
+        };
+        let inputs = describe::inputs(&endpoint.operation, canonical, &parameters, held)?;
+        let call = Call {
+            endpoint,
+            canonical,
+            inputs,
+        };
+        let permitted: Permitted = enforce(&situation, right, call)?;
+        if let Some(task) = identity.task() {
+            task.renew(situation.now);
+        }
+        running.permit(permitted, identity.task(), &endpoint.operation.id);
+        Ok(Passed {
+            agent: identity.agent().agent.id.to_string(),
+            endpoint: Arc::clone(endpoint),
+            path: path.to_owned(),
+        })
+    }
+
+    /// Reads the body into memory, if that was not done before. Says whether it was done now.
+    async fn hold_body(&self, payload: &mut Payload) -> Result<bool, Refusal> {
+        let empty = Payload::Held(Bytes::new());
+        match std::mem::replace(payload, empty) {
+            Payload::Held(bytes) => {
+                *payload = Payload::Held(bytes);
+                Ok(false)
+            }
+            Payload::Stream(upload) => {
+                let limit = self.gate.facts.limits.body_peek_bytes;
+                let bytes = describe::hold(upload.into_body(), limit).await?;
+                *payload = Payload::Held(bytes);
+                Ok(true)
+            }
+        }
+    }
+
+    async fn forward(
+        &self,
+        connection: &Connection,
+        canonical: &Canonical,
+        payload: Payload,
+        running: &Rc<Running>,
+        request_id: &str,
+        passed: &Passed,
+    ) -> Result<Response<Received>, Refusal> {
+        let body = match payload {
+            Payload::Held(bytes) => {
+                let passed_in = running.pass_in(bytes.len(), self.gate.clock.now());
+                passed_in.map_err(refuse_closed)?;
+                Body::full(bytes)
+            }
+            Payload::Stream(upload) => upload.under(running).into_body(),
+        };
+        let service = &passed.endpoint.service;
+        let credential = self.credentials.of(&service.service).map_err(|error| {
+            running.refund();
+            let detail = "the service's credential can't be read";
+            let unreachable = Refusal::new(DenyReason::UpstreamUnreachable, detail);
+            unreachable.with_internal(ErrorChain(&error).to_string())
+        })?;
+        let trace = TraceParent::continue_from(canonical.headers());
+        running.note(|record| record.trace_id = Some(trace.trace_id()));
+        let task = running.task_id();
+        let statement = Statement {
+            agent: &passed.agent,
+            task: task.as_deref(),
+            grant: running.grant_id().as_deref(),
+            request_id,
+            traceparent: &trace.to_string(),
+            peer: connection.peer.ip(),
+            trusted_proxy: self.gate.is_trusted_proxy(connection.peer.ip()),
+            secure: connection.secure,
+            credential: credential.as_ref().map(|(name, value)| (name, value.expose())),
+        };
+        let protocol = passed.endpoint.operation.protocol;
+        let outgoing = rewrite(canonical, &passed.path, protocol, &statement, body)?;
+        let sent = self.pool.send(&service.target, outgoing);
+        tokio::select! {
+            biased;
+            reason = running.ends() => {
+                running.cut(reason);
+                Err(refuse_ended(reason).closing())
+            }
+            sent = sent => sent.map_err(|error| refuse_send(&error, running)),
+        }
+    }
+
+    fn guard(
+        &self,
+        response: Response<Received>,
+        running: Rc<Running>,
+        slot: Rc<Slot>,
+        request_id: &str,
+    ) -> Response<Body> {
+        let (mut parts, body) = response.into_parts();
+        running.answer(parts.status);
+        clean_answer(&mut parts.headers);
+        if let Ok(id) = HeaderValue::from_str(request_id) {
+            parts.headers.insert(REQUEST_ID, id);
+        }
+        let body = Guarded::new(body, running, slot);
+        Response::from_parts(parts, Body::stream(body))
+    }
+
+    fn refuse(&self, refusal: &Refusal, (host, path): (&str, &str), request_id: &str) -> Response<Body> {
+        let metadata = metadata::url(&self.gate, host, path);
+        refusal.respond(&metadata, request_id)
+    }
+}
+
+fn route<'s, 'p>(
+    snapshot: &'s Snapshot,
+    canonical: &'p Canonical,
+) -> Result<Matched<'s, 'p>, Refusal> {
+    let matched = snapshot.route(canonical.host(), canonical.method(), canonical.path());
+    matched.ok_or_else(|| {
+        let detail = "no operation answers to this method and path";
+        Refusal::new(DenyReason::OperationUnknown, detail)
+    })
+}
+
+fn describe_request(record: &mut Record, canonical: &Canonical) {
+    record.method = Some(canonical.method().to_string());
+    record.host = Some(canonical.host().to_owned());
+    record.path = Some(canonical.path().to_owned());
+}
+
+fn refuse_send(error: &SendError, running: &Running) -> Refusal {
+    if let Some(reason) = running.was_cut() {
+        return refuse_ended(reason).closing();
+    }
+    if error.is_unsent() {
+        running.refund();
+    }
+    let internal = ErrorChain(error).to_string();
+    let refusal = match error {
+        SendError::RequestBody { .. } => {
+            Refusal::new(DenyReason::RequestMalformed, "the request's body broke off").closing()
+        }
+        SendError::Overloaded { .. } => {
+            let detail = "the service has as many calls as it may have at once";
+            Refusal::new(DenyReason::Overloaded, detail).with_retry_after(1)
+        }
+        error if error.is_timeout() => {
+            Refusal::new(DenyReason::UpstreamTimeout, "the service did not answer in time")
+        }
+        SendError::BrokeOff { .. }
+        | SendError::Connect { .. }
+        | SendError::Protocol { .. }
+        | SendError::Timeout { .. }
+        | SendError::Tls { .. } => Refusal::new(
+            DenyReason::UpstreamUnreachable,
+            "the service can't be reached, or answered with something that is not HTTP",
+        ),
+    };
+    refusal.with_internal(internal)
+}
+

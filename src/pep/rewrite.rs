@@ -1,0 +1,169 @@
+//! The request for the upstream, built anew from what was judged: the client's credential and everything
+//! that only the gateway may say are gone first, and the gateway's own words come last, so that no
+//! `Connection` header can take them away (CVE-2024-45410).
+
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
+
+use super::canonical::Canonical;
+use super::refusal::Refusal;
+use crate::model::{DenyReason, Protocol};
+use crate::wire::{Body, connection_listed, is_hop_by_hop, is_identity_look_alike};
+
+const AGENT: HeaderName = HeaderName::from_static("portcullis-agent");
+const GRANT: HeaderName = HeaderName::from_static("portcullis-grant");
+const REQUEST: HeaderName = HeaderName::from_static("portcullis-request-id");
+const TASK: HeaderName = HeaderName::from_static("portcullis-task");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// What the gateway says to the upstream about a call.
+#[derive(Debug)]
+pub(super) struct Statement<'a> {
+    pub(super) agent: &'a str,
+    pub(super) task: Option<&'a str>,
+    pub(super) grant: Option<&'a str>,
+    pub(super) request_id: &'a str,
+    pub(super) traceparent: &'a str,
+    /// The address that the connection came from.
+    pub(super) peer: IpAddr,
+    /// Whether that is a trusted proxy, whose word about the client before it is passed on.
+    pub(super) trusted_proxy: bool,
+    pub(super) secure: bool,
+    /// The service's credential and the header that carries it.
+    pub(super) credential: Option<(&'a HeaderName, &'a HeaderValue)>,
+}
+
+/// Builds the outgoing request. `path` is the canonical path as the service sees it.
+pub(super) fn rewrite(
+    canonical: &Canonical,
+    path: &str,
+    protocol: Protocol,
+    statement: &Statement<'_>,
+    body: Body,
+) -> Result<Request<Body>, Refusal> {
+    let mut headers = pass_on(canonical.headers(), protocol);
+    say(&mut headers, canonical, statement)?;
+    let mut request = Request::new(body);
+    *request.method_mut() = canonical.method().clone();
+    *request.uri_mut() = target(path, canonical.query())?;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// What of the client's headers is for the upstream.
+fn pass_on(from: &HeaderMap, protocol: Protocol) -> HeaderMap {
+    let listed: Vec<String> = connection_listed(from).collect();
+    let mut headers = HeaderMap::with_capacity(from.len() + 10);
+    for (name, value) in from {
+        let stays_here = is_hop_by_hop(name)
+            || is_identity_look_alike(name)
+            || listed.iter().any(|listed| listed == name.as_str())
+            || matches!(
+                *name,
+                header::AUTHORIZATION
+                    | header::CONTENT_LENGTH
+                    | header::EXPECT
+                    | header::HOST
+                    | header::VIA
+            )
+            || matches!(name.as_str(), "dpop" | "traceparent");
+        if !stays_here {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    if protocol == Protocol::Grpc && wants_trailers(from) {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    headers
+}
+
+/// Adds what the gateway alone says.
+fn say(
+    headers: &mut HeaderMap,
+    canonical: &Canonical,
+    statement: &Statement<'_>,
+) -> Result<(), Refusal> {
+    let mut set = |name: HeaderName, value: &str| match HeaderValue::from_str(value) {
+        Ok(value) => {
+            headers.insert(name, value);
+            Ok(())
+        }
+        Err(_) => Err(unspeakable(&name)),
+    };
+    set(AGENT, statement.agent)?;
+    if let Some(task) = statement.task {
+        set(TASK, task)?;
+    }
+    if let Some(grant) = statement.grant {
+        set(GRANT, grant)?;
+    }
+    set(REQUEST, statement.request_id)?;
+    set(TRACEPARENT, statement.traceparent)?;
+    set(header::HOST, canonical.authority())?;
+    set(header::VIA, "1.1 portcullis")?;
+
+    let before = statement.trusted_proxy.then(|| canonical.headers());
+    let told = |name: &HeaderName| {
+        let value = before.and_then(|headers| headers.get(name));
+        value.and_then(|value| value.to_str().ok())
+    };
+    let peer = statement.peer.to_string();
+    let chain = told(&FORWARDED_FOR).map(|chain| format!("{chain}, {peer}"));
+    set(FORWARDED_FOR, &chain.unwrap_or(peer))?;
+    let host = told(&FORWARDED_HOST).unwrap_or(canonical.authority());
+    set(FORWARDED_HOST, host)?;
+    let own = if statement.secure { "https" } else { "http" };
+    set(FORWARDED_PROTO, told(&FORWARDED_PROTO).unwrap_or(own))?;
+    if let Some((name, value)) = statement.credential {
+        headers.insert(name.clone(), value.clone());
+    }
+    Ok(())
+}
+
+/// Whether the client reads trailers: `TE` belongs to one connection, so it is said anew.
+fn wants_trailers(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::TE).iter();
+    values.any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"))
+}
+
+fn target(path: &str, query: Option<&str>) -> Result<Uri, Refusal> {
+    let target = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    target.parse().map_err(|_| {
+        let detail = "the request's target can't be written for the service";
+        Refusal::new(DenyReason::RequestMalformed, detail)
+    })
+}
+
+fn unspeakable(name: &HeaderName) -> Refusal {
+    let detail = format!("`{name}` can't be written for the service");
+    Refusal::new(DenyReason::RequestMalformed, detail)
+}
+
+/// Takes from an upstream's answer what belongs to its connection, and what only the gateway may say.
+pub(super) fn clean_answer(headers: &mut HeaderMap) {
+    let listed: Vec<String> = connection_listed(headers).collect();
+    let names: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            is_hop_by_hop(name)
+                || name.as_str().starts_with("portcullis-")
+                // The upstream knows nothing of where else the gateway can be reached.
+                || **name == header::ALT_SVC
+                || listed.iter().any(|listed| listed == name.as_str())
+        })
+        .cloned()
+        .collect();
+    for name in names {
+        headers.remove(name);
+    }
+}

@@ -1,0 +1,287 @@
+//! One exchange from its first byte to its last: what it runs under, what it has moved, and its record,
+//! which closes itself whatever happens.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::cut::Ends;
+use super::enforce::Permitted;
+use super::gate::Gate;
+use super::refusal::Refusal;
+use crate::audit::{Place, Record, RecordKind, Verdict};
+use crate::base::BootInstant;
+use crate::grants::{Closed, Exchange, LiveTask};
+use crate::model::{DenyReason, EndReason, Inputs, OperationId};
+
+/// An exchange that lasts longer has an `open` record too.
+const LONG: Duration = Duration::from_secs(1);
+
+/// The exchanges that run on one worker, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Exchanges {
+    running: RefCell<BTreeMap<u64, Weak<Running>>>,
+    next: Cell<u64>,
+}
+
+/// One exchange. Both bodies hold it; the last to go closes it.
+pub(super) struct Running {
+    gate: Arc<Gate>,
+    exchanges: Rc<Exchanges>,
+    number: u64,
+    started: BootInstant,
+    record: RefCell<Record>,
+    place: Cell<Option<Place>>,
+    opened: Cell<bool>,
+    under: RefCell<Under>,
+    bytes_in: Cell<u64>,
+    bytes_out: Cell<u64>,
+    answered: Cell<Option<StatusCode>>,
+    cut: Cell<Option<EndReason>>,
+}
+
+/// What a permitted exchange runs under.
+#[derive(Debug, Default)]
+struct Under {
+    exchange: Option<Exchange>,
+    task: Option<Arc<LiveTask>>,
+    /// The counted call, until it has succeeded or failed.
+    counted: Option<(OperationId, Inputs)>,
+}
+
+impl Exchanges {
+    /// Opens an exchange: takes its place in the audit queue, before anything can happen that would
+    /// have to be recorded.
+    pub(super) fn open(
+        self: &Rc<Self>,
+        gate: &Arc<Gate>,
+        source: IpAddr,
+        request_id: &str,
+    ) -> Result<Rc<Running>, Refusal> {
+        let place = gate.audit.reserve().map_err(|unavailable| {
+            let detail = "decisions can't be recorded at this moment, so none is made";
+            Refusal::new(DenyReason::AuditUnavailable, detail)
+                .with_internal(unavailable.to_string())
+                .with_retry_after(1)
+        })?;
+        let mut record = Record::new(RecordKind::Call, gate.clock.wall());
+        record.request_id = Some(request_id.to_owned());
+        record.source = Some(source);
+        let number = self.next.get();
+        self.next.set(number + 1);
+        let running = Rc::new(Running {
+            gate: Arc::clone(gate),
+            exchanges: Rc::clone(self),
+            number,
+            started: gate.clock.now(),
+            record: RefCell::new(record),
+            place: Cell::new(Some(place)),
+            opened: Cell::new(false),
+            under: RefCell::default(),
+            bytes_in: Cell::new(0),
+            bytes_out: Cell::new(0),
+            answered: Cell::new(None),
+            cut: Cell::new(None),
+        });
+        let mut all = self.running.borrow_mut();
+        all.insert(number, Rc::downgrade(&running));
+        Ok(running)
+    }
+
+    /// Writes an `open` record for each exchange that has become a long one. Where the queue has no
+    /// place the next sweep tries again: the exchange's own place is safe.
+    pub(super) fn sweep(&self, now: BootInstant) {
+        let all = self.running.borrow();
+        for running in all.values().filter_map(Weak::upgrade) {
+            if now.saturating_since(running.started) < LONG {
+                break;
+            }
+            running.write_open();
+        }
+    }
+}
+
+impl Running {
+    /// Adds to the record.
+    pub(super) fn note(&self, add: impl FnOnce(&mut Record)) {
+        add(&mut self.record.borrow_mut());
+    }
+
+    pub(super) fn started(&self) -> BootInstant {
+        self.started
+    }
+
+    /// The exchange was permitted, and runs under this from now on.
+    pub(super) fn permit(
+        &self,
+        permitted: Permitted,
+        task: Option<&Arc<LiveTask>>,
+        operation: &OperationId,
+    ) {
+        self.note(|record| {
+            record.verdict = Verdict::Allow;
+            record.rules = permitted.rules().to_vec();
+            let grant = permitted.exchange().map(Exchange::grant);
+            record.grant = grant.map(|grant| grant.request().grant.clone());
+            record.entitlement = grant.map(|grant| grant.request().entitlement.clone());
+        });
+        self.gate.metrics.allowed.inc();
+        let (exchange, inputs) = permitted.into_parts();
+        self.under.replace(Under {
+            exchange,
+            task: task.cloned(),
+            counted: task.map(|_| (operation.clone(), inputs)),
+        });
+    }
+
+    /// The ends that cut this exchange: its grant's and its task's.
+    pub(super) fn ends(&self) -> Ends {
+        let under = self.under.borrow();
+        let grant = under.exchange.as_ref().map(Exchange::end_signal);
+        let task = under.task.as_ref().map(|task| task.end_signal());
+        Ends::new([grant, task].into_iter().flatten())
+    }
+
+    /// The grant that it runs under, for the upstream.
+    pub(super) fn grant_id(&self) -> Option<String> {
+        let under = self.under.borrow();
+        let exchange = under.exchange.as_ref();
+        exchange.map(|exchange| exchange.grant().request().grant.to_string())
+    }
+
+    /// The task that it belongs to, for the upstream.
+    pub(super) fn task_id(&self) -> Option<String> {
+        let under = self.under.borrow();
+        let task = under.task.as_ref();
+        task.map(|task| task.task().id.to_string())
+    }
+
+    /// The exchange was refused.
+    pub(super) fn refuse(&self, refusal: &Refusal) {
+        self.gate.metrics.refuse(refusal.reason().as_str());
+        self.answered.set(Some(refusal.status()));
+        self.note(|record| {
+            record.verdict = Verdict::Deny(refusal.reason());
+            record.rules = refusal.rules().to_vec();
+            record.detail = refusal.internal().map(str::to_owned);
+        });
+    }
+
+    /// The upstream has answered.
+    pub(super) fn answer(&self, status: StatusCode) {
+        self.answered.set(Some(status));
+    }
+
+    /// Nothing of the request reached the upstream: its call is given back.
+    pub(super) fn refund(&self) {
+        let Under {
+            exchange,
+            task,
+            counted,
+        } = self.under.take();
+        if let Some(exchange) = exchange {
+            exchange.refund();
+        }
+        if let (Some(task), Some((operation, inputs))) = (task, counted) {
+            task.ledger().withdraw(&operation, &inputs);
+        }
+    }
+
+    /// Bytes from the client are about to pass: a sign of life, and a part of the budget.
+    pub(super) fn pass_in(&self, bytes: usize, now: BootInstant) -> Result<(), Closed> {
+        let under = self.under.borrow();
+        if let Some(task) = &under.task {
+            task.renew(now);
+        }
+        self.bytes_in.set(self.bytes_in.get() + bytes as u64);
+        let exchange = under.exchange.as_ref();
+        exchange.map_or(Ok(()), |exchange| exchange.spend(bytes as u64))
+    }
+
+    /// Bytes to the client are about to pass.
+    pub(super) fn pass_out(&self, bytes: usize) -> Result<(), Closed> {
+        self.bytes_out.set(self.bytes_out.get() + bytes as u64);
+        let under = self.under.borrow();
+        let exchange = under.exchange.as_ref();
+        exchange.map_or(Ok(()), |exchange| exchange.spend(bytes as u64))
+    }
+
+    /// The exchange was cut before its own end. The first cause counts.
+    pub(super) fn cut(&self, reason: EndReason) {
+        if self.cut.get().is_some() {
+            return;
+        }
+        self.cut.set(Some(reason));
+        self.gate.metrics.cut(reason.as_str());
+        if let Some(exchange) = &mut self.under.borrow_mut().exchange {
+            exchange.mark_cut();
+        }
+    }
+
+    /// Why it was cut, if it was.
+    pub(super) fn was_cut(&self) -> Option<EndReason> {
+        self.cut.get()
+    }
+
+    fn write_open(&self) {
+        if self.opened.get() {
+            return;
+        }
+        if let Ok(place) = self.gate.audit.reserve() {
+            let mut record = self.record.borrow().clone();
+            record.kind = RecordKind::Open;
+            place.write(record);
+            self.opened.set(true);
+        }
+    }
+
+    fn settle_history(&self) {
+        let mut under = self.under.borrow_mut();
+        let Some((operation, inputs)) = under.counted.take() else {
+            return;
+        };
+        let succeeded = self.cut.get().is_none()
+            && self.answered.get().is_some_and(|status| status.is_success());
+        if let Some(task) = &under.task {
+            let mut ledger = task.ledger();
+            if succeeded {
+                ledger.succeed(&operation);
+            } else {
+                ledger.fail(&operation, &inputs);
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.settle_history();
+        self.exchanges.running.borrow_mut().remove(&self.number);
+        let duration = self.gate.clock.now() - self.started;
+        self.gate.metrics.finish(duration);
+        let mut record = self.record.borrow().clone();
+        record.at = self.gate.clock.wall();
+        record.status = self.answered.get().map(|status| status.as_u16());
+        record.bytes_in = self.bytes_in.get();
+        record.bytes_out = self.bytes_out.get();
+        record.duration = Some(duration);
+        record.end = self.cut.get();
+        if let Some(place) = self.place.take() {
+            place.write(record);
+        }
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}

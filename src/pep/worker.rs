@@ -1,0 +1,216 @@
+//! One worker: a thread with a runtime, listeners, connections and upstream pool of its own. Nothing of
+//! a request crosses to another thread.
+
+use std::cell::Cell;
+use std::future::pending;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_local;
+use tracing::{debug, warn};
+
+use super::admission::{Admission, Admitted};
+use super::connection;
+use super::credentials::Credentials;
+use super::gate::Gate;
+use super::running::Exchanges;
+use crate::base::{ErrorChain, random_bytes};
+use crate::tls::Acceptor;
+use crate::upstream::{Pool, PoolLimits};
+
+/// How often long exchanges get their `open` record and idle upstream connections are closed.
+const SWEEP: Duration = Duration::from_millis(500);
+
+/// After a failed accept (no file descriptors, say) the next try waits.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What all workers share and what each is made of.
+#[derive(Clone, Debug)]
+pub struct Workers {
+    gate: Arc<Gate>,
+    admission: Arc<Admission>,
+    pool: PoolLimits,
+}
+
+/// One listening socket of a worker.
+#[derive(Debug)]
+pub struct Listener {
+    /// The socket, not blocking.
+    pub socket: std::net::TcpListener,
+    /// TLS; plain HTTP where absent.
+    pub tls: Option<Acceptor>,
+}
+
+/// One worker's state. It never leaves its thread.
+pub(super) struct Worker {
+    pub(super) gate: Arc<Gate>,
+    pub(super) pool: Pool,
+    pub(super) exchanges: Rc<Exchanges>,
+    pub(super) credentials: Credentials,
+    admission: Arc<Admission>,
+    ids: RequestIds,
+}
+
+/// Ids that are unique without asking anybody: a random prefix for each worker, and a counter.
+#[derive(Debug)]
+struct RequestIds {
+    prefix: u64,
+    next: Cell<u64>,
+}
+
+impl Workers {
+    /// Workers for `gate`.
+    #[must_use]
+    pub fn new(gate: Arc<Gate>, pool: PoolLimits) -> Self {
+        let limits = gate.facts.limits;
+        let admission = Admission::new(limits.connections, limits.connections_per_source);
+        Self {
+            gate,
+            admission: Arc::new(admission),
+            pool,
+        }
+    }
+
+    /// Serves `listeners` until `stop` turns true, then lets running exchanges end for as long as
+    /// `drain`. It has to run inside a `LocalSet`.
+    ///
+    /// # Errors
+    ///
+    /// When a socket can't be given to this thread's runtime.
+    pub async fn run(
+        self,
+        listeners: Vec<Listener>,
+        stop: watch::Receiver<bool>,
+        drain: Duration,
+    ) -> io::Result<()> {
+        let prefix = u64::from_be_bytes(random_bytes());
+        let next = Cell::new(0);
+        let worker = Rc::new(Worker {
+            pool: Pool::new(self.gate.clock.clone(), self.pool),
+            exchanges: Rc::default(),
+            credentials: Credentials::new(self.gate.clock.clone()),
+            admission: self.admission,
+            ids: RequestIds { prefix, next },
+            gate: self.gate,
+        });
+        // Every connection holds a sender: when the last is gone, so are they.
+        let (connected, mut all_gone) = mpsc::channel::<()>(1);
+        for listener in listeners {
+            let socket = TcpListener::from_std(listener.socket)?;
+            let accept = Rc::clone(&worker).accept(
+                socket,
+                listener.tls,
+                stop.clone(),
+                connected.clone(),
+            );
+            spawn_local(accept);
+        }
+        drop(connected);
+        let sweeper = spawn_local(Rc::clone(&worker).sweep());
+        let drained = async {
+            stopped(stop).await;
+            tokio::time::sleep(drain).await;
+        };
+        tokio::select! {
+            _ = all_gone.recv() => {}
+            () = drained => debug!("exchanges still run after the drain time; they are dropped"),
+        }
+        sweeper.abort();
+        Ok(())
+    }
+}
+
+impl Worker {
+    async fn accept(
+        self: Rc<Self>,
+        socket: TcpListener,
+        tls: Option<Acceptor>,
+        stop: watch::Receiver<bool>,
+        connected: mpsc::Sender<()>,
+    ) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = socket.accept() => accepted,
+                () = stopped(stop.clone()) => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let Some(admitted) = self.admission.admit(peer.ip().to_canonical()) else {
+                        // Closed at once: an answer would cost what the limit is there to save.
+                        continue;
+                    };
+                    let alive = Alive {
+                        _admitted: admitted,
+                        _connected: connected.clone(),
+                        gate: Arc::clone(&self.gate),
+                    };
+                    alive.gate.metrics.connections.inc();
+                    let worker = Rc::clone(&self);
+                    let (tls, stop) = (tls.clone(), stop.clone());
+                    spawn_local(async move {
+                        worker.serve(stream, peer, tls, stop).await;
+                        drop(alive);
+                    });
+                }
+                Err(error) => {
+                    warn!(%error, "can't accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn serve(
+        self: Rc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        tls: Option<Acceptor>,
+        stop: watch::Receiver<bool>,
+    ) {
+        let ip: IpAddr = peer.ip().to_canonical();
+        let peer = SocketAddr::new(ip, peer.port());
+        if let Err(error) = connection::serve(self, stream, peer, tls, stop).await {
+            debug!(%peer, error = %ErrorChain(&error), "a connection ended early");
+        }
+    }
+
+    async fn sweep(self: Rc<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            self.exchanges.sweep(self.gate.clock.now());
+            self.pool.sweep();
+        }
+    }
+
+    /// An id for a request, which client, upstream and record share.
+    pub(super) fn next_request_id(&self) -> String {
+        let number = self.ids.next.get();
+        self.ids.next.set(number.wrapping_add(1));
+        format!("{:016x}-{number:x}", self.ids.prefix)
+    }
+}
+
+/// Resolves when `stop` turns true, or when nobody can turn it any more.
+pub(super) async fn stopped(mut stop: watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        pending::<()>().await;
+    }
+}
+
+/// What an open connection holds.
+struct Alive {
+    _admitted: Admitted,
+    _connected: mpsc::Sender<()>,
+    gate: Arc<Gate>,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.gate.metrics.connections.dec();
+    }
+}
