@@ -29,6 +29,7 @@ pub use question::{
     Ask, AuthFacts, GrantFacts, History, HttpFacts, OperationHistory, Question, RiskFacts,
     SourceFacts, TaskFacts, UsualFacts,
 };
+pub(crate) use reason::codes;
 pub use reason::{DenyReason, EndReason};
 pub use receipt::{ClosedGrant, Receipt};
 pub use service::{

@@ -152,6 +152,13 @@ impl Generation {
         )
     }
 
+    /// Reads a name back: sixteen lower-case hexadecimal digits.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        (text.len() == 16 && text.bytes().all(digit)).then(|| Self(text.into()))
+    }
+
     /// The hash as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

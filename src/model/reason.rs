@@ -3,8 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
+/// An enum and its codes from one table, so that what is written can always be read back.
 macro_rules! codes {
     ($(#[$outer:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $code:literal,)+ }) => {
         $(#[$outer])*
@@ -32,13 +31,15 @@ macro_rules! codes {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
             }
         }
     };
 }
+
+pub(crate) use codes;
 
 codes! {
     /// Why a request was refused.

@@ -30,3 +30,15 @@ fn random_ids_are_names() {
     let id = TaskId::random();
     assert_eq!(id.as_str().parse::<TaskId>(), Ok(id));
 }
+
+#[test]
+fn generations_read_back() {
+    let generation = Generation::new(crate::base::Digest::of(b"rules"));
+    assert_eq!(
+        Generation::from_hex(generation.as_str()),
+        Some(generation.clone())
+    );
+    for wrong in ["", "0", &"F".repeat(16), &"g".repeat(16), &"0".repeat(17)] {
+        assert_eq!(Generation::from_hex(wrong), None, "{wrong}");
+    }
+}
