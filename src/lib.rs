@@ -1,4 +1,5 @@
 //! Portcullis, a just-in-time access gateway for AI agents.
+pub mod audit;
 pub mod base;
 pub mod grants;
 pub mod model;

@@ -1,0 +1,311 @@
+//! A record as the JSON members of a line, and back.
+//!
+//! The writing is by hand: every request pays for it, and every byte outside printable ASCII must
+//! leave as an escape, so that neither a forged line break nor a terminal sequence nor a character
+//! that turns the direction of text reaches the eyes of a reader.
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::io::Write;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::{Record, RecordKind, Verdict};
+use crate::model::{DenyReason, EndReason, Generation};
+
+/// Fixed, so that lines sort and align as text.
+static TIME: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
+
+/// A line that is not a record of this version.
+#[derive(Debug, Error)]
+pub enum RecordError {
+    /// Not the JSON that records have.
+    #[error("the line is not a record")]
+    Json(#[source] serde_json::Error),
+    /// A member whose value no record of this version has.
+    #[error("`{value}` can't be the `{member}` of a record")]
+    Member {
+        /// Its name.
+        member: &'static str,
+        /// What it says.
+        value: String,
+    },
+}
+
+/// Appends the members of `record`, each with a comma before it.
+pub(super) fn write(out: &mut Vec<u8>, record: &Record) {
+    // Without `..`, so that a new field can't be forgotten here.
+    let Record {
+        kind,
+        at,
+        request_id,
+        agent,
+        person,
+        task,
+        grant,
+        request,
+        operation,
+        entitlement,
+        service,
+        verdict,
+        rules,
+        generation,
+        source,
+        method,
+        host,
+        path,
+        status,
+        bytes_in,
+        bytes_out,
+        duration,
+        trace_id,
+        end,
+        detail,
+    } = record;
+    time(out, *at);
+    text(out, "kind", Some(kind.as_str()));
+    text(out, "request_id", request_id.as_deref());
+    text(out, "agent", agent.as_ref().map(|id| id.as_str()));
+    text(out, "person", person.as_ref().map(|id| id.as_str()));
+    text(out, "task", task.as_ref().map(|id| id.as_str()));
+    text(out, "grant", grant.as_ref().map(|id| id.as_str()));
+    text(out, "request", request.as_ref().map(|id| id.as_str()));
+    text(out, "operation", operation.as_ref().map(|id| id.as_str()));
+    text(
+        out,
+        "entitlement",
+        entitlement.as_ref().map(|id| id.as_str()),
+    );
+    text(out, "service", service.as_ref().map(|id| id.as_str()));
+    match verdict {
+        Verdict::Allow => text(out, "verdict", Some("allow")),
+        Verdict::Deny(reason) => {
+            text(out, "verdict", Some("deny"));
+            text(out, "code", Some(reason.as_str()));
+        }
+        Verdict::Neither => {}
+    }
+    list(out, "rules", rules);
+    text(
+        out,
+        "generation",
+        generation.as_ref().map(Generation::as_str),
+    );
+    address(out, *source);
+    text(out, "method", method.as_deref());
+    text(out, "host", host.as_deref());
+    text(out, "path", path.as_deref());
+    number(out, "status", status.map(u64::from));
+    number(out, "bytes_in", Some(*bytes_in).filter(|n| *n > 0));
+    number(out, "bytes_out", Some(*bytes_out).filter(|n| *n > 0));
+    number(out, "duration_micros", duration.map(micros));
+    text(out, "trace_id", trace_id.as_deref());
+    text(out, "end", end.map(EndReason::as_str));
+    text(out, "detail", detail.as_deref());
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn member(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn text(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        member(out, name);
+        quoted(out, value);
+    }
+}
+
+fn number(out: &mut Vec<u8>, name: &str, value: Option<u64>) {
+    if let Some(value) = value {
+        member(out, name);
+        digits(out, value);
+    }
+}
+
+fn list(out: &mut Vec<u8>, name: &str, values: &[Arc<str>]) {
+    let Some((first, others)) = values.split_first() else {
+        return;
+    };
+    member(out, name);
+    out.push(b'[');
+    quoted(out, first);
+    for value in others {
+        out.push(b',');
+        quoted(out, value);
+    }
+    out.push(b']');
+}
+
+fn time(out: &mut Vec<u8>, at: Timestamp) {
+    member(out, "time");
+    out.push(b'"');
+    // Writing into memory can't fail.
+    let _ = TIME.print_timestamp(&at, &mut *out);
+    out.push(b'"');
+}
+
+fn address(out: &mut Vec<u8>, source: Option<IpAddr>) {
+    if let Some(source) = source {
+        member(out, "source");
+        // Writing into memory can't fail.
+        let _ = write!(out, "\"{source}\"");
+    }
+}
+
+/// Appends `value` in decimal.
+pub(super) fn digits(out: &mut Vec<u8>, value: u64) {
+    // Writing into memory can't fail.
+    let _ = write!(out, "{value}");
+}
+
+fn quoted(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    // No early exit: this way the whole comparison runs in vector registers.
+    if text
+        .bytes()
+        .fold(true, |plain, byte| plain & is_plain(byte))
+    {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        text.chars().for_each(|character| escaped(out, character));
+    }
+    out.push(b'"');
+}
+
+const fn is_plain(byte: u8) -> bool {
+    (byte >= b' ') & (byte < 0x7f) & (byte != b'"') & (byte != b'\\')
+}
+
+fn escaped(out: &mut Vec<u8>, character: char) {
+    match u8::try_from(character) {
+        Ok(byte) if is_plain(byte) => out.push(byte),
+        Ok(byte @ (b'"' | b'\\')) => out.extend_from_slice(&[b'\\', byte]),
+        _ => {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // Writing into memory can't fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
+}
+
+/// What a line looks like to serde. Unknown members are passed over: a later version may have more.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    request_id: Option<String>,
+    agent: Option<String>,
+    person: Option<String>,
+    task: Option<String>,
+    grant: Option<String>,
+    request: Option<String>,
+    operation: Option<String>,
+    entitlement: Option<String>,
+    service: Option<String>,
+    verdict: Option<String>,
+    code: Option<String>,
+    #[serde(default)]
+    rules: Vec<String>,
+    generation: Option<String>,
+    source: Option<String>,
+    method: Option<String>,
+    host: Option<String>,
+    path: Option<String>,
+    status: Option<u16>,
+    #[serde(default)]
+    bytes_in: u64,
+    #[serde(default)]
+    bytes_out: u64,
+    duration_micros: Option<u64>,
+    trace_id: Option<String>,
+    end: Option<String>,
+    detail: Option<String>,
+}
+
+/// Reads a line back.
+pub(super) fn read(line: &[u8]) -> Result<Record, RecordError> {
+    let line: Line<'_> = serde_json::from_slice(line).map_err(RecordError::Json)?;
+    let kind = RecordKind::from_code(&line.kind).ok_or_else(|| odd("kind", &line.kind))?;
+    Ok(Record {
+        kind,
+        at: line.time.parse().map_err(|_| odd("time", &line.time))?,
+        verdict: verdict(line.verdict.as_deref(), line.code.as_deref())?,
+        request_id: line.request_id,
+        agent: parsed("agent", line.agent)?,
+        person: parsed("person", line.person)?,
+        task: parsed("task", line.task)?,
+        grant: parsed("grant", line.grant)?,
+        request: parsed("request", line.request)?,
+        operation: parsed("operation", line.operation)?,
+        entitlement: parsed("entitlement", line.entitlement)?,
+        service: parsed("service", line.service)?,
+        rules: line.rules.into_iter().map(Arc::from).collect(),
+        generation: coded("generation", line.generation, Generation::from_hex)?,
+        source: parsed("source", line.source)?,
+        method: line.method,
+        host: line.host,
+        path: line.path,
+        status: line.status,
+        bytes_in: line.bytes_in,
+        bytes_out: line.bytes_out,
+        duration: line.duration_micros.map(Duration::from_micros),
+        trace_id: line.trace_id,
+        end: coded("end", line.end, EndReason::from_code)?,
+        detail: line.detail,
+    })
+}
+
+fn verdict(verdict: Option<&str>, code: Option<&str>) -> Result<Verdict, RecordError> {
+    match (verdict, code) {
+        (None, None) => Ok(Verdict::Neither),
+        (Some("allow"), None) => Ok(Verdict::Allow),
+        (Some("deny"), Some(code)) => DenyReason::from_code(code)
+            .map(Verdict::Deny)
+            .ok_or_else(|| odd("code", code)),
+        (verdict, code) => Err(match code {
+            Some(code) => odd("code", code),
+            None => odd("verdict", verdict.unwrap_or_default()),
+        }),
+    }
+}
+
+fn parsed<T: FromStr>(
+    member: &'static str,
+    text: Option<String>,
+) -> Result<Option<T>, RecordError> {
+    coded(member, text, |text| text.parse().ok())
+}
+
+fn coded<T>(
+    member: &'static str,
+    text: Option<String>,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, RecordError> {
+    text.map(|text| read(&text).ok_or_else(|| odd(member, &text)))
+        .transpose()
+}
+
+fn odd(member: &'static str, value: &str) -> RecordError {
+    RecordError::Member {
+        member,
+        value: value.to_owned(),
+    }
+}

@@ -1,0 +1,80 @@
+use super::super::fixture::{NEVER, call};
+use super::*;
+
+#[test]
+fn a_full_queue_refuses_until_a_place_is_free() {
+    let (audit, shared) = queue(2);
+    let first = audit.reserve().unwrap();
+    let second = audit.reserve().unwrap();
+    assert_eq!(audit.reserve().unwrap_err(), Unavailable::Full);
+    assert_eq!(audit.health(), Err(Unavailable::Full));
+
+    drop(first);
+    assert_eq!(audit.health(), Ok(()));
+
+    second.write(call(1));
+    let third = audit.reserve().unwrap();
+    assert_eq!(audit.reserve().unwrap_err(), Unavailable::Full);
+
+    // Taken by the writer is not yet durable.
+    let mut batch = Vec::new();
+    shared.lock().hurry = true;
+    assert!(shared.collect(&mut batch, |_| NEVER));
+    assert_eq!(batch, [call(1)]);
+    assert_eq!(audit.reserve().unwrap_err(), Unavailable::Full);
+    shared.settle(1);
+    assert_eq!(audit.health(), Ok(()));
+    assert_eq!(audit.written(), 1);
+    drop(third);
+}
+
+#[test]
+fn a_writer_that_fails_refuses_and_says_why() {
+    let (audit, shared) = queue(2);
+    shared.fail("no space left");
+    let why = Unavailable::Failing("no space left".into());
+    assert_eq!(audit.reserve().unwrap_err(), why);
+    assert_eq!(
+        why.to_string(),
+        "the audit log can't be written: no space left"
+    );
+    shared.settle(0);
+    assert_eq!(audit.health(), Ok(()));
+    shared.stop();
+    assert_eq!(audit.health(), Err(Unavailable::Failing(STOPPED.into())));
+}
+
+#[test]
+fn the_writer_need_not_wait_when_the_queue_is_half_full() {
+    let (audit, shared) = queue(4);
+    audit.reserve().unwrap().write(call(1));
+    audit.reserve().unwrap().write(call(2));
+    let mut batch = Vec::new();
+    assert!(shared.collect(&mut batch, |waiting| {
+        assert!(waiting);
+        NEVER
+    }));
+    assert_eq!(batch, [call(1), call(2)]);
+}
+
+#[test]
+fn the_window_ends_by_itself() {
+    let (audit, shared) = queue(100);
+    audit.reserve().unwrap().write(call(1));
+    let mut batch = Vec::new();
+    assert!(shared.collect(&mut batch, |_| Duration::from_millis(1)));
+    assert_eq!(batch, [call(1)]);
+}
+
+#[test]
+fn it_is_closed_when_handles_and_places_are_gone() {
+    let (audit, shared) = queue(4);
+    let place = audit.clone().reserve().unwrap();
+    drop(audit);
+    assert!(!shared.lock().closed);
+    place.write(call(1));
+    assert!(shared.lock().closed);
+    let mut batch = Vec::new();
+    assert!(!shared.collect(&mut batch, |_| NEVER));
+    assert_eq!(batch, [call(1)]);
+}
