@@ -1,11 +1,12 @@
-//! Ground truth for every other room: clock, identifiers, secrets, digests, error chains and
-//! [`Live`], a value that is swapped whole.
+//! Ground truth for every other room: clock, identifiers, secrets, digests, error chains,
+//! [`Live`], a value that is swapped whole, and [`write_whole`], the same for a file.
 //!
-//! Invariant: nothing here knows HTTP, serde, policies or files.
+//! Invariant: nothing here knows HTTP, serde, policies or what is in a file.
 
 mod clock;
 mod digest;
 mod error_chain;
+mod file;
 mod id;
 mod idle_timer;
 mod live;
@@ -14,6 +15,7 @@ mod secret;
 pub use clock::{BootInstant, Clock, ManualClock};
 pub use digest::Digest;
 pub use error_chain::ErrorChain;
+pub use file::{Readers, write_whole};
 pub use id::{random_bytes, random_id};
 pub use idle_timer::IdleTimer;
 pub use live::Live;
