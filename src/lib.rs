@@ -6,4 +6,5 @@ pub mod model;
 pub mod pep;
 pub mod store;
 pub mod telemetry;
+pub mod tokens;
 pub mod wire;

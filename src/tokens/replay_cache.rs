@@ -1,0 +1,108 @@
+//! Remembers what may be used once, for as long as it could be used again.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+use thiserror::Error;
+
+use crate::base::Digest;
+
+/// How many ids are remembered at most.
+const CAPACITY: usize = 65_536;
+
+/// How many of them may be one scope's, so that no client can shut out the others.
+const CAPACITY_PER_SCOPE: usize = CAPACITY / 16;
+
+/// Why an id is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Replay {
+    /// There is no room to remember it, so nobody could tell its second use.
+    #[error("too many ids are remembered at this moment")]
+    Full,
+    /// It has been used.
+    #[error("the id has been used before")]
+    Seen,
+    /// Its time is over.
+    #[error("the id is past its time")]
+    Stale,
+}
+
+/// Ids that have been used. Full of ids that are still good, it refuses new ones.
+#[derive(Debug, Default)]
+pub struct ReplayCache {
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Scope and id together, and the scope alone.
+    ids: HashMap<Digest, Digest>,
+    by_end: BTreeSet<(Timestamp, Digest)>,
+    scopes: HashMap<Digest, usize>,
+}
+
+impl ReplayCache {
+    /// Remembers nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Accepts `id` within `scope`, once, and remembers it up to `until`.
+    ///
+    /// # Errors
+    ///
+    /// When it has been seen, is past its time, or can't be remembered.
+    pub fn accept(
+        &self,
+        scope: &str,
+        id: &str,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Replay> {
+        if until <= now {
+            return Err(Replay::Stale);
+        }
+        // The length keeps scope and id apart; digests keep long ids from filling the memory.
+        let length = scope.len().to_be_bytes();
+        let id = Digest::of_parts(&[&length, scope.as_bytes(), id.as_bytes()]);
+        let scope = Digest::of(scope.as_bytes());
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.forget_until(now);
+        if seen.ids.contains_key(&id) {
+            return Err(Replay::Seen);
+        }
+        let of_scope = seen.scopes.get(&scope).copied().unwrap_or(0);
+        if seen.ids.len() >= CAPACITY || of_scope >= CAPACITY_PER_SCOPE {
+            return Err(Replay::Full);
+        }
+        seen.ids.insert(id, scope);
+        seen.by_end.insert((until, id));
+        seen.scopes.insert(scope, of_scope + 1);
+        Ok(())
+    }
+}
+
+impl Seen {
+    fn forget_until(&mut self, now: Timestamp) {
+        while let Some((until, id)) = self.by_end.first().copied() {
+            if until > now {
+                return;
+            }
+            self.by_end.pop_first();
+            let Some(scope) = self.ids.remove(&id) else {
+                continue;
+            };
+            if let Some(count) = self.scopes.get_mut(&scope) {
+                *count -= 1;
+                if *count == 0 {
+                    self.scopes.remove(&scope);
+                }
+            }
+        }
+    }
+}
