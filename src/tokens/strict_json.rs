@@ -9,7 +9,7 @@ mod tests;
 use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use thiserror::Error;
 
@@ -132,9 +132,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
         while let Some(name) = members.next_key::<String>()? {
             let value = members.next_value_seed(inner)?;
             if object.insert(name, value).is_some() {
-                return Err(A::Error::custom(
-                    self.refuse::<A::Error>(JsonFault::Duplicate),
-                ));
+                return Err(self.refuse(JsonFault::Duplicate));
             }
         }
         Ok(Value::Object(object))
