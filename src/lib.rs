@@ -1,4 +1,5 @@
 //! Portcullis, a just-in-time access gateway for AI agents.
+
 pub mod audit;
 pub mod base;
 pub mod grants;
@@ -6,5 +7,6 @@ pub mod model;
 pub mod pep;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod tokens;
 pub mod wire;

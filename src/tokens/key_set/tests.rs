@@ -64,14 +64,14 @@ impl Forge {
     #[track_caller]
     fn check(&self, origin: Origin, token: &str, expected: Result<(), TokenError>) {
         let outcome = self.set.verify(token, &rules(origin)).map(|_| ());
-        assert_eq!(outcome, expected, "{token}");
+        assert_eq!((token, outcome), (token, expected));
     }
 
     #[track_caller]
     fn check_claims(&self, origin: Origin, changes: &Value, expected: Result<(), TokenError>) {
         let token = self.key.forge(&self.header(), &Self::claims(changes));
         let outcome = self.set.verify(&token, &rules(origin)).map(|_| ());
-        assert_eq!(outcome, expected, "{changes}");
+        assert_eq!((changes, outcome), (changes, expected));
     }
 }
 
