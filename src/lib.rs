@@ -9,4 +9,5 @@ pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod tokens;
+pub mod upstream;
 pub mod wire;

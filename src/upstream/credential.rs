@@ -1,0 +1,78 @@
+//! The credential that the gateway shows to a service, read from where the configuration points.
+
+#[cfg(test)]
+mod tests;
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use http::HeaderValue;
+
+use super::UpstreamError;
+use crate::base::Secret;
+use crate::model::CredentialSource;
+
+/// No credential is longer; a longer file is something else.
+const LONGEST: u64 = 8 * 1024;
+
+/// Reads credentials. There is no value of this type: what was read is a [`Secret`].
+#[derive(Clone, Copy, Debug)]
+pub enum Credential {}
+
+impl Credential {
+    /// The credential at `source`, as a header value that HTTP/2 will not index and no `Debug`
+    /// shows. Blanks and line ends after it are not part of it.
+    ///
+    /// # Errors
+    ///
+    /// Where the source is absent, can't be read, is longer than 8 KiB, or holds nothing that a
+    /// header can carry.
+    pub fn read(source: &CredentialSource) -> Result<Secret<HeaderValue>, UpstreamError> {
+        let (place, bytes) = match source {
+            CredentialSource::Env(name) => {
+                let place = format!("env:{name}");
+                match env::var_os(name) {
+                    Some(value) => (place, value.into_vec()),
+                    None => return Err(UpstreamError::CredentialMissing(place)),
+                }
+            }
+            CredentialSource::File(path) => {
+                let place = format!("file:{}", path.display());
+                match read_file(path) {
+                    Ok(bytes) => (place, bytes),
+                    Err(error) => return Err(UpstreamError::CredentialUnreadable(place, error)),
+                }
+            }
+        };
+        parse(place, &bytes)
+    }
+}
+
+fn parse(place: String, bytes: &[u8]) -> Result<Secret<HeaderValue>, UpstreamError> {
+    if bytes.len() as u64 > LONGEST {
+        return Err(UpstreamError::CredentialTooLong(place));
+    }
+    match HeaderValue::from_bytes(bytes.trim_ascii_end()) {
+        Ok(mut value) if !value.is_empty() => {
+            value.set_sensitive(true);
+            Ok(Secret::new(value))
+        }
+        _ => Err(UpstreamError::CredentialInvalid(place)),
+    }
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    // Opening a pipe would wait for its writer.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    // One byte more than fits, so that a longer file is seen to be one.
+    File::open(path)?
+        .take(LONGEST + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

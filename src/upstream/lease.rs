@@ -1,0 +1,176 @@
+//! A connection while one exchange has it.
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+
+use super::connect::{Elapsed, within};
+use super::lane::Lane;
+use super::outgoing::{Outgoing, Progress};
+use super::socket::Watch;
+use crate::base::Clock;
+
+/// The shortest time that is waited at once, so that a timeout of zero does not spin.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+/// A connection.
+pub(super) enum Link {
+    Http1(Http1),
+    Http2(http2::SendRequest<Outgoing>),
+}
+
+/// A connection for one exchange at a time. Dropping it closes it.
+#[derive(Debug)]
+pub(super) struct Http1 {
+    sender: http1::SendRequest<Outgoing>,
+    watch: Watch,
+    task: JoinHandle<()>,
+}
+
+impl Http1 {
+    pub(super) const fn new(
+        sender: http1::SendRequest<Outgoing>,
+        watch: Watch,
+        task: JoinHandle<()>,
+    ) -> Self {
+        Self {
+            sender,
+            watch,
+            task,
+        }
+    }
+
+    /// Whether the last exchange is wholly over and nothing has come since.
+    pub(super) fn is_clean(&self) -> bool {
+        self.sender.is_ready() && self.watch.is_quiet()
+    }
+
+    #[cfg(test)]
+    pub(super) fn poison(&self) {
+        self.task.abort();
+    }
+}
+
+impl Drop for Http1 {
+    fn drop(&mut self) {
+        // hyper would first try to read a body that nobody wants, and keep the connection.
+        self.task.abort();
+    }
+}
+
+/// A connection, and the place among its lane's exchanges that goes with it.
+pub(super) struct Lease {
+    pub(super) lane: Rc<Lane>,
+    pub(super) link: Link,
+    /// Whether the connection has served before, and so may be dead by now.
+    pub(super) pooled: bool,
+    permit: OwnedSemaphorePermit,
+}
+
+/// Why an exchange got no answer.
+pub(super) enum ExchangeError {
+    /// HTTP failed.
+    Broken(hyper::Error),
+    /// Nothing came in time.
+    Late,
+    /// The connection was dead already; not a byte of the request was written.
+    Unsent(Box<Request<Outgoing>>, hyper::Error),
+}
+
+impl Lease {
+    pub(super) const fn new(
+        lane: Rc<Lane>,
+        link: Link,
+        pooled: bool,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            lane,
+            link,
+            pooled,
+            permit,
+        }
+    }
+
+    /// Gives up the connection, but not the place.
+    pub(super) fn into_place(self) -> (Rc<Lane>, OwnedSemaphorePermit) {
+        (self.lane, self.permit)
+    }
+
+    /// Sends the request and waits for the answer's head.
+    pub(super) async fn exchange(
+        &mut self,
+        clock: &Clock,
+        timeout: Duration,
+        request: Request<Outgoing>,
+    ) -> Result<Response<Incoming>, ExchangeError> {
+        let progress = request.body().progress();
+        let sent = match &mut self.link {
+            Link::Http1(link) => {
+                in_time(
+                    clock,
+                    timeout,
+                    &progress,
+                    link.sender.try_send_request(request),
+                )
+                .await
+            }
+            Link::Http2(sender) => {
+                in_time(clock, timeout, &progress, sender.try_send_request(request)).await
+            }
+        };
+        match sent {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(mut error)) => Err(match error.take_message() {
+                Some(request) => ExchangeError::Unsent(Box::new(request), error.into_error()),
+                None => ExchangeError::Broken(error.into_error()),
+            }),
+            Err(Elapsed) => {
+                // A connection that is silent to one exchange may be dead for all that would follow.
+                self.lane.unshare();
+                Err(ExchangeError::Late)
+            }
+        }
+    }
+
+    /// Ends the exchange cleanly: the connection may serve again, if it says so itself.
+    pub(super) fn give_back(self) {
+        if let Link::Http1(link) = self.link
+            && link.sender.is_ready()
+        {
+            self.lane.take_back(link);
+        }
+    }
+}
+
+type Sent = Result<Response<Incoming>, TrySendError<Request<Outgoing>>>;
+
+/// Waits for the head no longer than `timeout`, counted from when the upstream was given the last
+/// byte of the request, or the last that it would take. While the client is still to send, only
+/// the client is waited for, and the time does not run.
+async fn in_time(
+    clock: &Clock,
+    timeout: Duration,
+    progress: &Progress,
+    sent: impl Future<Output = Sent>,
+) -> Result<Sent, Elapsed> {
+    let timeout = timeout.max(SHORTEST_WAIT);
+    let mut sent = pin!(sent);
+    loop {
+        // If the upstream's time starts later than now, it can't be over before this.
+        let wake = progress.upstream_since().unwrap_or_else(|| clock.now()) + timeout;
+        if let Ok(sent) = within(clock, wake, &mut sent).await {
+            return Ok(sent);
+        }
+        let over = |since| clock.now() - since >= timeout;
+        if progress.upstream_since().is_some_and(over) {
+            return Err(Elapsed);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The way to the protected services: what a service's addresses and TLS files come to
+//! ([`Target`]), the connections that one worker keeps to them ([`Pool`]), and the credential that
+//! the gateway adds ([`Credential`]).
+//!
+//! A pool belongs to one thread: its connections run as local tasks, and nothing in it is locked.
+//! [`Pool::send`] takes one request to one target and gives back the answer's head; bodies stream
+//! both ways. A [`Received`] body holds the connection and decides what becomes of it.
+//!
+//! Invariant: a connection serves a second request only if the first exchange ended cleanly, that
+//! is, the request was sent whole before the answer began, the answer was read to its end, and
+//! nothing followed it. A request is sent twice only if no byte of it left the first time. No
+//! redirect is followed, no upgrade is taken up, and no client's credential is known here.
+
+mod connect;
+mod credential;
+mod error;
+mod framing;
+mod lane;
+mod lease;
+mod outgoing;
+mod pool;
+mod received;
+mod resolve;
+mod socket;
+mod target;
+
+pub use credential::Credential;
+pub use error::{ConnectError, Fault, Phase, Place, SendError, UpstreamError};
+pub use pool::{Pool, PoolLimits};
+pub use received::Received;
+pub use target::{Target, TargetOptions};

@@ -1,0 +1,9 @@
+//! The pool against upstreams that say exactly what a test tells them to.
+
+mod bodies;
+mod faults;
+mod http2;
+mod retry;
+mod reuse;
+mod stub;
+mod timeouts;

@@ -1,0 +1,149 @@
+//! The body of an answer, which holds the connection that it comes over.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::lease::Lease;
+use crate::base::{BootInstant, Clock};
+use crate::wire::BodyError;
+
+/// The body of an answer. Read to its end, it gives its connection back to the pool; dropped
+/// before, it closes the connection (HTTP/1.1) or resets the stream (HTTP/2), and drains nothing.
+pub struct Received {
+    body: Incoming,
+    /// `None` once the exchange is over.
+    lease: Option<Lease>,
+    /// Whether the connection may serve again.
+    reusable: bool,
+    idle: Option<Idle>,
+}
+
+impl Received {
+    pub(super) fn new(body: Incoming, lease: Lease, reusable: bool, idle: Option<Idle>) -> Self {
+        let mut received = Self {
+            body,
+            lease: Some(lease),
+            reusable,
+            idle,
+        };
+        received.settle_if_over();
+        received
+    }
+
+    /// Whoever serves this body stops asking when it says that it is over.
+    fn settle_if_over(&mut self) {
+        if self.body.is_end_stream() {
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Some(lease) = self.lease.take()
+            && self.reusable
+        {
+            lease.give_back();
+        }
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.body).poll_frame(context) {
+            Poll::Pending => {
+                let stalled = this.idle.as_mut().is_some_and(|idle| idle.is_over(context));
+                if !stalled {
+                    return Poll::Pending;
+                }
+                this.lease = None;
+                Poll::Ready(Some(Err(BodyError::Idle)))
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(idle) = &mut this.idle {
+                    idle.moved();
+                }
+                this.settle_if_over();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.lease = None;
+                Poll::Ready(Some(Err(BodyError::Transport(error))))
+            }
+            Poll::Ready(None) => {
+                this.settle();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Received")
+            .field("over", &self.lease.is_none())
+            .field("reusable", &self.reusable)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Measures how long nothing has moved.
+pub(super) struct Idle {
+    clock: Clock,
+    timeout: Duration,
+    last_moved: BootInstant,
+    /// Set only while nothing moves; it outlives a movement and is then set anew, so that a busy
+    /// body costs no timer.
+    alarm: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl Idle {
+    pub(super) fn new(clock: &Clock, timeout: Duration) -> Self {
+        Self {
+            clock: clock.clone(),
+            timeout,
+            last_moved: clock.now(),
+            alarm: None,
+        }
+    }
+
+    fn moved(&mut self) {
+        self.last_moved = self.clock.now();
+    }
+
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        loop {
+            let deadline = self.last_moved + self.timeout;
+            let alarm = self
+                .alarm
+                .get_or_insert_with(|| Box::pin(self.clock.sleep_until(deadline)));
+            if alarm.as_mut().poll(context).is_pending() {
+                return false;
+            }
+            self.alarm = None;
+            if self.clock.now() >= deadline {
+                return true;
+            }
+        }
+    }
+}
