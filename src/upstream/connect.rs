@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 
 use super::framing::{HEAD_BYTES, HEADER_LINES};
-use super::lease::{Http1, Link};
+use super::lease::{Http1, Http2, Link};
 use super::outgoing::Outgoing;
 use super::resolve::resolve;
 use super::socket::{Socket, Stream, Watch};
@@ -69,7 +69,7 @@ async fn open(
         _ => (Stream::Plain(socket), target.options.h2c),
     };
     let link = if is_http2 {
-        speak_http2(stream).await
+        speak_http2(stream, watch).await
     } else {
         speak_http1(stream, watch).await
     };
@@ -118,7 +118,7 @@ async fn speak_http1(stream: Stream, watch: Watch) -> hyper::Result<Link> {
     Ok(Link::Http1(Http1::new(sender, watch, task)))
 }
 
-async fn speak_http2(stream: Stream) -> hyper::Result<Link> {
+async fn speak_http2(stream: Stream, watch: Watch) -> hyper::Result<Link> {
     let (sender, connection) = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
         .keep_alive_interval(PROBE_AFTER)
@@ -128,7 +128,7 @@ async fn speak_http2(stream: Stream) -> hyper::Result<Link> {
         .handshake::<_, Outgoing>(TokioIo::new(stream))
         .await?;
     spawn_local(async move { drop(connection.await) });
-    Ok(Link::Http2(sender))
+    Ok(Link::Http2(Http2::new(sender, watch)))
 }
 
 /// Runs HTTP/2's own tasks on this thread.

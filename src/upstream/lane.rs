@@ -4,13 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hyper::client::conn::http2;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::PoolLimits;
 use super::connect::within;
-use super::lease::{Http1, Link};
-use super::outgoing::Outgoing;
+use super::lease::{Http1, Http2, Link};
 use crate::base::{BootInstant, Clock};
 
 /// One address.
@@ -24,7 +22,7 @@ pub(super) struct Lane {
     waiting: Cell<usize>,
     /// Oldest first; taken from the back, so that what is not needed grows old.
     idle: RefCell<VecDeque<(Http1, BootInstant)>>,
-    shared: RefCell<Option<(http2::SendRequest<Outgoing>, BootInstant)>>,
+    shared: RefCell<Option<(Http2, BootInstant)>>,
     /// Held while an HTTP/2 connection is opened, so that a burst opens one.
     pub(super) opening: Mutex<()>,
     /// Whether the other side, asked for HTTP/2, chose HTTP/1.1: then nothing is gained by
@@ -73,8 +71,8 @@ impl Lane {
 
     /// A connection that can be used at once.
     pub(super) fn pooled(&self) -> Option<Link> {
-        if let Some(sender) = self.shared() {
-            return Some(Link::Http2(sender));
+        if let Some(link) = self.shared() {
+            return Some(Link::Http2(link));
         }
         let mut idle = self.idle.borrow_mut();
         while let Some((link, since)) = idle.pop_back() {
@@ -89,26 +87,23 @@ impl Lane {
     }
 
     /// The HTTP/2 connection that all exchanges share.
-    pub(super) fn shared(&self) -> Option<http2::SendRequest<Outgoing>> {
+    pub(super) fn shared(&self) -> Option<Http2> {
         let mut shared = self.shared.borrow_mut();
-        if shared
-            .as_ref()
-            .is_some_and(|(sender, _)| sender.is_closed())
-        {
+        if shared.as_ref().is_some_and(|(link, _)| link.has_ended()) {
             *shared = None;
         }
-        let (sender, used) = shared.as_mut()?;
+        let (link, used) = shared.as_mut()?;
         *used = self.clock.now();
-        Some(sender.clone())
+        Some(link.clone())
     }
 
     /// Remembers what a new connection speaks, and shares it if it can be shared.
     pub(super) fn learn(&self, link: &Link) {
         self.http1.set(matches!(link, Link::Http1(_)));
-        if let Link::Http2(sender) = link
+        if let Link::Http2(link) = link
             && !self.retired.get()
         {
-            *self.shared.borrow_mut() = Some((sender.clone(), self.clock.now()));
+            *self.shared.borrow_mut() = Some((link.clone(), self.clock.now()));
         }
     }
 
@@ -136,8 +131,8 @@ impl Lane {
             .borrow_mut()
             .retain(|(link, since)| !self.is_old(*since) && link.is_clean());
         let mut shared = self.shared.borrow_mut();
-        let unused = |(sender, used): &(http2::SendRequest<Outgoing>, BootInstant)| {
-            sender.is_closed() || (self.in_flight() == 0 && self.is_old(*used))
+        let unused = |(link, used): &(Http2, BootInstant)| {
+            link.has_ended() || (self.in_flight() == 0 && self.is_old(*used))
         };
         if shared.as_ref().is_some_and(unused) {
             *shared = None;

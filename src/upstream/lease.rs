@@ -22,7 +22,24 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 /// A connection.
 pub(super) enum Link {
     Http1(Http1),
-    Http2(http2::SendRequest<Outgoing>),
+    Http2(Http2),
+}
+
+/// A connection that exchanges share. It closes when the last of them has let go of it.
+#[derive(Clone, Debug)]
+pub(super) struct Http2 {
+    sender: http2::SendRequest<Outgoing>,
+    watch: Watch,
+}
+
+impl Http2 {
+    pub(super) const fn new(sender: http2::SendRequest<Outgoing>, watch: Watch) -> Self {
+        Self { sender, watch }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.sender.is_closed() || self.watch.has_ended()
+    }
 }
 
 /// A connection for one exchange at a time. Dropping it closes it.
@@ -121,8 +138,14 @@ impl Lease {
                 )
                 .await
             }
-            Link::Http2(sender) => {
-                in_time(clock, timeout, &progress, sender.try_send_request(request)).await
+            Link::Http2(link) => {
+                in_time(
+                    clock,
+                    timeout,
+                    &progress,
+                    link.sender.try_send_request(request),
+                )
+                .await
             }
         };
         match sent {

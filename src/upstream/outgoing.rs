@@ -1,12 +1,13 @@
 //! The body of a request on its way out, and how far it has come.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
+use thiserror::Error;
 
 use crate::base::{BootInstant, Clock};
 use crate::wire::{Body, BodyError};
@@ -19,15 +20,28 @@ pub(super) struct Outgoing {
     progress: Rc<Progress>,
 }
 
+/// Why a request body breaks off.
+#[derive(Debug, Error)]
+pub(super) enum OutgoingError {
+    #[error("nobody waits for the answer any more")]
+    Abandoned,
+    #[error("the client's part broke off")]
+    Body(#[source] BodyError),
+}
+
 /// How far a request has come.
 #[derive(Debug)]
 pub(super) struct Progress {
     clock: Clock,
     state: Cell<State>,
+    /// Who is to be woken when the exchange is abandoned.
+    waker: RefCell<Option<Waker>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
+    /// Nobody waits for the answer any more.
+    Abandoned,
     /// The last byte is with HTTP.
     Ended(BootInstant),
     /// The body broke off.
@@ -49,6 +63,7 @@ impl Outgoing {
         let progress = Rc::new(Progress {
             clock: clock.clone(),
             state: Cell::new(state),
+            waker: RefCell::default(),
         });
         Self {
             left: body.size_hint().exact(),
@@ -61,12 +76,12 @@ impl Outgoing {
         Rc::clone(&self.progress)
     }
 
-    /// Makes the body end after `length` bytes, whatever it thinks itself.
+    /// Says that the body ends after `length` bytes, whatever it knows itself.
     pub(super) const fn declare(&mut self, length: u64) {
         self.left = Some(length);
     }
 
-    fn note(&mut self, frame: &Frame<Bytes>) {
+    fn after(&mut self, frame: &Frame<Bytes>) -> State {
         let now = self.progress.clock.now();
         let mut ended = frame.is_trailers() || self.body.is_end_stream();
         if let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) {
@@ -74,11 +89,11 @@ impl Outgoing {
             // HTTP/1 does not ask for the end of a body whose declared bytes it has.
             ended |= *left == 0;
         }
-        self.progress.state.set(if ended {
+        if ended {
             State::Ended(now)
         } else {
             State::Taken(now)
-        });
+        }
     }
 }
 
@@ -97,34 +112,47 @@ impl Progress {
     pub(super) const fn upstream_since(&self) -> Option<BootInstant> {
         match self.state.get() {
             State::Ended(at) | State::Failed(at) | State::Taken(at) => Some(at),
-            State::Waiting => None,
+            State::Abandoned | State::Waiting => None,
+        }
+    }
+
+    /// Breaks the request off if it has not ended: letting go of the answer alone leaves an HTTP/2
+    /// stream open for as long as the client sends.
+    pub(super) fn abandon(&self) {
+        if self.has_ended() {
+            return;
+        }
+        self.state.set(State::Abandoned);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
         }
     }
 }
 
 impl http_body::Body for Outgoing {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = OutgoingError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, OutgoingError>>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.body).poll_frame(context);
-        match &polled {
-            Poll::Pending => this.progress.state.set(State::Waiting),
-            Poll::Ready(Some(Ok(frame))) => this.note(frame),
-            Poll::Ready(Some(Err(_))) => {
-                let now = this.progress.clock.now();
-                this.progress.state.set(State::Failed(now));
-            }
-            Poll::Ready(None) => {
-                let now = this.progress.clock.now();
-                this.progress.state.set(State::Ended(now));
-            }
+        if let State::Abandoned = this.progress.state.get() {
+            return Poll::Ready(Some(Err(OutgoingError::Abandoned)));
         }
-        polled
+        let polled = Pin::new(&mut this.body).poll_frame(context);
+        let state = match &polled {
+            Poll::Pending => {
+                *this.progress.waker.borrow_mut() = Some(context.waker().clone());
+                State::Waiting
+            }
+            Poll::Ready(Some(Ok(frame))) => this.after(frame),
+            Poll::Ready(Some(Err(_))) => State::Failed(this.progress.clock.now()),
+            Poll::Ready(None) => State::Ended(this.progress.clock.now()),
+        };
+        this.progress.state.set(state);
+        polled.map_err(OutgoingError::Body)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -231,8 +231,8 @@ impl Pool {
                 phase: Phase::Connect,
             });
         };
-        if let Some(sender) = lane.shared() {
-            return Ok(Link::Http2(sender));
+        if let Some(link) = lane.shared() {
+            return Ok(Link::Http2(link));
         }
         let link = connect(&self.clock, target, address, deadline).await?;
         lane.learn(&link);
@@ -244,16 +244,17 @@ impl Pool {
         target: &Target,
         address: &Address,
         lease: Lease,
-        progress: &Progress,
+        progress: &Rc<Progress>,
         answer: Response<Incoming>,
     ) -> Result<Response<Received>, SendError> {
         let (head, body) = answer.into_parts();
         let reusable = framing::judge(&head).map_err(|fault| protocol(target, address, fault))?;
         // What is still to be sent after an early answer may be read by nobody.
         let reusable = reusable && progress.has_ended();
+        let unfinished = (!progress.has_ended()).then(|| Rc::clone(progress));
         let idle = target.timeouts.idle.or(self.limits.body_idle_timeout);
         let idle = idle.map(|timeout| Idle::new(&self.clock, timeout));
-        let body = Received::new(body, lease, reusable, idle);
+        let body = Received::new(body, lease, reusable, idle, unfinished);
         Ok(Response::from_parts(head, body))
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::lease::Lease;
+use super::outgoing::Progress;
 use crate::base::{BootInstant, Clock};
 use crate::wire::BodyError;
 
@@ -23,15 +25,24 @@ pub struct Received {
     /// Whether the connection may serve again.
     reusable: bool,
     idle: Option<Idle>,
+    /// The request, where it had not ended when the answer began.
+    request: Option<Rc<Progress>>,
 }
 
 impl Received {
-    pub(super) fn new(body: Incoming, lease: Lease, reusable: bool, idle: Option<Idle>) -> Self {
+    pub(super) fn new(
+        body: Incoming,
+        lease: Lease,
+        reusable: bool,
+        idle: Option<Idle>,
+        request: Option<Rc<Progress>>,
+    ) -> Self {
         let mut received = Self {
             body,
             lease: Some(lease),
             reusable,
             idle,
+            request,
         };
         received.settle_if_over();
         received
@@ -51,6 +62,20 @@ impl Received {
             lease.give_back();
         }
     }
+
+    /// Lets go of the connection with the exchange unfinished.
+    fn abandon(&mut self) {
+        self.lease = None;
+        if let Some(request) = self.request.take() {
+            request.abandon();
+        }
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        self.abandon();
+    }
 }
 
 impl Body for Received {
@@ -68,7 +93,7 @@ impl Body for Received {
                 if !stalled {
                     return Poll::Pending;
                 }
-                this.lease = None;
+                this.abandon();
                 Poll::Ready(Some(Err(BodyError::Idle)))
             }
             Poll::Ready(Some(Ok(frame))) => {
@@ -79,7 +104,7 @@ impl Body for Received {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                this.lease = None;
+                this.abandon();
                 Poll::Ready(Some(Err(BodyError::Transport(error))))
             }
             Poll::Ready(None) => {

@@ -39,14 +39,21 @@ impl Watch {
     /// This asks the kernel itself: the runtime learns of bytes only when it next polls, and a late
     /// second answer to somebody else's request would be taken for the answer to ours.
     pub(super) fn is_quiet(&self) -> bool {
-        let Some(stream) = self.0.upgrade() else {
-            return false;
-        };
-        let Ok(stream) = stream.try_borrow() else {
-            return false;
-        };
-        let looked = SockRef::from(&*stream).peek(&mut [MaybeUninit::uninit()]);
-        matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        matches!(self.look(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether the other side has closed and nothing is left to read.
+    pub(super) fn has_ended(&self) -> bool {
+        match self.look() {
+            Ok(bytes) => bytes == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    fn look(&self) -> io::Result<usize> {
+        let stream = self.0.upgrade().ok_or(io::ErrorKind::NotConnected)?;
+        let stream = stream.try_borrow().map_err(io::Error::other)?;
+        SockRef::from(&*stream).peek(&mut [MaybeUninit::uninit()])
     }
 }
 
