@@ -10,4 +10,5 @@ pub mod telemetry;
 pub mod tls;
 pub mod tokens;
 pub mod upstream;
+pub mod pdp;
 pub mod wire;

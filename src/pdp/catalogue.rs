@@ -1,0 +1,259 @@
+//! The nouns that rules speak of, and what is prepared of them: Cedar's entities, and for each noun
+//! the scopes that take it in.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use cedar_policy::{Entities, Entity, EntityId, EntityTypeName, EntityUid};
+use foldhash::fast::RandomState;
+
+use crate::base::ErrorChain;
+use crate::model::{
+    Agent, AgentId, Entitlement, EntitlementId, InputKind, Operation, OperationId, Service,
+};
+
+use super::problem::{Problem, did_you_mean};
+use super::schema::{self, REQUEST};
+
+/// The nouns that rules speak of.
+#[derive(Clone, Copy, Debug)]
+pub struct Catalogue<'a> {
+    /// Every enrolled agent.
+    pub agents: &'a [Agent],
+    /// Every protected service.
+    pub services: &'a [Service],
+    /// Every operation.
+    pub operations: &'a [Operation],
+    /// Every entitlement.
+    pub entitlements: &'a [Entitlement],
+}
+
+/// The catalogue, prepared for questions.
+#[derive(Debug)]
+pub(super) struct Directory {
+    agents: HashMap<AgentId, KnownAgent, RandomState>,
+    operations: HashMap<OperationId, KnownOperation, RandomState>,
+    entitlements: HashMap<EntitlementId, Target, RandomState>,
+    /// Agents with their groups, actions with theirs.
+    pub(super) entities: Entities,
+}
+
+/// An agent as rules see it.
+#[derive(Debug)]
+pub(super) struct KnownAgent {
+    pub(super) number: u32,
+    pub(super) uid: EntityUid,
+    /// What a scope can name to take it in: itself and its groups.
+    pub(super) anchors: Vec<EntityUid>,
+}
+
+/// What is asked for, as rules see it.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) number: u32,
+    pub(super) action: EntityUid,
+    pub(super) resource: EntityUid,
+    /// What a scope can name to take the action in: itself and its groups.
+    pub(super) anchors: Vec<EntityUid>,
+}
+
+/// An operation, with what has to hold before any rule is read.
+#[derive(Debug)]
+pub(super) struct KnownOperation {
+    pub(super) target: Target,
+    pub(super) baseline: bool,
+    pub(super) inputs: BTreeMap<Arc<str>, InputKind>,
+    /// The entitlements whose grants cover it.
+    pub(super) covered_by: BTreeSet<EntitlementId>,
+}
+
+impl Directory {
+    /// Prepares a catalogue whose names don't collide.
+    pub(super) fn new(catalogue: &Catalogue<'_>) -> Result<Self, Problem> {
+        let mut entities: Vec<Entity> = Vec::new();
+        let mut agents =
+            HashMap::with_capacity_and_hasher(catalogue.agents.len(), RandomState::default());
+        for (number, agent) in (0..).zip(catalogue.agents) {
+            let uid = uid("Agent", agent.id.as_str());
+            let groups = agent
+                .groups
+                .iter()
+                .map(|one| self::uid("AgentGroup", one.as_str()));
+            let anchors = add(&mut entities, &uid, groups);
+            agents.insert(
+                agent.id.clone(),
+                KnownAgent {
+                    number,
+                    uid,
+                    anchors,
+                },
+            );
+        }
+        let mut operations =
+            HashMap::with_capacity_and_hasher(catalogue.operations.len(), RandomState::default());
+        for (number, operation) in (0..).zip(catalogue.operations) {
+            let action = action(operation.id.as_str());
+            let groups = schema::parents(operation);
+            let groups = groups.iter().map(|one| self::action(one));
+            let anchors = add(&mut entities, &action, groups);
+            let resource = uid("Service", operation.service.as_str());
+            let target = Target {
+                number,
+                action,
+                resource,
+                anchors,
+            };
+            operations.insert(
+                operation.id.clone(),
+                KnownOperation::new(operation, target, catalogue),
+            );
+        }
+        let first = u32::try_from(operations.len()).unwrap_or(u32::MAX);
+        let entitlements = (first..).zip(catalogue.entitlements);
+        let entitlements = entitlements.map(|(number, one)| {
+            let action = action(REQUEST);
+            let target = Target {
+                number,
+                anchors: vec![action.clone()],
+                action,
+                resource: uid("Entitlement", one.id.as_str()),
+            };
+            (one.id.clone(), target)
+        });
+        let entitlements = entitlements.collect();
+        let entities = Entities::from_entities(entities, None)
+            .map_err(|error| Problem::of_names(ErrorChain(&error).to_string(), None))?;
+        Ok(Self {
+            agents,
+            operations,
+            entitlements,
+            entities,
+        })
+    }
+
+    pub(super) fn agent(&self, id: &AgentId) -> Option<&KnownAgent> {
+        self.agents.get(id)
+    }
+
+    pub(super) fn operation(&self, id: &OperationId) -> Option<&KnownOperation> {
+        self.operations.get(id)
+    }
+
+    pub(super) fn operation_named(&self, name: &str) -> Option<(&OperationId, &KnownOperation)> {
+        self.operations.get_key_value(name)
+    }
+
+    pub(super) fn operations(&self) -> impl Iterator<Item = (&OperationId, &KnownOperation)> {
+        self.operations.iter()
+    }
+
+    pub(super) fn entitlement(&self, id: &EntitlementId) -> Option<&Target> {
+        self.entitlements.get(id)
+    }
+}
+
+impl KnownOperation {
+    fn new(operation: &Operation, target: Target, catalogue: &Catalogue<'_>) -> Self {
+        let inputs = operation.inputs.iter();
+        let covering = catalogue.entitlements.iter();
+        let covering = covering.filter(|one| one.operations.contains(&operation.id));
+        Self {
+            target,
+            baseline: operation.baseline,
+            inputs: inputs
+                .map(|(name, input)| (Arc::clone(name), input.kind))
+                .collect(),
+            covered_by: covering.map(|one| one.id.clone()).collect(),
+        }
+    }
+}
+
+/// Adds an entity with its groups; returns all that a scope can name to take it in.
+fn add(
+    entities: &mut Vec<Entity>,
+    uid: &EntityUid,
+    groups: impl Iterator<Item = EntityUid>,
+) -> Vec<EntityUid> {
+    let groups: HashSet<EntityUid> = groups.collect();
+    let mut anchors = vec![uid.clone()];
+    anchors.extend(groups.iter().cloned());
+    entities.push(Entity::new_no_attrs(uid.clone(), groups));
+    anchors
+}
+
+pub(super) fn action(id: &str) -> EntityUid {
+    uid("Action", id)
+}
+
+fn uid(type_name: &'static str, id: &str) -> EntityUid {
+    #[expect(
+        clippy::expect_used,
+        reason = "every type name in this file is an identifier"
+    )]
+    let type_name: EntityTypeName = type_name.parse().expect("an identifier");
+    EntityUid::from_type_name_and_id(type_name, EntityId::new(id))
+}
+
+/// The names that rules may use, by entity type.
+#[derive(Debug)]
+pub(super) struct Names(HashMap<&'static str, (&'static str, BTreeSet<String>)>);
+
+impl Names {
+    pub(super) fn of(catalogue: &Catalogue<'_>) -> Self {
+        let mut actions: BTreeSet<String> = schema::groups(catalogue).into_iter().collect();
+        actions.insert(REQUEST.to_owned());
+        actions.extend(catalogue.operations.iter().map(|one| one.id.to_string()));
+        let agents = catalogue.agents.iter();
+        let groups = agents.clone().flat_map(|one| &one.groups);
+        let services = catalogue.services.iter();
+        let entitlements = catalogue.entitlements.iter();
+        let known = [
+            ("Action", "operation, group or service", actions),
+            (
+                "Agent",
+                "agent",
+                agents.map(|one| one.id.to_string()).collect(),
+            ),
+            (
+                "AgentGroup",
+                "group of agents",
+                groups.map(ToString::to_string).collect(),
+            ),
+            (
+                "Entitlement",
+                "entitlement",
+                entitlements.map(|one| one.id.to_string()).collect(),
+            ),
+            (
+                "Service",
+                "service",
+                services.map(|one| one.name.to_string()).collect(),
+            ),
+        ];
+        Self(
+            known
+                .into_iter()
+                .map(|(name, kind, ids)| (name, (kind, ids)))
+                .collect(),
+        )
+    }
+
+    /// What to say of an entity that no file defines. Types that don't exist are the validator's.
+    pub(super) fn unknown(&self, uid: &EntityUid) -> Option<(String, Option<String>)> {
+        let type_name = uid.type_name().to_string();
+        let id: &str = uid.id().unescaped();
+        let (kind, known) = self.0.get(type_name.as_str())?;
+        if known.contains(id) {
+            return None;
+        }
+        let hint = did_you_mean(id, known.iter().map(String::as_str)).or_else(|| {
+            known
+                .is_empty()
+                .then(|| format!("no {kind} is defined at all"))
+        });
+        Some((format!("there is no {kind} `{id}`"), hint))
+    }
+}

@@ -1,0 +1,294 @@
+//! One statement: parsed, its annotations read, strictly validated.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use cedar_policy::{
+    ActionConstraint, Effect as CedarEffect, EntityUid, Policy, PolicyId, PolicySet, Schema,
+    ValidationError, ValidationMode, ValidationWarning, Validator,
+};
+use miette::Diagnostic;
+
+use crate::base::ErrorChain;
+use crate::model::ServiceName;
+
+use super::Catalogue;
+use super::catalogue::action;
+use super::problem::{Finding, Problem, Severity};
+use super::reads::Reads;
+use super::rule::{Annotations, Effect};
+use super::scan;
+use super::schema::{self, District, REQUEST};
+
+/// What all statements are called while they are looked at one by one.
+const ALONE: &str = "rule";
+
+/// What is known of one statement from its text and the schema alone.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) draft: Option<Draft>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// A statement that could be parsed.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) policy: Policy,
+    pub(super) effect: Effect,
+    pub(super) annotations: Annotations,
+    pub(super) reads: Reads,
+    /// The entities that it names, and where.
+    pub(super) names: Vec<(EntityUid, Range<usize>)>,
+}
+
+/// Checks statements against one catalogue.
+#[derive(Debug)]
+pub(super) struct Checker {
+    districts: HashMap<District, (String, OnceLock<Option<Validator>>)>,
+    /// The services below each action that a scope can name; none for asking.
+    actions: HashMap<EntityUid, BTreeSet<District>>,
+}
+
+impl Checker {
+    /// Fails where the schema itself is not one.
+    pub(super) fn new(catalogue: &Catalogue<'_>) -> Self {
+        let services: BTreeSet<&ServiceName> = catalogue
+            .operations
+            .iter()
+            .map(|one| &one.service)
+            .collect();
+        let services = services.into_iter().cloned().map(District::Service);
+        let districts = services.chain([District::Requests, District::Whole]);
+        let districts = districts.map(|one| {
+            let text = schema::schema(catalogue, &one);
+            (one, (text, OnceLock::new()))
+        });
+        let mut actions: HashMap<EntityUid, BTreeSet<District>> = HashMap::new();
+        let requests = BTreeSet::from([District::Requests]);
+        actions.insert(action(REQUEST), requests);
+        for operation in catalogue.operations {
+            let district = District::Service(operation.service.clone());
+            let names = schema::parents(operation).into_iter();
+            for name in names.chain([operation.id.to_string()]) {
+                actions
+                    .entry(action(&name))
+                    .or_default()
+                    .insert(district.clone());
+            }
+        }
+        Self {
+            districts: districts.collect(),
+            actions,
+        }
+    }
+
+    /// The whole schema, or why it is not one.
+    pub(super) fn prove(&self) -> Result<(), Problem> {
+        let Some((text, _)) = self.districts.get(&District::Whole) else {
+            return Ok(());
+        };
+        Schema::from_cedarschema_str(text)
+            .map(drop)
+            .map_err(|error| {
+                let error = ErrorChain(&error).to_string();
+                Problem::of_names(format!("these names make no schema: {error}"), None)
+            })
+    }
+
+    /// Parses and validates one statement. Without a sound schema only its form is looked at.
+    pub(super) fn check(&self, statement: &str, sound: bool) -> Checked {
+        let mut findings = Vec::new();
+        let policy =
+            match Policy::parse(Some(PolicyId::new(ALONE)), statement) {
+                Ok(policy) => policy,
+                Err(errors) => {
+                    findings.extend(errors.iter().map(|error| {
+                        finding(error, &error.to_string(), statement, Severity::Error)
+                    }));
+                    return Checked {
+                        draft: None,
+                        findings,
+                    };
+                }
+            };
+        let effect = match policy.effect() {
+            CedarEffect::Forbid => Effect::Forbid,
+            CedarEffect::Permit => Effect::Permit,
+        };
+        let annotations = annotations(&policy, effect, statement, &mut findings);
+        if sound {
+            self.validate(&policy, statement, &mut findings);
+        }
+        let draft = Draft {
+            effect,
+            annotations,
+            reads: Reads::of(statement),
+            names: names(&policy, statement),
+            policy,
+        };
+        Checked {
+            draft: Some(draft),
+            findings,
+        }
+    }
+
+    fn validate(&self, policy: &Policy, statement: &str, findings: &mut Vec<Finding>) {
+        let Some(validator) = self.validator(policy) else {
+            return;
+        };
+        let mut alone = PolicySet::new();
+        if let Err(error) = alone.add(policy.clone()) {
+            findings.push(Finding::error(0..statement.len(), error.to_string(), None));
+            return;
+        }
+        let result = validator.validate(&alone, ValidationMode::Strict);
+        let mut found = Vec::new();
+        for error in result.validation_errors() {
+            // Unknown actions are found with all other unknown names, so that they read alike.
+            if !matches!(error, ValidationError::UnrecognizedActionId(_)) {
+                found.push(finding(
+                    error,
+                    &error.to_string(),
+                    statement,
+                    Severity::Error,
+                ));
+            }
+        }
+        // A rule that is wrong is often impossible too, which then says nothing new.
+        if result.validation_passed() {
+            found.extend(
+                result
+                    .validation_warnings()
+                    .map(|warning| warned(warning, statement)),
+            );
+        }
+        merge(found, findings);
+    }
+
+    /// The validator of the district that the rule's scope lies in. Each is built when it is first
+    /// needed: most reloads need one, if any.
+    fn validator(&self, policy: &Policy) -> Option<&Validator> {
+        let district = self.district(policy);
+        let (text, built) = self.districts.get(&district)?;
+        let built = built.get_or_init(|| {
+            let schema = Schema::from_cedarschema_str(text).ok()?;
+            Some(Validator::new(schema.0))
+        });
+        built.as_ref()
+    }
+
+    pub(super) fn district(&self, policy: &Policy) -> District {
+        let named = match policy.action_constraint() {
+            ActionConstraint::Any => return District::Whole,
+            ActionConstraint::Eq(uid) => vec![uid],
+            ActionConstraint::In(uids) => uids,
+        };
+        let mut districts = named
+            .iter()
+            .filter_map(|uid| self.actions.get(uid))
+            .flatten();
+        match districts.next() {
+            // It names only what does not exist, which any schema shows.
+            None => District::Requests,
+            Some(first) if districts.all(|one| one == first) => first.clone(),
+            Some(_) => District::Whole,
+        }
+    }
+}
+
+fn annotations(
+    policy: &Policy,
+    effect: Effect,
+    statement: &str,
+    findings: &mut Vec<Finding>,
+) -> Annotations {
+    let spans: BTreeMap<&str, Range<usize>> = scan::annotations(statement).into_iter().collect();
+    let mut given: Vec<_> = policy
+        .annotations()
+        .map(|(name, value)| {
+            let span = spans.get(name).cloned();
+            (name, value, span.unwrap_or(0..statement.len()))
+        })
+        .collect();
+    given.sort_by_key(|(_, _, span)| span.start);
+    Annotations::read(effect, given, findings)
+}
+
+/// The entities that a policy names. Cedar knows which; the scanner knows where.
+fn names(policy: &Policy, statement: &str) -> Vec<(EntityUid, Range<usize>)> {
+    let mut names: Vec<(EntityUid, Range<usize>)> = scan::entities(statement)
+        .into_iter()
+        .filter_map(|(text, span)| Some((text.parse().ok()?, span)))
+        .collect();
+    for uid in policy.entity_literals() {
+        if !names.iter().any(|(known, _)| *known == uid) {
+            names.push((uid, 0..statement.len()));
+        }
+    }
+    names
+}
+
+fn warned(warning: &ValidationWarning, statement: &str) -> Finding {
+    let mut finding = finding(warning, &warning.to_string(), statement, Severity::Warning);
+    if matches!(warning, ValidationWarning::ImpossiblePolicy(_)) {
+        finding.message = "this rule can never apply".to_owned();
+        finding.hint = Some("its scope and its conditions exclude each other".to_owned());
+    }
+    finding
+}
+
+/// What Cedar says of a statement, in the form that all problems have.
+fn finding(said: &dyn Diagnostic, text: &str, statement: &str, severity: Severity) -> Finding {
+    let label = said.labels().and_then(|mut labels| labels.next());
+    let span = label.as_ref().map_or(0..statement.len(), |label| {
+        let start = label.offset().min(statement.len());
+        start..(start + label.len()).min(statement.len())
+    });
+    let mut message = unnamed(text).to_owned();
+    if let Some(expected) = label.as_ref().and_then(|label| label.label()) {
+        message = format!("{message}, {expected}");
+    }
+    let hint = said
+        .help()
+        .map(|help| unnamed(&help.to_string()).to_owned());
+    Finding {
+        span,
+        severity,
+        message,
+        hint,
+    }
+}
+
+/// Without the words by which Cedar tells which policy it means: the position tells.
+fn unnamed(text: &str) -> &str {
+    let named = "for policy `rule`, ";
+    text.strip_prefix(named).unwrap_or(text)
+}
+
+/// Adds what validation found, in order, one finding per place: a scope over many operations gives
+/// the same error for each of them.
+fn merge(found: Vec<Finding>, findings: &mut Vec<Finding>) {
+    let mut places: BTreeMap<(usize, usize), Vec<Finding>> = BTreeMap::new();
+    for one in found {
+        places
+            .entry((one.span.start, one.span.end))
+            .or_default()
+            .push(one);
+    }
+    for mut same in places.into_values() {
+        same.sort_by(|a, b| (&a.message, &a.hint).cmp(&(&b.message, &b.hint)));
+        same.dedup();
+        let others = same.len() - 1;
+        if let Some(mut first) = same.into_iter().next() {
+            if others > 0 {
+                let more = format!(" (and {others} more like it in this place)");
+                first.message.push_str(&more);
+            }
+            findings.push(first);
+        }
+    }
+}

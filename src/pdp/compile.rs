@@ -1,0 +1,267 @@
+//! From texts to policies: every problem of every file at once, or none.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use cedar_policy::{Policy, PolicyId};
+
+use crate::base::Digest;
+
+use super::catalogue::{Directory, Names};
+use super::check::{Checked, Checker, Draft};
+use super::index::Index;
+use super::problem::{Finding, Problem, Severity};
+use super::reads::Reads;
+use super::scan;
+use super::schema::{self, District};
+use super::{Catalogue, Memory, Rule};
+
+/// The text of one `*.cedar` file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// How problems and rules name the file.
+    pub file: Arc<str>,
+    /// What stands in it.
+    pub text: Arc<str>,
+}
+
+/// Compiled rules: immutable, shared by all who ask.
+pub struct Policies {
+    pub(super) directory: Directory,
+    pub(super) rules: Vec<Rule>,
+    pub(super) index: Index,
+    schema: String,
+}
+
+impl fmt::Debug for Policies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Policies of {} rules", self.rules.len())
+    }
+}
+
+impl Policies {
+    /// Compiles all files against the catalogue. The files are taken in the order of their names, so
+    /// the same files give the same answers in whatever order they are given.
+    ///
+    /// # Errors
+    ///
+    /// Every problem of every file, errors and warnings, in the order of the files.
+    pub fn compile(
+        catalogue: &Catalogue<'_>,
+        sources: &[Source],
+        memory: &mut Memory,
+    ) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let mut problems = schema::problems_of_names(catalogue);
+        let checker = Checker::new(catalogue);
+        if problems.is_empty() {
+            problems.extend(checker.prove().err());
+        }
+        let directory = Directory::new(catalogue);
+        let schema = schema::schema(catalogue, &District::Whole);
+        let sound = problems.is_empty();
+        let statements = Statements {
+            checker,
+            digest: Digest::of(schema.as_bytes()),
+            sound,
+        };
+        let mut files: Vec<&Source> = sources.iter().collect();
+        files.sort_by(|a, b| a.file.cmp(&b.file));
+        memory.begin();
+        let checked = statements.check_all(&files, memory);
+        memory.end();
+
+        let mut book = Book::new(catalogue);
+        for (file, checked) in files.iter().zip(checked) {
+            book.enter(file, checked);
+        }
+        problems.extend(book.problems);
+        let directory = match directory {
+            Ok(directory) => directory,
+            Err(problem) => {
+                problems.push(problem);
+                return Err(problems);
+            }
+        };
+        if problems.iter().any(|one| one.severity == Severity::Error) {
+            return Err(problems);
+        }
+        let index = Index::new(book.policies);
+        Ok((
+            Self {
+                directory,
+                rules: book.rules,
+                index,
+                schema,
+            },
+            problems,
+        ))
+    }
+
+    /// Every rule, in the order of the files.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The generated schema in Cedar's own syntax.
+    #[must_use]
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+}
+
+/// A file and a line.
+type Place = (Arc<str>, usize);
+
+/// Where a statement stands in its file, and what is known of it.
+type Placed = (Range<usize>, Arc<Checked>);
+
+/// Looks at statements, remembering.
+struct Statements {
+    checker: Checker,
+    digest: Digest,
+    sound: bool,
+}
+
+impl Statements {
+    fn check_all(&self, files: &[&Source], memory: &mut Memory) -> Vec<Vec<Placed>> {
+        let mut all = Vec::new();
+        for file in files {
+            let mut placed = Vec::new();
+            for span in scan::statements(&file.text) {
+                let text = file.text.get(span.clone()).unwrap_or_default();
+                placed.push((span, self.check(text, memory)));
+            }
+            all.push(placed);
+        }
+        all
+    }
+
+    fn check(&self, text: &str, memory: &mut Memory) -> Arc<Checked> {
+        if !self.sound {
+            return Arc::new(self.checker.check(text, false));
+        }
+        let key = Digest::of_parts(&[self.digest.as_bytes(), text.as_bytes()]);
+        memory.recall(&key).unwrap_or_else(|| {
+            let checked = Arc::new(self.checker.check(text, true));
+            memory.keep(key, Arc::clone(&checked));
+            checked
+        })
+    }
+}
+
+/// The rules as they are entered, file by file.
+struct Book {
+    names: Names,
+    /// Where each id is taken.
+    taken: HashMap<Arc<str>, Place>,
+    rules: Vec<Rule>,
+    policies: Vec<(Policy, Reads)>,
+    problems: Vec<Problem>,
+}
+
+impl Book {
+    fn new(catalogue: &Catalogue<'_>) -> Self {
+        Self {
+            names: Names::of(catalogue),
+            taken: HashMap::new(),
+            rules: Vec::new(),
+            policies: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn enter(&mut self, source: &Source, statements: Vec<Placed>) {
+        let stem = Path::new(&*source.file).file_stem();
+        let stem = stem.map_or_else(
+            || source.file.to_string(),
+            |one| one.to_string_lossy().into(),
+        );
+        let (mut line, mut counted) = (1, 0);
+        for (number, (span, checked)) in (1..).zip(statements) {
+            let before = source.text.get(counted..span.start).unwrap_or_default();
+            line += before.matches('\n').count();
+            counted = span.start;
+            let mut findings = checked.findings.clone();
+            if let Some(draft) = &checked.draft {
+                self.find_unknown_names(draft, &mut findings);
+                let id = draft.annotations.id.clone().unwrap_or_else(|| {
+                    let id = format!("{stem}.{number}");
+                    findings.push(unnamed(&id, &span));
+                    id.into()
+                });
+                let statement = source.text.get(span.clone()).unwrap_or_default();
+                let place = (Arc::clone(&source.file), line);
+                findings.extend(self.take(&id, &place, statement));
+                self.enter_rule(id, place, draft);
+            }
+            findings.sort_by_key(|one| (one.span.start, one.span.end));
+            let findings = findings.iter();
+            self.problems
+                .extend(findings.map(|one| one.in_file(&source.file, span.start)));
+        }
+    }
+
+    fn find_unknown_names(&self, draft: &Draft, findings: &mut Vec<Finding>) {
+        let before = findings.len();
+        for (uid, span) in &draft.names {
+            if let Some((message, hint)) = self.names.unknown(uid) {
+                findings.push(Finding::error(span.clone(), message, hint));
+            }
+        }
+        // That a rule can never apply is then only a consequence.
+        if findings.len() > before {
+            findings.retain(|one| one.severity == Severity::Error);
+        }
+    }
+
+    /// Takes an id, or says who has it.
+    fn take(&mut self, id: &Arc<str>, place: &Place, statement: &str) -> Option<Finding> {
+        if let Some((file, line)) = self.taken.get(id) {
+            return Some(Finding::error(
+                id_span(statement),
+                format!("line {line} of {file} has a rule `{id}` already"),
+                Some("ids name rules in records and refusals: give each its own".to_owned()),
+            ));
+        }
+        self.taken.insert(Arc::clone(id), place.clone());
+        None
+    }
+
+    fn enter_rule(&mut self, id: Arc<str>, (file, line): Place, draft: &Draft) {
+        let policy = draft
+            .policy
+            .new_id(PolicyId::new(self.rules.len().to_string()));
+        self.policies.push((policy, draft.reads.clone()));
+        self.rules.push(Rule {
+            id,
+            file,
+            line,
+            message: draft.annotations.message.clone(),
+            requires: draft.annotations.requires.clone(),
+            on_change: draft.annotations.on_change,
+            effect: draft.effect,
+        });
+    }
+}
+
+fn unnamed(id: &str, span: &Range<usize>) -> Finding {
+    Finding::warning(
+        0..span.len(),
+        format!("this rule has no `@id`: it is called `{id}` until the file changes"),
+        Some("write `@id(\"…\")` before it".to_owned()),
+    )
+}
+
+/// Where a rule's id is given; the whole rule where it is not.
+fn id_span(statement: &str) -> Range<usize> {
+    let annotations = scan::annotations(statement).into_iter();
+    let mut ids = annotations.filter(|(name, _)| *name == "id");
+    ids.next().map_or(0..statement.len(), |(_, span)| span)
+}

@@ -1,0 +1,239 @@
+//! The decision: what has to hold before any rule is read, then the rules that can apply.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cedar_policy::{
+    AuthorizationError, Authorizer, Decision as Verdict, EntityUid, PolicyId, Request, Response,
+};
+
+use crate::base::ErrorChain;
+use crate::model::{
+    Ask, AuthFacts, DenyReason, GrantFacts, GroupName, InputKind, InputValue, Inputs, Question,
+};
+
+use super::catalogue::{KnownAgent, KnownOperation, Target};
+use super::context::context;
+use super::reads::Reads;
+use super::{Decision, Denial, Permit, Policies, Requirement, Rule};
+
+impl Policies {
+    /// Answers a question. Pure: the same question gets the same answer.
+    pub fn decide(&self, question: &Question<'_>) -> Decision {
+        match self.judge(question) {
+            Ok(permit) => Decision::Allow(permit),
+            Err(denial) => Decision::Deny(denial),
+        }
+    }
+
+    fn judge(&self, question: &Question<'_>) -> Result<Permit, Denial> {
+        let (agent, target) = self.admit(question)?;
+        let slice = self.index.slice(agent, target);
+        let request = self.request(question, &agent.uid, target, &slice.reads)?;
+        let entities = &self.directory.entities;
+        let response = Authorizer::new().is_authorized(&request, &slice.policies, entities);
+        self.weigh(&response, question)
+    }
+
+    /// What has to hold whatever the rules say. Zero standing privilege is here: no rule is read
+    /// for a call that no grant covers, unless its operation is `baseline`.
+    fn admit(&self, question: &Question<'_>) -> Result<(&KnownAgent, &Target), Denial> {
+        let target = match &question.ask {
+            Ask::Call {
+                operation: id,
+                grant,
+                input,
+                ..
+            } => {
+                let operation = self.directory.operation(id);
+                let operation = operation.ok_or(Denial::because(DenyReason::OperationUnknown))?;
+                if !operation.baseline
+                    && !grant
+                        .as_ref()
+                        .is_some_and(|one| operation.is_covered_by(one))
+                {
+                    return Err(Denial::because(DenyReason::GrantRequired));
+                }
+                operation.accept(input)?;
+                &operation.target
+            }
+            Ask::Request {
+                entitlement: id, ..
+            } => self
+                .directory
+                .entitlement(id)
+                .ok_or_else(|| inner(format!("the policies know no entitlement `{id}`")))?,
+        };
+        let agent = self.directory.agent(question.agent);
+        let agent = agent
+            .ok_or_else(|| inner(format!("the policies know no agent `{}`", question.agent)))?;
+        Ok((agent, target))
+    }
+
+    fn request(
+        &self,
+        question: &Question<'_>,
+        principal: &EntityUid,
+        target: &Target,
+        reads: &Reads,
+    ) -> Result<Request, Denial> {
+        let context = context(question, &self.directory, reads)
+            .map_err(|error| inner(ErrorChain(&error).to_string()))?;
+        let (principal, action) = (principal.clone(), target.action.clone());
+        // Not checked against the schema: our own code builds the context, and the tests check it.
+        Request::new(principal, action, target.resource.clone(), context, None)
+            .map_err(|error| inner(ErrorChain(&error).to_string()))
+    }
+
+    /// From Cedar's answer to ours: errors deny, forbids deny, and a permit counts only if all that
+    /// it requires is there.
+    fn weigh(&self, response: &Response, question: &Question<'_>) -> Result<Permit, Denial> {
+        let diagnostics = response.diagnostics();
+        let errors: BTreeMap<usize, String> = diagnostics.errors().map(failure).collect();
+        if !errors.is_empty() {
+            return Err(self.failed(&errors));
+        }
+        let mut numbers: Vec<usize> = diagnostics.reason().filter_map(number).collect();
+        numbers.sort_unstable();
+        let rules: Vec<&Rule> = numbers
+            .iter()
+            .filter_map(|one| self.rules.get(*one))
+            .collect();
+        if response.decision() == Verdict::Deny || rules.is_empty() {
+            return Err(Denial {
+                message: rules.first().and_then(|rule| rule.message.clone()),
+                rules: ids(rules),
+                ..Denial::because(DenyReason::ConditionDenied)
+            });
+        }
+        let shown = Shown::of(question);
+        let unmet = |rule: &Rule| rule.requires.iter().filter(|one| !shown.meets(one)).count();
+        let met: Vec<&Rule> = rules
+            .iter()
+            .copied()
+            .filter(|rule| unmet(rule) == 0)
+            .collect();
+        if !met.is_empty() {
+            return Ok(Permit::new(ids(met)));
+        }
+        // The least that is missing; among equals the first in the order of the files.
+        let nearest = rules.into_iter().min_by_key(|rule| unmet(rule));
+        Err(nearest.map_or_else(
+            || Denial::because(DenyReason::ConditionDenied),
+            |rule| shown.missing(rule),
+        ))
+    }
+
+    fn failed(&self, errors: &BTreeMap<usize, String>) -> Denial {
+        let failed = errors
+            .iter()
+            .map(|(number, error)| (self.rules.get(*number), error));
+        let texts: Vec<String> = failed
+            .clone()
+            .map(|(rule, error)| {
+                let id = rule.map_or("?", |rule| &*rule.id);
+                format!("rule `{id}` can't be evaluated: {error}")
+            })
+            .collect();
+        let rules = failed.filter_map(|(rule, _)| rule).collect();
+        Denial {
+            rules: ids(rules),
+            ..inner(texts.join("; "))
+        }
+    }
+}
+
+impl KnownOperation {
+    fn is_covered_by(&self, grant: &GrantFacts<'_>) -> bool {
+        self.covered_by.contains(grant.entitlement)
+    }
+
+    /// Whether the inputs are exactly those that the operation declares.
+    fn accept(&self, inputs: &Inputs) -> Result<(), Denial> {
+        let fits = |((declared, kind), (given, value)): (
+            (&Arc<str>, &InputKind),
+            (&Arc<str>, &InputValue),
+        )| { declared == given && kind_of(value) == *kind };
+        if self.inputs.len() == inputs.len() && self.inputs.iter().zip(inputs).all(fits) {
+            return Ok(());
+        }
+        let declared: Vec<_> = self.inputs.keys().map(|name| &**name).collect();
+        let error = format!("the inputs are not those declared: {}", declared.join(", "));
+        Err(Denial::failed(DenyReason::InputInvalid, error))
+    }
+}
+
+const fn kind_of(value: &InputValue) -> InputKind {
+    match value {
+        InputValue::Bool(_) => InputKind::Bool,
+        InputValue::Long(_) => InputKind::Long,
+        InputValue::String(_) => InputKind::String,
+    }
+}
+
+/// What has been shown of what permits may require.
+struct Shown<'a> {
+    auth: &'a AuthFacts,
+    approved_by: &'a [GroupName],
+}
+
+impl<'a> Shown<'a> {
+    fn of(question: &'a Question<'_>) -> Self {
+        let approved_by = match &question.ask {
+            Ask::Call { grant, .. } => grant.as_ref().map_or(&[][..], |one| one.approved_by),
+            Ask::Request { approved_by, .. } => approved_by,
+        };
+        Self {
+            auth: &question.auth,
+            approved_by,
+        }
+    }
+
+    fn meets(&self, requirement: &Requirement) -> bool {
+        match requirement {
+            Requirement::Approval(group) => self.approved_by.contains(group),
+            Requirement::Mfa => self.auth.factors >= 2,
+            Requirement::Proof(proof) => self.auth.proof == *proof,
+        }
+    }
+
+    /// The refusal that names what a permit still requires: the first in the order written.
+    fn missing(&self, rule: &Rule) -> Denial {
+        let requires = rule.requires.iter().find(|one| !self.meets(one)).cloned();
+        let reason = match requires {
+            Some(Requirement::Approval(_)) => DenyReason::ApprovalRequired,
+            Some(Requirement::Mfa) => DenyReason::MfaRequired,
+            Some(Requirement::Proof(_)) => DenyReason::ProofRequired,
+            None => DenyReason::ConditionDenied,
+        };
+        Denial {
+            rules: vec![Arc::clone(&rule.id)],
+            message: rule.message.clone(),
+            requires,
+            ..Denial::because(reason)
+        }
+    }
+}
+
+/// A no for a reason that lies on our side.
+fn inner(error: String) -> Denial {
+    Denial::failed(DenyReason::ConditionDenied, error)
+}
+
+fn ids(rules: Vec<&Rule>) -> Vec<Arc<str>> {
+    rules.into_iter().map(|rule| Arc::clone(&rule.id)).collect()
+}
+
+/// Policies are called by the number of their rule.
+fn number(id: &PolicyId) -> Option<usize> {
+    AsRef::<str>::as_ref(id).parse().ok()
+}
+
+fn failure(error: &AuthorizationError) -> (usize, String) {
+    let AuthorizationError::PolicyEvaluationError(error) = error;
+    let number = number(error.policy_id()).unwrap_or(usize::MAX);
+    (number, error.inner().to_string())
+}

@@ -1,0 +1,69 @@
+//! The two answers. An [`Allow`](Decision::Allow) carries the proof that it was given.
+
+use std::sync::Arc;
+
+use crate::model::DenyReason;
+
+use super::Requirement;
+
+/// The answer to one question.
+#[derive(Debug)]
+#[must_use]
+pub enum Decision {
+    /// Yes, and the proof of it.
+    Allow(Permit),
+    /// No, and why.
+    Deny(Denial),
+}
+
+/// The proof of an allow. Only this room makes one, and it is not `Clone`: one answer, one use.
+#[derive(Debug)]
+pub struct Permit {
+    rules: Vec<Arc<str>>,
+}
+
+impl Permit {
+    pub(super) const fn new(rules: Vec<Arc<str>>) -> Self {
+        Self { rules }
+    }
+
+    /// The rules that said yes, in the order of the files.
+    #[must_use]
+    pub fn rules(&self) -> &[Arc<str>] {
+        &self.rules
+    }
+}
+
+/// A no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The kind of refusal.
+    pub reason: DenyReason,
+    /// The rules that said no, or that would say yes if `requires` were met.
+    pub rules: Vec<Arc<str>>,
+    /// What the first of them tells a refused agent.
+    pub message: Option<Arc<str>>,
+    /// What would turn this into a yes.
+    pub requires: Option<Requirement>,
+    /// What went wrong on our side. For logs only: it may quote what a rule compares.
+    pub error: Option<String>,
+}
+
+impl Denial {
+    pub(super) const fn because(reason: DenyReason) -> Self {
+        Self {
+            reason,
+            rules: Vec::new(),
+            message: None,
+            requires: None,
+            error: None,
+        }
+    }
+
+    pub(super) fn failed(reason: DenyReason, error: String) -> Self {
+        Self {
+            error: Some(error),
+            ..Self::because(reason)
+        }
+    }
+}

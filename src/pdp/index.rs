@@ -1,0 +1,166 @@
+//! Which rules can apply to whom: indexed by what their scopes name.
+//!
+//! A slice holds the rules for one agent and one target. It is made when it is first asked for, by a
+//! handful of look-ups whose number depends on groups, not on rules, and kept in a bounded cache that
+//! is safe to lose.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use cedar_policy::{
+    ActionConstraint, EntityUid, Policy, PolicySet, PrincipalConstraint, ResourceConstraint,
+};
+use foldhash::fast::RandomState;
+use moka::sync::Cache;
+
+use super::catalogue::{KnownAgent, Target};
+use super::reads::Reads;
+
+/// What all cached slices may weigh together, in bytes, roughly.
+const CACHED: u64 = 64 << 20;
+
+/// What one policy in a slice weighs, roughly: its text and its place in the set.
+const POLICY: u32 = 2 << 10;
+
+/// All policies, by scope.
+pub(super) struct Index {
+    policies: Vec<Indexed>,
+    /// By what the scope names of the principal and of the action; none for no constraint.
+    scopes: HashMap<(Option<EntityUid>, Option<EntityUid>), Vec<usize>, RandomState>,
+    slices: Cache<(u32, u32), Arc<Slice>, RandomState>,
+}
+
+struct Indexed {
+    policy: Policy,
+    reads: Reads,
+    resource: Option<EntityUid>,
+}
+
+/// The rules that can apply to one agent and one target.
+#[derive(Debug)]
+pub(super) struct Slice {
+    pub(super) policies: PolicySet,
+    /// What any of them reads.
+    pub(super) reads: Reads,
+    weight: u32,
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Index of {} policies", self.policies.len())
+    }
+}
+
+impl Index {
+    /// Indexes policies. Each one's id is its number.
+    pub(super) fn new(policies: Vec<(Policy, Reads)>) -> Self {
+        let mut index = Self {
+            policies: Vec::with_capacity(policies.len()),
+            scopes: HashMap::default(),
+            slices: Cache::builder()
+                .max_capacity(CACHED)
+                .weigher(|_, slice: &Arc<Slice>| slice.weight)
+                .build_with_hasher(RandomState::default()),
+        };
+        for (policy, reads) in policies {
+            let number = index.policies.len();
+            let resource = resource(&policy);
+            index.enter(number, &principal(&policy), &policy.action_constraint());
+            index.policies.push(Indexed {
+                policy,
+                reads,
+                resource,
+            });
+        }
+        index
+    }
+
+    fn enter(&mut self, number: usize, principal: &Option<EntityUid>, action: &ActionConstraint) {
+        let mut under = |action: Option<EntityUid>| {
+            let scope = (principal.clone(), action);
+            self.scopes.entry(scope).or_default().push(number);
+        };
+        match action {
+            ActionConstraint::Any => under(None),
+            ActionConstraint::Eq(uid) => under(Some(uid.clone())),
+            ActionConstraint::In(uids) => uids.iter().for_each(|uid| under(Some(uid.clone()))),
+        }
+    }
+
+    /// The rules that can apply when this agent asks for this target.
+    pub(super) fn slice(&self, agent: &KnownAgent, target: &Target) -> Arc<Slice> {
+        let key = (agent.number, target.number);
+        self.slices.get(&key).unwrap_or_else(|| {
+            let slice = Arc::new(self.cut(agent, target));
+            self.slices.insert(key, Arc::clone(&slice));
+            slice
+        })
+    }
+
+    fn cut(&self, agent: &KnownAgent, target: &Target) -> Slice {
+        let mut numbers: BTreeSet<usize> = BTreeSet::new();
+        let named = |uids: &[EntityUid]| {
+            let uids = uids.iter().cloned().map(Some);
+            uids.chain([None]).collect::<Vec<_>>()
+        };
+        let actions = named(&target.anchors);
+        for principal in named(&agent.anchors) {
+            for action in &actions {
+                let scope = (principal.clone(), action.clone());
+                numbers.extend(self.scopes.get(&scope).into_iter().flatten().copied());
+            }
+        }
+        let mut slice = Slice {
+            policies: PolicySet::new(),
+            reads: Reads::default(),
+            weight: POLICY,
+        };
+        for indexed in numbers
+            .into_iter()
+            .filter_map(|number| self.policies.get(number))
+        {
+            if indexed
+                .resource
+                .as_ref()
+                .is_none_or(|one| *one == target.resource)
+            {
+                // Fails only for an id that is there already, and numbers are taken once.
+                let _ = slice.policies.add(indexed.policy.clone());
+                slice.reads.join(&indexed.reads);
+                slice.weight = slice.weight.saturating_add(POLICY);
+            }
+        }
+        slice
+    }
+
+    /// Every policy, for the comparison with Cedar's own authorizer.
+    #[cfg(test)]
+    pub(super) fn whole(&self) -> PolicySet {
+        PolicySet::from_policies(self.policies.iter().map(|one| one.policy.clone())).unwrap()
+    }
+}
+
+/// The entity that a scope names for the principal; none where any will do. It may be one that takes
+/// in nobody who asks: the index only has to leave out nothing that can apply.
+fn principal(policy: &Policy) -> Option<EntityUid> {
+    match policy.principal_constraint() {
+        PrincipalConstraint::Any | PrincipalConstraint::Is(_) => None,
+        PrincipalConstraint::Eq(uid)
+        | PrincipalConstraint::In(uid)
+        | PrincipalConstraint::IsIn(_, uid) => Some(uid),
+    }
+}
+
+/// The entity that a scope names for the resource; none where any will do.
+fn resource(policy: &Policy) -> Option<EntityUid> {
+    match policy.resource_constraint() {
+        ResourceConstraint::Any | ResourceConstraint::Is(_) => None,
+        ResourceConstraint::Eq(uid)
+        | ResourceConstraint::In(uid)
+        | ResourceConstraint::IsIn(_, uid) => Some(uid),
+    }
+}

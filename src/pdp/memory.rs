@@ -1,0 +1,63 @@
+//! What strict validation found in a statement, remembered from one compilation to the next.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::base::Digest;
+
+use super::check::Checked;
+
+/// How many statements are remembered that the last compilation did not contain.
+const SPARE: usize = 20_000;
+
+/// Remembers what strict validation found, by the digests of statement and schema, so that a reload
+/// pays for what changed. Bounded, and safe to lose.
+#[derive(Default)]
+pub struct Memory {
+    checked: HashMap<Digest, Remembered>,
+    round: u64,
+}
+
+struct Remembered {
+    checked: Arc<Checked>,
+    round: u64,
+}
+
+impl Memory {
+    /// Starts a compilation.
+    pub(super) const fn begin(&mut self) {
+        self.round += 1;
+    }
+
+    pub(super) fn recall(&mut self, key: &Digest) -> Option<Arc<Checked>> {
+        let remembered = self.checked.get_mut(key)?;
+        remembered.round = self.round;
+        Some(Arc::clone(&remembered.checked))
+    }
+
+    pub(super) fn keep(&mut self, key: Digest, checked: Arc<Checked>) {
+        let round = self.round;
+        self.checked.insert(key, Remembered { checked, round });
+    }
+
+    /// Ends a compilation: forgets the oldest of what it did not contain, beyond [`SPARE`].
+    pub(super) fn end(&mut self) {
+        let mut spare: Vec<u64> = self.checked.values().map(|one| one.round).collect();
+        spare.retain(|round| *round != self.round);
+        if spare.len() > SPARE {
+            spare.sort_unstable_by(|a, b| b.cmp(a));
+            let oldest = spare.get(SPARE).copied().unwrap_or(0);
+            self.checked.retain(|_, one| one.round > oldest);
+        }
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Memory of {} statements", self.checked.len())
+    }
+}

@@ -1,0 +1,39 @@
+//! The decision point: Cedar rules compiled, indexed by scope, and asked.
+//!
+//! [`Policies::compile`] turns the texts of all `*.cedar` files and the nouns that they speak of
+//! ([`Catalogue`]) into one immutable value, or into every [`Problem`] of every file at once.
+//! [`Policies::decide`] answers one question. It reads only the rules whose scope can apply, so an
+//! answer costs the same among ten rules and among ten thousand, and of the facts it hands to Cedar
+//! only those that these rules read.
+//!
+//! Two things are code, not rules: a call of an operation that is not `baseline` is refused without
+//! a grant that covers it, whatever the rules say; and an error in the evaluation of any rule is a
+//! refusal, because Cedar itself skips a rule that fails, and a skipped `forbid` would be a hole.
+//!
+//! Invariant: no I/O, no clock, nothing awaits: the same question gets the same answer. Nothing
+//! outside this room can make a [`Permit`], and no other room knows Cedar.
+
+mod catalogue;
+mod check;
+mod compile;
+mod context;
+mod decide;
+mod decision;
+mod fact;
+mod index;
+mod memory;
+mod problem;
+mod reads;
+mod rule;
+mod scan;
+mod schema;
+
+#[cfg(test)]
+mod testing;
+
+pub use catalogue::Catalogue;
+pub use compile::{Policies, Source};
+pub use decision::{Decision, Denial, Permit};
+pub use memory::Memory;
+pub use problem::{Problem, Severity};
+pub use rule::{Effect, OnChange, Requirement, Rule};
