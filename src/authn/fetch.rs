@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::base::Clock;
 use crate::tls::{ClientFiles, Connector, TlsError};
 use crate::tokens::KeyError;
 
@@ -75,12 +76,12 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, FetchError> {
 }
 
 /// Gets a key set over HTTPS.
-pub(super) async fn fetch(url: &Uri, ca: Option<PathBuf>) -> Result<Vec<u8>, FetchError> {
-    let fetched = timeout(PATIENCE, get(url, ca)).await;
+pub(super) async fn fetch(url: &Uri, ca: Option<PathBuf>, clock: Clock) -> Result<Vec<u8>, FetchError> {
+    let fetched = timeout(PATIENCE, get(url, ca, clock)).await;
     fetched.map_err(|_| FetchError::Timeout)?
 }
 
-async fn get(url: &Uri, ca: Option<PathBuf>) -> Result<Vec<u8>, FetchError> {
+async fn get(url: &Uri, ca: Option<PathBuf>, clock: Clock) -> Result<Vec<u8>, FetchError> {
     let refused = || FetchError::Url(url.clone());
     let host = url.host().ok_or_else(refused)?;
     let name = host.trim_start_matches('[').trim_end_matches(']');
@@ -93,7 +94,8 @@ async fn get(url: &Uri, ca: Option<PathBuf>) -> Result<Vec<u8>, FetchError> {
     let connected = TcpStream::connect((name, port)).await;
     let socket = connected.map_err(|error| FetchError::Connect(url.to_string(), error))?;
     if secure {
-        let connector = Connector::open(ClientFiles { ca, client: None }, false)?;
+        let files = ClientFiles { ca, client: None };
+        let connector = Connector::open(&files, false, clock)?;
         exchange(connector.connect(name, socket).await?, url).await
     } else {
         exchange(socket, url).await

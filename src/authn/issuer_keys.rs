@@ -105,7 +105,7 @@ impl IssuerKeys {
     pub async fn keep_fresh(self: Arc<Self>, clock: Clock) {
         let mut last = Digest::ZERO;
         loop {
-            match self.read_once(&mut last).await {
+            match self.read_once(&mut last, &clock).await {
                 Ok(()) => {}
                 Err(error) => {
                     let issuer = self.issuer();
@@ -127,10 +127,14 @@ impl IssuerKeys {
     /// # Errors
     ///
     /// When it can't be read or is no key set.
-    pub(super) async fn read_once(&self, last: &mut Digest) -> Result<(), FetchError> {
+    pub(super) async fn read_once(
+        &self,
+        last: &mut Digest,
+        clock: &Clock,
+    ) -> Result<(), FetchError> {
         let bytes = match &self.trusted.keys {
             KeySource::File(path) => read(path)?,
-            KeySource::Url { url, ca } => fetch(url, ca.clone()).await?,
+            KeySource::Url { url, ca } => fetch(url, ca.clone(), clock.clone()).await?,
         };
         let digest = Digest::of(&bytes);
         if digest == *last {

@@ -32,7 +32,9 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(clock: &Clock, limits: PoolLimits) -> Self {
+    pub(super) fn new(clock: &Clock, mut limits: PoolLimits) -> Self {
+        let most = &mut limits.connections_per_upstream;
+        *most = (*most).min(Semaphore::MAX_PERMITS);
         Self {
             clock: clock.clone(),
             limits,

@@ -17,6 +17,7 @@ mod error;
 mod framing;
 mod lane;
 mod lease;
+mod limits;
 mod outgoing;
 mod pool;
 mod received;
@@ -26,6 +27,7 @@ mod target;
 
 pub use credential::Credential;
 pub use error::{ConnectError, Fault, Phase, Place, SendError, UpstreamError};
-pub use pool::{Pool, PoolLimits};
+pub use limits::PoolLimits;
+pub use pool::Pool;
 pub use received::Received;
 pub use target::{Target, TargetOptions};

@@ -19,46 +19,9 @@ use super::lease::{ExchangeError, Lease, Link};
 use super::outgoing::{Outgoing, Progress};
 use super::received::{Idle, Received};
 use super::target::{Address, Target};
-use super::{Fault, Phase, SendError, framing};
+use super::{Fault, Phase, PoolLimits, SendError, framing};
 use crate::base::{BootInstant, Clock, Digest, random_bytes};
 use crate::wire::Body;
-
-/// What one worker spends on each address of a service, and how long it waits. A service's own
-/// timeouts go before these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolLimits {
-    /// To a connection that is ready to use, over all addresses that are tried.
-    pub connect_timeout: Duration,
-    /// From the end of the request to the answer's head. It does not run while the client is still
-    /// to send more of the request.
-    pub response_timeout: Duration,
-    /// Between two pieces of an answer's body. `None`: silence is no fault, as with server-sent
-    /// events.
-    pub body_idle_timeout: Option<Duration>,
-    /// How long an unused connection is kept.
-    pub idle_timeout: Duration,
-    /// How many unused connections are kept.
-    pub idle_per_upstream: usize,
-    /// How many exchanges run at once: over HTTP/1.1 as many connections, over HTTP/2 streams.
-    pub connections_per_upstream: usize,
-    /// How many more may wait for one of those to end, within `connect_timeout`.
-    pub waiting_per_upstream: usize,
-}
-
-impl Default for PoolLimits {
-    fn default() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(5),
-            response_timeout: Duration::from_secs(60),
-            body_idle_timeout: None,
-            // Shorter than the minute after which many servers close.
-            idle_timeout: Duration::from_secs(50),
-            idle_per_upstream: 64,
-            connections_per_upstream: 1024,
-            waiting_per_upstream: 1024,
-        }
-    }
-}
 
 /// One worker's connections to all services. It must be used inside a `LocalSet`.
 #[derive(Debug)]
@@ -90,9 +53,10 @@ impl Pool {
 
     /// Sends `request` to one of the target's addresses and waits for the answer's head.
     ///
-    /// Of the request's URI only path and query count; `Host` is sent as it stands, or else names
-    /// the address. Headers that belong to a connection, and `Content-Length` where it is not the
-    /// body's, are this function's to write.
+    /// Path and query go out as they stand, and so does `Host`; where there is none, the URI's host
+    /// or else the address takes its place. Headers that belong to a connection are not copied but
+    /// written here, and a `Content-Length` that can't be the body's is a fault. A request body's
+    /// trailers need a `Trailer` header over HTTP/1.1.
     ///
     /// An address that can't be connected to is passed over for the next. A kept connection that
     /// proves dead before a byte was written is replaced once.

@@ -13,7 +13,7 @@ use http::uri::Authority;
 
 use super::resolve::is_forbidden;
 use super::{Place, UpstreamError};
-use crate::base::Digest;
+use crate::base::{Clock, Digest};
 use crate::model::{Service, ServiceName, Timeouts, UpstreamAddress, UpstreamTls};
 use crate::tls::{ClientFiles, Connector};
 
@@ -55,22 +55,28 @@ pub(super) struct Address {
 }
 
 impl Target {
-    /// Reads what `service` points at.
+    /// Reads what `service` points at, to be spoken to in HTTP/1.1, with certificates judged by the
+    /// machine's clock.
     ///
     /// # Errors
     ///
     /// Where there is no address, one has no port or may never be connected to, or the TLS files
     /// can't be used.
     pub fn open(service: &Service) -> Result<Self, UpstreamError> {
-        Self::open_with(service, TargetOptions::default())
+        Self::open_with(service, TargetOptions::default(), &Clock::system())
     }
 
-    /// Reads what `service` points at, to be spoken to as `options` say.
+    /// Reads what `service` points at, to be spoken to as `options` say, with certificates judged by
+    /// `clock`.
     ///
     /// # Errors
     ///
     /// As [`Target::open`].
-    pub fn open_with(service: &Service, options: TargetOptions) -> Result<Self, UpstreamError> {
+    pub fn open_with(
+        service: &Service,
+        options: TargetOptions,
+        clock: &Clock,
+    ) -> Result<Self, UpstreamError> {
         let addresses: Vec<_> = service
             .upstreams
             .iter()
@@ -84,7 +90,7 @@ impl Target {
             address: first.authority.clone(),
         };
         let (connector, files) = if addresses.iter().any(|address| address.tls) {
-            let (connector, files) = open_connector(service, options)?;
+            let (connector, files) = open_connector(service, options, clock)?;
             (Some(connector), files)
         } else {
             (None, Digest::ZERO)
@@ -173,18 +179,19 @@ impl Address {
 fn open_connector(
     service: &Service,
     options: TargetOptions,
+    clock: &Clock,
 ) -> Result<(Connector, Digest), UpstreamError> {
+    let files = ClientFiles {
+        ca: service.tls.ca.clone(),
+        client: service.tls.client.clone(),
+    };
     for _ in 0..READINGS {
         let before = files_digest(&service.tls);
-        let files = ClientFiles {
-            ca: service.tls.ca.clone(),
-            client: service.tls.client.clone(),
-        };
-        let connector =
-            Connector::open(files, options.http2).map_err(|source| UpstreamError::Tls {
-                service: service.name.clone(),
-                source,
-            })?;
+        let connector = Connector::open(&files, options.http2, clock.clone());
+        let connector = connector.map_err(|source| UpstreamError::Tls {
+            service: service.name.clone(),
+            source,
+        })?;
         if files_digest(&service.tls) == before {
             return Ok((connector, before));
         }

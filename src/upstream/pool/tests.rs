@@ -7,3 +7,4 @@ mod retry;
 mod reuse;
 mod stub;
 mod timeouts;
+mod tls;

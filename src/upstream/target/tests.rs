@@ -61,7 +61,7 @@ fn the_key_is_what_connections_depend_on_and_nothing_else() {
         h2c: true,
         ..TargetOptions::default()
     };
-    let other = Target::open_with(&plain, options).unwrap();
+    let other = Target::open_with(&plain, options, &Clock::system()).unwrap();
     assert_ne!(key(&plain), *other.key());
 }
 

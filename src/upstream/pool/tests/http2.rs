@@ -9,9 +9,11 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::stub::*;
+use crate::base::Clock;
 use crate::upstream::connect::LocalExecutor;
 use crate::upstream::{Target, TargetOptions};
 use crate::wire::{Body, BodyError};
@@ -22,13 +24,13 @@ fn bench(stub: &Stub) -> Bench {
         ..TargetOptions::default()
     };
     let mut bench = Bench::new(&[stub.address()]);
-    let target = Target::open_with(&service(&[stub.address()]), options);
+    let target = Target::open_with(&service(&[stub.address()]), options, &Clock::system());
     bench.target = target.unwrap().into();
     bench
 }
 
 /// Serves one connection: echoes the body, then a trailer with the target's authority.
-fn echo(peer: Peer) -> JoinHandle<()> {
+pub(super) fn echo<S: AsyncRead + AsyncWrite + Unpin + 'static>(peer: Peer<S>) -> JoinHandle<()> {
     let service = service_fn(|request: Request<Incoming>| async move {
         let authority = request.uri().authority().unwrap().to_string();
         let (client, body) = pipe();

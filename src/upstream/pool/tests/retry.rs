@@ -29,13 +29,18 @@ fn a_request_that_comes_back_unsent_goes_out_once_more() {
             let stub = Stub::bind().await;
             let bench = Bench::new(&[stub.address()]);
             let mut dead = bench.warm(&stub).await;
+            // No task runs between this and the sending.
             bench.poison();
-            let call = bench.call(request(method, Body::full("abc")));
-            let mut peer = stub.accept().await;
-            peer.head().await;
-            assert_eq!(peer.until("abc").await, "abc");
-            peer.say(HELLO).await;
-            assert_eq!(text(call).await, "hello");
+            let request = request(method, Body::full("abc"));
+            let serve = async {
+                let mut peer = stub.accept().await;
+                peer.head().await;
+                assert_eq!(peer.until("abc").await, "abc");
+                peer.say(HELLO).await;
+                peer
+            };
+            let (answer, _peer) = tokio::join!(bench.pool.send(&bench.target, request), serve);
+            assert_eq!(answer.unwrap().status(), 200);
             assert!(dead.closed().await.is_empty());
         });
     }

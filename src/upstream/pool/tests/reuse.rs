@@ -144,10 +144,13 @@ fn an_answer_before_the_end_of_the_request_costs_the_connection() {
         let mut peer = stub.accept().await;
         peer.head().await;
         peer.until("abc\r\n").await;
-        peer.say(HELLO).await;
+        peer.say("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel")
+            .await;
         let answer = call.await.unwrap().unwrap();
-        // Ending the request now does not make the answer less early.
+        // That the request ends after all does not make the answer less early.
         drop(client);
+        peer.until("0\r\n\r\n").await;
+        peer.say("lo").await;
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, "hello");
         peer.closed().await;
@@ -284,17 +287,25 @@ fn connections_of_a_vanished_target_end_with_their_exchange() {
     worker(async {
         let stub = Stub::bind().await;
         let bench = Bench::new(&[stub.address()]);
-        let mut unused = bench.warm(&stub).await;
-        let (first, second) = (bench.get(), bench.get());
+        let calls = [bench.get(), bench.get(), bench.get()];
+        let [mut unused, mut short, mut long] = [
+            stub.accept().await,
+            stub.accept().await,
+            stub.accept().await,
+        ];
+        let [first, second, third] = calls;
         unused.serve(HELLO).await;
-        let mut busy = stub.accept().await;
         assert_eq!(text(first).await, "hello");
-        busy.head().await;
+        short.head().await;
+        long.head().await;
         bench.pool.retain(|_| false);
         assert!(unused.closed().await.is_empty());
-        busy.say(HELLO).await;
+        short.say(HELLO).await;
         assert_eq!(text(second).await, "hello");
-        assert!(busy.closed().await.is_empty());
-        assert_eq!(bench.idle_connections(), 0);
+        // Now, not when the other one ends.
+        assert!(short.closed().await.is_empty());
+        long.say(HELLO).await;
+        assert_eq!(text(third).await, "hello");
+        assert!(long.closed().await.is_empty());
     });
 }

@@ -12,13 +12,14 @@ use http::{Method, Request, Response};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use jiff::tz::TimeZone;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet, spawn_local, yield_now};
 
 use crate::base::Clock;
 use crate::model::{Service, ServiceMatch, Timeouts, UpstreamAddress, UpstreamTls};
+use crate::tls::{Acceptor, ServerStream, TlsError};
 use crate::upstream::{Pool, PoolLimits, Received, SendError, Target};
 use crate::wire::{Body, BodyError};
 
@@ -56,6 +57,15 @@ impl Stub {
         Peer(self.0.accept().await.unwrap().0)
     }
 
+    /// Accepts and shakes hands.
+    pub(super) async fn accept_tls(
+        &self,
+        acceptor: &Acceptor,
+    ) -> Result<Peer<ServerStream<TcpStream>>, TlsError> {
+        let stream = self.accept().await.into_stream();
+        acceptor.accept(stream).await.map(Peer)
+    }
+
     /// Whether somebody has connected and was not accepted.
     pub(super) async fn has_caller(&self) -> bool {
         settle().await;
@@ -72,9 +82,9 @@ pub(super) async fn nobody() -> String {
     Stub::bind().await.address()
 }
 
-pub(super) struct Peer(TcpStream);
+pub(super) struct Peer<S = TcpStream>(S);
 
-impl Peer {
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     /// The next head that the pool sends.
     pub(super) async fn head(&mut self) -> String {
         self.until("\r\n\r\n").await
@@ -107,7 +117,7 @@ impl Peer {
         bytes
     }
 
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> S {
         self.0
     }
 

@@ -1,0 +1,144 @@
+//! The facts about whoever asks, as questions to the decision point.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::Identity;
+use crate::base::BootInstant;
+use crate::config::{EnrolledAgent, Snapshot};
+use crate::grants::LiveTask;
+use crate::model::{
+    Ask, AuthFacts, Entitlement, Proof, Question, RiskFacts, SourceFacts, TaskFacts, TaskId,
+    UsualFacts,
+};
+use crate::pdp::{Decision, Requirement};
+use crate::tokens::Confirmation;
+
+/// Who asks, where from, when, and under which configuration. Every question of one request is put
+/// with the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// The live configuration.
+    pub snapshot: &'a Snapshot,
+    /// The agent.
+    pub agent: &'a EnrolledAgent,
+    /// What it works on.
+    pub task: Option<&'a Arc<LiveTask>>,
+    /// How it proved who it is.
+    pub methods: &'a [&'static str],
+    /// How its token is bound to it.
+    pub proof: Proof,
+    /// Its address.
+    pub source: IpAddr,
+    /// The moment, on the boot clock.
+    pub now: BootInstant,
+    /// The same moment, on the wall clock.
+    pub wall: Timestamp,
+}
+
+impl<'a> Asker<'a> {
+    /// The holder of a verified token.
+    #[must_use]
+    pub fn new(
+        snapshot: &'a Snapshot,
+        identity: &'a Identity,
+        source: IpAddr,
+        (now, wall): (BootInstant, Timestamp),
+    ) -> Self {
+        Self {
+            snapshot,
+            agent: &identity.agent,
+            task: identity.task.as_ref(),
+            methods: identity.authenticated.methods(),
+            proof: match identity.authenticated.confirmation() {
+                Some(Confirmation::Jkt(_)) => Proof::Dpop,
+                Some(Confirmation::X5tS256(_)) => Proof::Mtls,
+                None => Proof::Bearer,
+            },
+            source,
+            now,
+            wall,
+        }
+    }
+
+    /// A question about `ask`; the local time is that of `time_zone`.
+    #[must_use]
+    pub fn question<'q>(&'q self, ask: Ask<'q>, time_zone: &'q TimeZone) -> Question<'q> {
+        Question {
+            agent: &self.agent.agent.id,
+            ask,
+            now: self.wall,
+            time_zone,
+            source: SourceFacts {
+                ip: self.source,
+                // Nothing is known of an agent's addresses until they are learnt.
+                known: false,
+                country: None,
+            },
+            risk: RiskFacts::UNKNOWN,
+            task: self.task.map(|live| self.task_facts(live)),
+            auth: AuthFacts {
+                methods: self.methods.to_vec(),
+                factors: whole(self.methods.len() as u64),
+                proof: self.proof,
+            },
+            usual: UsualFacts::default(),
+        }
+    }
+
+    /// Decides whether the agent may ask for `entitlement`.
+    #[must_use]
+    pub fn decide_request(&self, entitlement: &Entitlement) -> Decision {
+        let ask = Ask::Request {
+            entitlement: &entitlement.id,
+            approved_by: &[],
+        };
+        let question = self.question(ask, &TimeZone::UTC);
+        self.snapshot.policies().decide(&question)
+    }
+
+    /// Whether the agent may ask for `entitlement` now, and if so whether a person has to approve. An
+    /// agent without a task is judged as if it had just opened one: that is what it is told to do.
+    #[must_use]
+    pub fn may_ask(&self, entitlement: &Entitlement) -> Option<bool> {
+        let ask = Ask::Request {
+            entitlement: &entitlement.id,
+            approved_by: &[],
+        };
+        let mut question = self.question(ask, &TimeZone::UTC);
+        let fresh = TaskId::random();
+        question.task.get_or_insert(TaskFacts {
+            id: &fresh,
+            kind: "",
+            age_seconds: 0,
+            depth: 0,
+            opened_by: self.agent.agent.id.as_str(),
+        });
+        match self.snapshot.policies().decide(&question) {
+            Decision::Allow(_) => Some(entitlement.approval.is_some()),
+            Decision::Deny(denial) => match denial.requires {
+                Some(Requirement::Approval(_)) => Some(true),
+                Some(Requirement::Mfa | Requirement::Proof(_)) | None => None,
+            },
+        }
+    }
+
+    fn task_facts<'t>(&self, live: &'t LiveTask) -> TaskFacts<'t> {
+        let task = live.task();
+        TaskFacts {
+            id: &task.id,
+            kind: task.kind.as_deref().unwrap_or_default(),
+            age_seconds: whole(self.now.saturating_since(live.opened()).as_secs()),
+            depth: i64::from(task.depth),
+            opened_by: &task.opened_by,
+        }
+    }
+}
+
+/// A count as a Cedar `Long`.
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,16 @@
+//! What an agent stands on: its verified identity bound to the live configuration and to a live task,
+//! and what it may ask for. The doors share it: the enforcement point, the token endpoint and the API
+//! put the same questions in the same way.
+//!
+//! Invariant: a verified token alone is nobody: only an agent of the live configuration is an
+//! [`Identity`]. A grant is brought into force here and nowhere else, after the rules have been asked.
+
+mod asker;
+mod binding;
+mod people;
+mod requests;
+
+pub use asker::Asker;
+pub use binding::{Binding, Identity, Unbound, agent_of, bind, bind_named};
+pub use people::{People, PeopleError};
+pub use requests::{Ask, Granted, Refused, Requests};
