@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod base;
 pub mod grants;
+pub mod config;
 pub mod model;
 pub mod pdp;
 pub mod pep;

@@ -1,0 +1,184 @@
+//! From files to a [`Snapshot`]: everything is checked here, once, and every problem is reported.
+
+mod actions;
+mod address;
+mod agents;
+mod entitlements;
+mod inputs;
+mod names;
+mod operations;
+mod people;
+mod reach;
+mod services;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::credentials::Allowed;
+use super::diagnostics::Diagnostics;
+use super::files::{self, Files, PolicyFile};
+use super::raw::Raw;
+use super::snapshot::{Parts, ProtectedService, Snapshot};
+use super::text::{Place, Text};
+use crate::base::ErrorChain;
+use crate::model::{Agent, Operation, Service};
+use crate::pdp::{self, Catalogue, Memory, Policies, Problem};
+use crate::upstream::Target;
+
+/// What a snapshot is compiled from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// The directories whose files are one set: the policies, then overlays. The first must hold
+    /// files, the others must exist.
+    pub directories: Vec<PathBuf>,
+    /// The credentials that services may name.
+    pub credentials: Allowed,
+}
+
+/// Compiles the files of this moment. `memory` makes the next time faster, and only that.
+///
+/// # Errors
+///
+/// Every problem of every file, at once, where one of them is an error.
+pub fn compile(
+    sources: &Sources,
+    memory: &mut Memory,
+) -> Result<(Snapshot, Diagnostics), Diagnostics> {
+    let (files, problems) = files::gather(&sources.directories);
+    compile_files(files, problems, &sources.credentials, memory)
+}
+
+/// Compiles files that were read already, with the `problems` of reading them.
+pub(super) fn compile_files(
+    files: Files,
+    mut problems: Diagnostics,
+    credentials: &Allowed,
+    memory: &mut Memory,
+) -> Result<(Snapshot, Diagnostics), Diagnostics> {
+    let (raw, syntax) = read(&files.toml, &mut problems);
+    let mut found = Diagnostics::default();
+    let people = people::compile(&raw.people, &mut found);
+    let agents = agents::compile(&raw.agents, &people, &mut found);
+    let services = services::compile(&raw.services, credentials, &mut found);
+    actions::check(&raw, &mut found);
+    let operations = operations::compile(&raw, &services, &mut found);
+    let entitlements = entitlements::compile(&raw, &operations, &people, &mut found);
+    if syntax.is_empty() && !found.has_errors() {
+        operations::warn_of_unreachable(&operations, &entitlements, &mut found);
+    }
+
+    // References are checked against all names, so what is drafted here may be incomplete; then a
+    // problem has been reported and nothing of it is ever used beyond the check of the conditions.
+    let drafted_agents: Vec<Agent> = agents.iter().map(|one| one.agent.clone()).collect();
+    let drafted_services: Vec<Service> = services.iter().map(|one| one.service.clone()).collect();
+    let drafted_operations: Vec<Operation> =
+        operations.iter().map(|one| one.operation.clone()).collect();
+    let catalogue = Catalogue {
+        agents: &drafted_agents,
+        services: &drafted_services,
+        operations: &drafted_operations,
+        entitlements: &entitlements,
+    };
+    let policies = conditions(&catalogue, &files.cedar, memory, &mut found);
+    let services = open(services, &mut found);
+    // Where the syntax is broken, entries may lack what their file has: only their names are of use.
+    found.retain(|one| !syntax.contains(one.file()));
+    problems.append(found);
+    let (Some(policies), false) = (policies, problems.has_errors()) else {
+        return Err(problems.in_order());
+    };
+    let routed = operations.into_iter();
+    let parts = Parts {
+        generation: files.generation,
+        policies,
+        agents,
+        services,
+        operations: routed
+            .filter_map(|one| Some((one.operation, one.route?)))
+            .collect(),
+        entitlements,
+        people: people.into_people(),
+    };
+    problems.verdict(Snapshot::new(parts))
+}
+
+/// Reads the TOML files; also returns the names of those whose syntax is broken.
+fn read(files: &[PolicyFile], problems: &mut Diagnostics) -> (Raw, HashSet<Arc<str>>) {
+    let mut raw = Raw::default();
+    let mut broken = HashSet::new();
+    for file in files {
+        if !raw.add(file, problems) {
+            broken.insert(Arc::clone(file.text.name()));
+        }
+    }
+    (raw, broken)
+}
+
+/// Compiles the Cedar files, and puts what the decision point says about them into place.
+fn conditions(
+    catalogue: &Catalogue<'_>,
+    files: &[PolicyFile],
+    memory: &mut Memory,
+    problems: &mut Diagnostics,
+) -> Option<Policies> {
+    let source = |file: &PolicyFile| pdp::Source {
+        file: Arc::clone(file.text.name()),
+        text: Arc::clone(file.text.text()),
+    };
+    let sources: Vec<pdp::Source> = files.iter().map(source).collect();
+    let texts: HashMap<&str, &Arc<Text>> = files
+        .iter()
+        .map(|file| (file.text.name().as_ref(), &file.text))
+        .collect();
+    let (policies, found) = match Policies::compile(catalogue, &sources, memory) {
+        Ok((policies, warnings)) => (Some(policies), warnings),
+        Err(found) => (None, found),
+    };
+    for problem in found {
+        add(problem, &texts, problems);
+    }
+    // INVARIANT: no policies without a reason; the caller would refuse the files in silence.
+    if policies.is_none() && !problems.has_errors() {
+        problems.about_file("", "the conditions can't be compiled");
+    }
+    policies
+}
+
+fn add(problem: Problem, texts: &HashMap<&str, &Arc<Text>>, problems: &mut Diagnostics) {
+    let place = texts
+        .get(problem.file.as_ref())
+        .zip(problem.span)
+        .map(|(text, span)| Place::new(text, span));
+    let pushed = match (place, problem.severity) {
+        (Some(place), pdp::Severity::Error) => problems.error(&place, problem.message),
+        (Some(place), pdp::Severity::Warning) => problems.warning(&place, problem.message),
+        (None, pdp::Severity::Error) => problems.about_file(&problem.file, problem.message),
+        (None, pdp::Severity::Warning) => problems.warn_file(&problem.file, problem.message),
+    };
+    pushed.maybe_hint(problem.hint);
+}
+
+/// Prepares the way to each service, which reads and checks its TLS files.
+fn open(drafts: Vec<services::Draft>, problems: &mut Diagnostics) -> Vec<ProtectedService> {
+    let mut services = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        if !draft.complete {
+            continue;
+        }
+        match Target::open(&draft.service) {
+            Ok(target) => services.push(ProtectedService {
+                service: draft.service,
+                target: Arc::new(target),
+            }),
+            Err(error) => {
+                let message = ErrorChain(&error).to_string();
+                problems.error(draft.tls.as_ref().unwrap_or(&draft.place), message);
+            }
+        }
+    }
+    services
+}

@@ -1,0 +1,35 @@
+//! Configuration: [`Settings`] from `portcullis.toml`, read once, and the [`Snapshot`] that
+//! [`compile`] makes of the policy directory, replaced whole by the [`Reloader`] while requests run.
+//!
+//! Invariant: nothing of a set of files is used unless all of it holds, every problem is reported at
+//! once with its place, and nobody can change a snapshot. This room does not decide, does not know
+//! grants and reads no secret: credentials are named here, not held.
+
+mod compile;
+mod credentials;
+mod diagnostics;
+mod fields;
+mod files;
+mod pattern;
+mod raw;
+mod reload;
+mod routes;
+mod settings;
+mod snapshot;
+mod suggest;
+mod text;
+mod units;
+mod watch;
+
+pub use compile::{Sources, compile};
+pub use credentials::{Allowed, CredentialError, Pattern};
+pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use pattern::{RouteError, RouteMethod, RoutePattern};
+pub use reload::{Outcome, Refused, Reloader, Status, Stopped, Watcher};
+pub use routes::Matched;
+pub use settings::{
+    ClientAuth, Control, Gateway, JwksSource, Key, Limits, Listener, ListenerTls, PublicUrl,
+    Settings, Tokens, TrustedIssuer, UrlError, keys, reference,
+};
+pub use snapshot::{Endpoint, EnrolledAgent, ProtectedService, Snapshot};
+pub use text::{Place, Text};

@@ -1,0 +1,384 @@
+//! Keeps the live snapshot up to date: compiles when files change or somebody asks, publishes whole
+//! generations and nothing else.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::compile::{Sources, compile_files};
+use super::diagnostics::Diagnostics;
+use super::files;
+use super::snapshot::Snapshot;
+use super::watch::{Bell, Watch};
+use crate::base::{Clock, Digest, Live};
+use crate::model::Generation;
+use crate::pdp::Memory;
+
+/// How often the file system is asked although no notice came.
+const POLL: Duration = Duration::from_secs(5);
+/// How many calls of [`Reloader::reload`] may wait for their turn before more of them have to wait
+/// for a place; all that wait are answered by one compilation.
+const MOST_WAITING: usize = 64;
+/// How many problems of refused files are logged; the status has all.
+const MOST_LOGGED: usize = 20;
+
+/// Where the configuration stands.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The live generation.
+    pub generation: Generation,
+    /// When it went live.
+    pub since: Timestamp,
+    /// How many rules it has.
+    pub rules: usize,
+    /// What is doubtful about it.
+    pub warnings: Arc<Diagnostics>,
+    /// Why the files as they are now are not live; nothing where they are.
+    pub last_refused: Option<Refused>,
+}
+
+/// Files that did not become a generation.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// When they were looked at.
+    pub at: Timestamp,
+    /// Everything that is wrong with them.
+    pub diagnostics: Arc<Diagnostics>,
+}
+
+/// What became of a reload.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The files are a new generation, and it is live.
+    Published(Generation),
+    /// The files can't be used; the generation from before keeps serving.
+    Refused(Arc<Diagnostics>),
+    /// The files are the live generation already.
+    Unchanged,
+}
+
+/// Nobody compiles any more, because the gateway stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the configuration is no longer reloaded")]
+pub struct Stopped;
+
+/// What is called with each new snapshot.
+type Listener = Arc<dyn Fn(&Arc<Snapshot>) + Send + Sync>;
+
+/// A handle on the live snapshot and its renewal. Cheap to clone.
+#[derive(Clone)]
+pub struct Reloader {
+    shared: Arc<Shared>,
+    orders: mpsc::Sender<oneshot::Sender<Outcome>>,
+}
+
+struct Shared {
+    sources: Sources,
+    clock: Clock,
+    live: Arc<Live<Snapshot>>,
+    status: watch::Sender<Status>,
+    listeners: Mutex<Vec<Listener>>,
+}
+
+/// Does the renewal, one compilation at a time, once it [runs](Watcher::run).
+pub struct Watcher {
+    shared: Arc<Shared>,
+    orders: mpsc::Receiver<oneshot::Sender<Outcome>>,
+    memory: Memory,
+    stamp: Digest,
+}
+
+impl Reloader {
+    /// Compiles the files of this moment, which become the first live generation.
+    ///
+    /// # Errors
+    ///
+    /// Every problem of every file: there is nothing to serve without them.
+    pub fn open(sources: Sources, clock: &Clock) -> Result<(Self, Watcher), Diagnostics> {
+        let mut memory = Memory::default();
+        let stamp = files::stamp(&sources.directories);
+        let (files, problems) = files::gather(&sources.directories);
+        let (snapshot, warnings) =
+            compile_files(files, problems, &sources.credentials, &mut memory)?;
+        let status = Status {
+            generation: snapshot.generation().clone(),
+            since: clock.wall(),
+            rules: snapshot.policies().rules().len(),
+            warnings: Arc::new(warnings),
+            last_refused: None,
+        };
+        let shared = Arc::new(Shared {
+            sources,
+            clock: clock.clone(),
+            live: Arc::new(Live::new(snapshot)),
+            status: watch::Sender::new(status),
+            listeners: Mutex::default(),
+        });
+        let (sender, receiver) = mpsc::channel(MOST_WAITING);
+        let watcher = Watcher {
+            shared: Arc::clone(&shared),
+            orders: receiver,
+            memory,
+            stamp,
+        };
+        let reloader = Self {
+            shared,
+            orders: sender,
+        };
+        Ok((reloader, watcher))
+    }
+
+    /// The live snapshot, for all who read it.
+    #[must_use]
+    pub fn live(&self) -> Arc<Live<Snapshot>> {
+        Arc::clone(&self.shared.live)
+    }
+
+    /// Where the configuration stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.shared.status.borrow().clone()
+    }
+
+    /// Tells of every change of the status; a late look still sees the last one.
+    #[must_use]
+    pub fn watch_status(&self) -> watch::Receiver<Status> {
+        self.shared.status.subscribe()
+    }
+
+    /// Calls `listener` with every snapshot that goes live from now on, after it has: on a thread
+    /// that may block, one at a time, and before [`reload`](Self::reload) answers.
+    pub fn on_publish(&self, listener: impl Fn(&Arc<Snapshot>) + Send + Sync + 'static) {
+        self.shared.listeners().push(Arc::new(listener));
+    }
+
+    /// Looks at the files now. If this is dropped, the files are looked at all the same.
+    ///
+    /// # Errors
+    ///
+    /// When the [`Watcher`] does not run any more.
+    pub async fn reload(&self) -> Result<Outcome, Stopped> {
+        let (sender, receiver) = oneshot::channel();
+        self.orders.send(sender).await.map_err(|_| Stopped)?;
+        receiver.await.map_err(|_| Stopped)
+    }
+}
+
+impl Watcher {
+    /// Watches the files until every [`Reloader`] is gone. Dropping it stops the watching; a
+    /// compilation that runs then still finishes, and may still publish.
+    pub async fn run(self) {
+        let mut orders = self.orders;
+        let bell = Arc::new(Bell::default());
+        let mut work = Work {
+            watch: Watch::new(&self.shared.sources.directories, &bell),
+            shared: self.shared,
+            memory: self.memory,
+            stamp: self.stamp,
+            refused: None,
+        };
+        // What changed between the first look and the start of the watch had no one to notice it.
+        let mut next = Some(Cause::Poll);
+        while let Some(cause) = next {
+            let (look, waiting) = match cause {
+                Cause::Notice => (Look::IfChanged, Vec::new()),
+                Cause::Order(first) => {
+                    let others = std::iter::from_fn(|| orders.try_recv().ok());
+                    (Look::Always, std::iter::once(first).chain(others).collect())
+                }
+                Cause::Poll => (Look::IfTouched, Vec::new()),
+            };
+            let done = spawn_blocking(move || {
+                let outcome = work.look_unharmed(look);
+                (work, outcome)
+            });
+            let Ok((returned, outcome)) = done.await else {
+                // The runtime stops.
+                return;
+            };
+            work = returned;
+            for order in waiting {
+                // Whoever hung up does not want to know.
+                let _ = order.send(outcome.clone());
+            }
+            next = wait(&bell, &mut orders).await;
+        }
+    }
+}
+
+/// Why files are looked at.
+enum Cause {
+    Notice,
+    Order(oneshot::Sender<Outcome>),
+    Poll,
+}
+
+/// How closely they are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// They are compiled even if the very same were refused: what they refer to may have changed.
+    Always,
+    /// They are read, and compiled if they are others than before.
+    IfChanged,
+    /// They are read if the file system says that they were touched.
+    IfTouched,
+}
+
+async fn wait(bell: &Bell, orders: &mut mpsc::Receiver<oneshot::Sender<Outcome>>) -> Option<Cause> {
+    tokio::select! {
+        order = orders.recv() => return order.map(Cause::Order),
+        () = sleep(POLL) => return Some(Cause::Poll),
+        () = bell.rung() => {}
+    }
+    tokio::select! {
+        order = orders.recv() => order.map(Cause::Order),
+        () = bell.quiet() => Some(Cause::Notice),
+    }
+}
+
+/// What one compilation hands to the next.
+struct Work {
+    watch: Watch,
+    shared: Arc<Shared>,
+    memory: Memory,
+    /// What the file system said when the files were last read.
+    stamp: Digest,
+    /// The content that was refused last.
+    refused: Option<Generation>,
+}
+
+impl Work {
+    /// [`Self::look`], where a defect of a compiler refuses the files instead of ending the watch.
+    fn look_unharmed(&mut self, look: Look) -> Outcome {
+        catch_unwind(AssertUnwindSafe(|| self.look(look))).unwrap_or_else(|_| {
+            self.memory = Memory::default();
+            let mut problems = Diagnostics::default();
+            problems.about_file("", "compiling these files broke off, which is a defect");
+            self.shared.refuse(problems)
+        })
+    }
+
+    fn look(&mut self, look: Look) -> Outcome {
+        self.watch.renew();
+        let directories = &self.shared.sources.directories;
+        let mut stamp = files::stamp(directories);
+        if look == Look::IfTouched {
+            if stamp == self.stamp {
+                return Outcome::Unchanged;
+            }
+            stamp = settled(directories, stamp);
+        }
+        self.stamp = stamp;
+        let (files, problems) = files::gather(directories);
+        let generation = problems.is_empty().then(|| files.generation.clone());
+        if generation.as_ref() == Some(self.shared.live.peek().generation()) {
+            self.refused = None;
+            self.shared.accept();
+            return Outcome::Unchanged;
+        }
+        if look != Look::Always && generation.is_some() && generation == self.refused {
+            return Outcome::Unchanged;
+        }
+        let credentials = &self.shared.sources.credentials;
+        match compile_files(files, problems, credentials, &mut self.memory) {
+            Ok((snapshot, warnings)) => {
+                self.refused = None;
+                self.shared.publish(snapshot, warnings)
+            }
+            Err(problems) => {
+                self.refused = generation;
+                self.shared.refuse(problems)
+            }
+        }
+    }
+}
+
+/// Waits until files that nobody announces are no longer being written, or for half a second.
+fn settled(directories: &[PathBuf], mut stamp: Digest) -> Digest {
+    for _ in 0..5 {
+        std::thread::sleep(Duration::from_millis(100));
+        let again = files::stamp(directories);
+        if again == stamp {
+            break;
+        }
+        stamp = again;
+    }
+    stamp
+}
+
+impl Shared {
+    fn publish(&self, snapshot: Snapshot, warnings: Diagnostics) -> Outcome {
+        let generation = snapshot.generation().clone();
+        let rules = snapshot.policies().rules().len();
+        let snapshot = Arc::new(snapshot);
+        self.live.publish(Arc::clone(&snapshot));
+        tracing::info!(%generation, rules, "new policies are live");
+        self.status.send_replace(Status {
+            generation: generation.clone(),
+            since: self.clock.wall(),
+            rules,
+            warnings: Arc::new(warnings),
+            last_refused: None,
+        });
+        let listeners = self.listeners().clone();
+        for listener in listeners {
+            listener(&snapshot);
+        }
+        Outcome::Published(generation)
+    }
+
+    fn refuse(&self, problems: Diagnostics) -> Outcome {
+        let generation = self.live.peek().generation().clone();
+        let count = problems.len();
+        tracing::error!(%generation, count, "new policies are refused, the last good ones keep serving");
+        for problem in problems.iter().take(MOST_LOGGED) {
+            tracing::error!("{problem}");
+        }
+        let diagnostics = Arc::new(problems);
+        let refused = Refused {
+            at: self.clock.wall(),
+            diagnostics: Arc::clone(&diagnostics),
+        };
+        self.status
+            .send_modify(|status| status.last_refused = Some(refused));
+        Outcome::Refused(diagnostics)
+    }
+
+    /// The files are the live generation, whatever they were in between.
+    fn accept(&self) {
+        self.status
+            .send_if_modified(|status| status.last_refused.take().is_some());
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<Listener>> {
+        // The list is whole even if a listener panicked.
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Reloader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reloader")
+            .field("status", &*self.shared.status.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher").finish_non_exhaustive()
+    }
+}

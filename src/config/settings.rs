@@ -1,0 +1,200 @@
+//! `portcullis.toml`: what holds from start to stop. A change of it needs a restart.
+
+mod environment;
+mod issuers;
+mod keys;
+mod limits;
+mod listeners;
+mod read;
+#[cfg(test)]
+mod tests;
+mod url;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::compile::Sources;
+use super::credentials::Allowed;
+use super::diagnostics::Diagnostics;
+
+pub use keys::{Key, keys, reference};
+pub use limits::Limits;
+pub use url::{PublicUrl, UrlError};
+
+/// The largest `portcullis.toml`, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// Everything that `portcullis.toml` and its environment variables say.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `[gateway]`: where agents' requests arrive.
+    pub gateway: Gateway,
+    /// `[control]`: where tokens, tasks and requests are.
+    pub control: Control,
+    /// `[admin]`: where people's routes are, if not at the control address.
+    pub admin: Option<Listener>,
+    /// `[policies] directory`.
+    pub policies: PathBuf,
+    /// `[store] path`.
+    pub store: PathBuf,
+    /// `[audit] directory`.
+    pub audit: PathBuf,
+    /// `[tokens]`: the gateway's own tokens.
+    pub tokens: Tokens,
+    /// `[credentials] allow`.
+    pub credentials: Allowed,
+    /// `[[trusted_issuer]]`: whose tokens are believed beside the gateway's own.
+    pub trusted_issuers: Vec<TrustedIssuer>,
+    /// `[limits]`.
+    pub limits: Limits,
+}
+
+/// Where agents' requests arrive.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// At least one listener.
+    pub listeners: Vec<Listener>,
+    /// How agents reach it.
+    pub public_url: PublicUrl,
+    /// Whose `Forwarded` headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How many threads serve requests; one per core where absent.
+    pub workers: Option<NonZeroUsize>,
+}
+
+/// Where tokens, tasks and requests are.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// The listener.
+    pub listener: Listener,
+    /// How it is reached.
+    pub public_url: PublicUrl,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Where; port 0 takes any free one.
+    pub address: SocketAddr,
+    /// Without it: plain HTTP.
+    pub tls: Option<ListenerTls>,
+}
+
+/// The TLS identity of a listener. The files are read by whoever opens it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// The certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// Whether clients show certificates, and who vouches for them.
+    pub client_auth: ClientAuth,
+}
+
+/// Whether clients show certificates; the path is that of the authorities which vouch for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// They are not asked.
+    None,
+    /// They may.
+    Optional(PathBuf),
+    /// They must.
+    Required(PathBuf),
+}
+
+/// The gateway's own tokens.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// Their `iss`.
+    pub issuer: String,
+    /// How long they live.
+    pub ttl: Duration,
+    /// Where the keys are that sign them.
+    pub signing_keys: PathBuf,
+}
+
+/// An issuer whose tokens are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedIssuer {
+    /// The `iss` of its tokens, letter by letter.
+    pub issuer: String,
+    /// Where its keys are.
+    pub jwks: JwksSource,
+    /// The `aud` that its tokens must have.
+    pub audience: String,
+    /// The claim that names the agent.
+    pub agent_claim: String,
+    /// The claim that names the task.
+    pub task_claim: Option<String>,
+}
+
+/// Where an issuer's keys are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwksSource {
+    /// In a file.
+    File(PathBuf),
+    /// At a URL: https, unless it is on this machine.
+    Url(String),
+}
+
+impl Settings {
+    /// Reads `file`. Relative paths in it start from its directory.
+    ///
+    /// # Errors
+    ///
+    /// Every problem of the file and of the variables that override it, at once.
+    pub fn load(
+        file: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, Diagnostics), Diagnostics> {
+        let name = file.to_string_lossy();
+        let unreadable = |message: String| {
+            let mut problems = Diagnostics::default();
+            problems.about_file(&name, message);
+            problems
+        };
+        let size = fs::metadata(file)
+            .map_err(|error| unreadable(format!("this can't be read: {error}")))?
+            .len();
+        if size > LARGEST {
+            return Err(unreadable("this is too large to be a settings file".into()));
+        }
+        let text = fs::read_to_string(file)
+            .map_err(|error| unreadable(format!("this can't be read: {error}")))?;
+        let directory = file.parent().unwrap_or(Path::new(""));
+        Self::parse(&name, &text, directory, environment)
+    }
+
+    /// Reads `text`, which people know as `name`. Relative paths in it start from `directory`.
+    ///
+    /// # Errors
+    ///
+    /// Every problem of the text and of the variables that override it, at once.
+    pub fn parse(
+        name: &str,
+        text: &str,
+        directory: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, Diagnostics), Diagnostics> {
+        let mut problems = Diagnostics::default();
+        let overrides = environment::overrides(environment, &mut problems);
+        match read::settings(name, text, directory, &overrides, &mut problems) {
+            Some(settings) => problems.verdict(settings),
+            None => Err(problems.in_order()),
+        }
+    }
+
+    /// What the policies are compiled from.
+    #[must_use]
+    pub fn sources(&self) -> Sources {
+        Sources {
+            directories: vec![self.policies.clone()],
+            credentials: self.credentials.clone(),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Issuers whose tokens are believed beside the gateway's own.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::read::{file, read};
+use super::url;
+use super::{Gateway, JwksSource, Tokens, TrustedIssuer};
+use crate::config::fields::Fields;
+use crate::config::text::{At, Place};
+
+/// The trusted issuers read so far.
+pub(super) struct Issuers<'s> {
+    directory: &'s Path,
+    own: Option<&'s str>,
+    audience: Option<&'s str>,
+    taken: HashMap<String, Place>,
+    found: Vec<TrustedIssuer>,
+}
+
+impl<'s> Issuers<'s> {
+    pub(super) fn new(
+        gateway: Option<&'s Gateway>,
+        tokens: Option<&'s Tokens>,
+        directory: &'s Path,
+    ) -> Self {
+        Self {
+            directory,
+            own: tokens.map(|tokens| tokens.issuer.as_str()),
+            audience: gateway.map(|gateway| gateway.public_url.as_str()),
+            taken: HashMap::new(),
+            found: Vec::new(),
+        }
+    }
+
+    /// Reads one `[[trusted_issuer]]`.
+    pub(super) fn add(&mut self, mut fields: Fields<'_, '_>) {
+        let issuer = fields
+            .required("issuer")
+            .filter(|text| not_empty(&mut fields, text));
+        let jwks = self.jwks(&mut fields);
+        let audience = fields
+            .string("audience")
+            .filter(|text| not_empty(&mut fields, text));
+        let agent = fields
+            .string("agent_claim")
+            .filter(|text| not_empty(&mut fields, text));
+        let task = fields
+            .string("task_claim")
+            .filter(|text| not_empty(&mut fields, text));
+        if let Some(issuer) = &issuer {
+            self.claim(issuer, &mut fields);
+        }
+        fields.finish();
+        let audience = audience.map(|text| text.value);
+        let (Some(issuer), Some(jwks), Some(audience)) =
+            (issuer, jwks, audience.or(self.audience.map(str::to_owned)))
+        else {
+            return;
+        };
+        self.found.push(TrustedIssuer {
+            issuer: issuer.value,
+            jwks,
+            audience,
+            agent_claim: agent.map_or_else(|| "sub".into(), |text| text.value),
+            task_claim: task.map(|text| text.value),
+        });
+    }
+
+    pub(super) fn found(self) -> Vec<TrustedIssuer> {
+        self.found
+    }
+
+    fn jwks(&self, fields: &mut Fields<'_, '_>) -> Option<JwksSource> {
+        let by_file = file(fields, "jwks_file");
+        let place = fields.place().clone();
+        let given = fields.has("jwks_url");
+        let by_url = read(fields, "jwks_url", url::jwks);
+        match (by_file, by_url) {
+            (Some(_), _) if given => {
+                let message = "the keys are at `jwks_url` or in `jwks_file`, not in both";
+                fields.problems().error(&place, message);
+                None
+            }
+            (Some(file), _) => Some(JwksSource::File(self.directory.join(file.value))),
+            (None, Some(url)) => Some(JwksSource::Url(url)),
+            (None, None) => {
+                if !given {
+                    let message = "a trusted issuer needs `jwks_url` or `jwks_file`";
+                    fields.problems().error(&place, message);
+                }
+                None
+            }
+        }
+    }
+
+    fn claim(&mut self, issuer: &At<String>, fields: &mut Fields<'_, '_>) {
+        if self.own == Some(issuer.value.as_str()) {
+            let message = "this is the gateway's own issuer: outside keys could make its tokens";
+            fields.problems().error(&issuer.place, message);
+        }
+        let place = issuer.place.clone();
+        if let Some(first) = self.taken.insert(issuer.value.clone(), place) {
+            let message = format!("the issuer `{}` is trusted twice", issuer.value);
+            let problem = fields.problems().error(&issuer.place, message);
+            problem.hint(format!("the first is at {first}"));
+        }
+    }
+}
+
+fn not_empty(fields: &mut Fields<'_, '_>, text: &At<String>) -> bool {
+    if text.value.is_empty() {
+        fields.problems().error(&text.place, "this can't be empty");
+    }
+    !text.value.is_empty()
+}

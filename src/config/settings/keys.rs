@@ -1,0 +1,201 @@
+//! Every key of `portcullis.toml` in one table: what the reference in the README is made from, and
+//! what environment variables are matched against.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write;
+
+use super::limits::LIMITS;
+
+/// A key of `portcullis.toml`.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Where it stands, such as `gateway.public_url`; `[]` marks lists of tables.
+    pub path: &'static str,
+    /// What holds where it is absent, in the form in which it is written.
+    pub default: &'static str,
+    /// What it means.
+    pub about: &'static str,
+    /// Whether an environment variable can set it.
+    pub environment: bool,
+}
+
+impl Key {
+    pub(super) const fn scalar(
+        path: &'static str,
+        default: &'static str,
+        about: &'static str,
+    ) -> Self {
+        Self {
+            path,
+            default,
+            about,
+            environment: true,
+        }
+    }
+
+    const fn list(path: &'static str, default: &'static str, about: &'static str) -> Self {
+        Self {
+            path,
+            default,
+            about,
+            environment: false,
+        }
+    }
+
+    /// The environment variable that overrides it: the path in capitals, joined by `_`.
+    #[must_use]
+    pub fn variable(&self) -> Option<String> {
+        self.environment
+            .then(|| format!("PORTCULLIS_{}", self.path.replace('.', "_").to_uppercase()))
+    }
+}
+
+/// Every key, in the order of the reference.
+pub fn keys() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(LIMITS)
+}
+
+/// The reference as a Markdown table.
+#[must_use]
+pub fn reference() -> String {
+    let mut out = String::from("| key | default | meaning |\n|---|---|---|\n");
+    for key in keys() {
+        let default = match key.default {
+            "" => "–".to_owned(),
+            default if default.contains(' ') => default.to_owned(),
+            default => format!("`{default}`"),
+        };
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "| `{}` | {default} | {} |", key.path, key.about);
+    }
+    out
+}
+
+const KEYS: &[Key] = &[
+    Key::list(
+        "gateway.listen[].address",
+        "",
+        "Where agents connect, such as `0.0.0.0:8443`. At least one listener is needed.",
+    ),
+    Key::list(
+        "gateway.listen[].tls.certificate",
+        "",
+        "The certificate chain, PEM. Without `tls` the listener speaks plain HTTP.",
+    ),
+    Key::list(
+        "gateway.listen[].tls.key",
+        "",
+        "The certificate's private key, PEM.",
+    ),
+    Key::list(
+        "gateway.listen[].tls.client_ca",
+        "",
+        "The authorities of agents' client certificates, PEM.",
+    ),
+    Key::list(
+        "gateway.listen[].tls.client_auth",
+        "optional with client_ca",
+        "`none`, `optional` or `required`.",
+    ),
+    Key::scalar(
+        "gateway.public_url",
+        "from the first listener",
+        "How agents reach the gateway; the default audience of tokens.",
+    ),
+    Key::list(
+        "gateway.trusted_proxies",
+        "[]",
+        "The networks whose `Forwarded` headers are believed.",
+    ),
+    Key::scalar(
+        "gateway.workers",
+        "one per core",
+        "How many threads serve requests.",
+    ),
+    Key::scalar(
+        "control.listen",
+        "",
+        "Where tokens, tasks, requests and people's calls go. Needed.",
+    ),
+    Key::scalar("control.tls.certificate", "", "As for the gateway."),
+    Key::scalar("control.tls.key", "", "As for the gateway."),
+    Key::scalar("control.tls.client_ca", "", "As for the gateway."),
+    Key::scalar(
+        "control.tls.client_auth",
+        "optional with client_ca",
+        "As for the gateway.",
+    ),
+    Key::scalar(
+        "control.public_url",
+        "from the listener",
+        "How the control address is reached.",
+    ),
+    Key::scalar(
+        "admin.listen",
+        "",
+        "Takes people's routes, console and metrics off the control address.",
+    ),
+    Key::scalar("admin.tls.certificate", "", "As for the gateway."),
+    Key::scalar("admin.tls.key", "", "As for the gateway."),
+    Key::scalar("admin.tls.client_ca", "", "As for the gateway."),
+    Key::scalar(
+        "admin.tls.client_auth",
+        "optional with client_ca",
+        "As for the gateway.",
+    ),
+    Key::scalar(
+        "policies.directory",
+        "policies",
+        "The policy files; watched.",
+    ),
+    Key::scalar("store.path", "data/portcullis.db", "The grant store."),
+    Key::scalar("audit.directory", "data/audit", "The audit records."),
+    Key::scalar(
+        "tokens.issuer",
+        "the control public_url",
+        "The issuer of the gateway's own tokens.",
+    ),
+    Key::scalar("tokens.ttl", "5m", "How long a token lives; at most a day."),
+    Key::scalar(
+        "tokens.signing_key_directory",
+        "data/keys",
+        "The keys that sign tokens.",
+    ),
+    Key::list(
+        "credentials.allow",
+        "[]",
+        "The credentials that services may be given, such as `env:ORDERS_*` or `file:/etc/portcullis/secrets/*`.",
+    ),
+    Key::list(
+        "trusted_issuer[].issuer",
+        "",
+        "The `iss` of tokens that are believed beside the gateway's own.",
+    ),
+    Key::list(
+        "trusted_issuer[].jwks_url",
+        "",
+        "Where its keys are; or `jwks_file`.",
+    ),
+    Key::list(
+        "trusted_issuer[].jwks_file",
+        "",
+        "A file with its keys; or `jwks_url`.",
+    ),
+    Key::list(
+        "trusted_issuer[].audience",
+        "the gateway public_url",
+        "The `aud` that its tokens must have.",
+    ),
+    Key::list(
+        "trusted_issuer[].agent_claim",
+        "sub",
+        "The claim that names the agent.",
+    ),
+    Key::list(
+        "trusted_issuer[].task_claim",
+        "",
+        "The claim that names the task; else the header `Portcullis-Task` does.",
+    ),
+];

@@ -1,0 +1,102 @@
+//! Listeners: addresses, and the TLS identity of each.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::read::file;
+use super::{ClientAuth, Listener, ListenerTls};
+use crate::config::fields::Fields;
+use crate::config::suggest::did_you_mean;
+use crate::config::text::{At, Place};
+
+/// The listeners read so far. No two share an address: what agents reach must not be what people
+/// reach.
+pub(super) struct Listeners<'d> {
+    directory: &'d Path,
+    taken: HashMap<SocketAddr, Place>,
+}
+
+impl<'d> Listeners<'d> {
+    pub(super) fn new(directory: &'d Path) -> Self {
+        Self {
+            directory,
+            taken: HashMap::new(),
+        }
+    }
+
+    /// Reads the listener whose address is under `key`.
+    pub(super) fn one(
+        &mut self,
+        fields: &mut Fields<'_, '_>,
+        key: &'static str,
+    ) -> Option<Listener> {
+        let address = fields.required(key);
+        let tls = fields.table("tls").map(|fields| self.tls(fields));
+        let address = address.and_then(|text| self.address(fields, &text));
+        Some(Listener {
+            address: address?,
+            tls: match tls {
+                Some(tls) => Some(tls?),
+                None => None,
+            },
+        })
+    }
+
+    fn address(&mut self, fields: &mut Fields<'_, '_>, text: &At<String>) -> Option<SocketAddr> {
+        let problems = fields.problems();
+        let Ok(address) = text.value.parse::<SocketAddr>() else {
+            let message = format!("`{}` is not an address to listen on", text.value);
+            problems
+                .error(&text.place, message)
+                .hint("write it like 0.0.0.0:8443 or [::]:8443");
+            return None;
+        };
+        if address.port() != 0
+            && let Some(first) = self.taken.insert(address, text.place.clone())
+        {
+            let message = format!("`{address}` is taken by another listener");
+            let problem = problems.error(&text.place, message);
+            problem.hint(format!("that is at {first}"));
+        }
+        Some(address)
+    }
+
+    fn tls(&self, mut fields: Fields<'_, '_>) -> Option<ListenerTls> {
+        fields.require("certificate");
+        fields.require("key");
+        let certificate = file(&mut fields, "certificate");
+        let key = file(&mut fields, "key");
+        let client_ca = file(&mut fields, "client_ca");
+        let client_auth = fields.string("client_auth");
+        let ca = client_ca.map(|ca| self.directory.join(ca.value));
+        let client_auth = match (client_auth.as_ref().map(|text| text.value.as_str()), ca) {
+            (None | Some("none"), None) => Some(ClientAuth::None),
+            (None | Some("optional"), Some(ca)) => Some(ClientAuth::Optional(ca)),
+            (Some("required"), Some(ca)) => Some(ClientAuth::Required(ca)),
+            (Some("none"), Some(_)) => Some(ClientAuth::None),
+            (Some("optional" | "required"), None) => {
+                let place = client_auth.map_or_else(|| fields.place().clone(), |text| text.place);
+                let problem = fields
+                    .problems()
+                    .error(&place, "client certificates need `client_ca`");
+                problem.hint("the authorities that agents' certificates come from, as a PEM file");
+                None
+            }
+            (Some(other), _) => {
+                let place = client_auth.as_ref().map(|text| text.place.clone());
+                let place = place.unwrap_or_else(|| fields.place().clone());
+                let hint = did_you_mean(other, ["none", "optional", "required"]);
+                let message = format!("`client_auth` is none, optional or required, not `{other}`");
+                fields.problems().error(&place, message).maybe_hint(hint);
+                None
+            }
+        };
+        fields.finish();
+        Some(ListenerTls {
+            certificate: self.directory.join(certificate?.value),
+            key: self.directory.join(key?.value),
+            client_auth: client_auth?,
+        })
+    }
+}

@@ -1,0 +1,221 @@
+//! From the text of `portcullis.toml` to [`Settings`].
+
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use toml::de::DeTable;
+
+use super::issuers::Issuers;
+use super::listeners::Listeners;
+use super::url::{self, PublicUrl, UrlError};
+use super::{Control, Gateway, Limits, Settings, Tokens};
+use crate::config::credentials::{Allowed, Pattern};
+use crate::config::diagnostics::Diagnostics;
+use crate::config::fields::{Fields, Origin, Overrides};
+use crate::config::text::{At, Place, Text};
+use crate::config::units;
+
+/// The life of a token, where nothing else is said.
+const TOKEN_TTL: Duration = Duration::from_mins(5);
+/// The longest life of a token.
+const LONGEST_TOKEN_TTL: Duration = Duration::from_hours(24);
+/// The most worker threads.
+const MOST_WORKERS: u64 = 1024;
+
+/// Reads all of it; nothing where a part is missing, and then a problem says which.
+pub(super) fn settings(
+    name: &str,
+    text: &str,
+    directory: &Path,
+    overrides: &Overrides,
+    problems: &mut Diagnostics,
+) -> Option<Settings> {
+    let text = Text::new(name, text);
+    let (table, errors) = DeTable::parse_recoverable(text.text());
+    for error in &errors {
+        let place = Place::new(&text, error.span().unwrap_or(0..0));
+        problems.error(&place, error.message());
+    }
+    if !errors.is_empty() {
+        return None;
+    }
+    let origin = Origin {
+        text: &text,
+        overrides,
+        problems,
+    };
+    let mut file = Fields::of_file(table, origin);
+    let mut listeners = Listeners::new(directory);
+    let gateway = gateway(file.section("gateway"), &mut listeners);
+    let control = control(file.section("control"), &mut listeners);
+    let admin = file.table("admin").map(|mut fields| {
+        let listener = listeners.one(&mut fields, "listen");
+        fields.finish();
+        listener
+    });
+    let policies = path(file.section("policies"), "directory");
+    let store = path(file.section("store"), "path");
+    let audit = path(file.section("audit"), "directory");
+    let tokens = tokens(file.section("tokens"), control.as_ref(), directory);
+    let credentials = credentials(file.section("credentials"));
+    let mut issuers = Issuers::new(gateway.as_ref(), tokens.as_ref(), directory);
+    file.each("trusted_issuer", |fields| issuers.add(fields));
+    let trusted_issuers = issuers.found();
+    let limits = Limits::read(file.section("limits"));
+    file.finish();
+    let or =
+        |path: Option<PathBuf>, default| directory.join(path.unwrap_or(PathBuf::from(default)));
+    Some(Settings {
+        gateway: gateway?,
+        control: control?,
+        admin: match admin {
+            Some(listener) => Some(listener?),
+            None => None,
+        },
+        policies: or(policies, "policies"),
+        store: or(store, "data/portcullis.db"),
+        audit: or(audit, "data/audit"),
+        tokens: tokens?,
+        credentials,
+        trusted_issuers,
+        limits,
+    })
+}
+
+fn gateway(mut fields: Fields<'_, '_>, listeners: &mut Listeners<'_>) -> Option<Gateway> {
+    let mut found = Vec::new();
+    fields.require("listen");
+    fields.each("listen", |mut fields| {
+        found.extend(listeners.one(&mut fields, "address"));
+        fields.finish();
+    });
+    let first = found.first();
+    let default = first.map(|first| PublicUrl::of_listener(first.address, first.tls.is_some()));
+    let public_url = read(&mut fields, "public_url", PublicUrl::parse).or(default);
+    let trusted_proxies = networks(&mut fields);
+    let workers = fields.count("workers").and_then(|count| {
+        let number = usize::try_from(count.value)
+            .ok()
+            .and_then(NonZeroUsize::new);
+        if count.value > MOST_WORKERS {
+            let message = format!("`workers` is at most {MOST_WORKERS}");
+            fields.problems().error(&count.place, message);
+        }
+        number
+    });
+    fields.finish();
+    Some(Gateway {
+        public_url: public_url?,
+        listeners: found,
+        trusted_proxies,
+        workers,
+    })
+}
+
+fn control(mut fields: Fields<'_, '_>, listeners: &mut Listeners<'_>) -> Option<Control> {
+    let listener = listeners.one(&mut fields, "listen");
+    let default = listener
+        .as_ref()
+        .map(|listener| PublicUrl::of_listener(listener.address, listener.tls.is_some()));
+    let public_url = read(&mut fields, "public_url", PublicUrl::parse).or(default);
+    fields.finish();
+    Some(Control {
+        listener: listener?,
+        public_url: public_url?,
+    })
+}
+
+fn networks(fields: &mut Fields<'_, '_>) -> Vec<IpNet> {
+    let mut networks = Vec::new();
+    for text in fields.strings("trusted_proxies") {
+        let address = || text.value.parse::<IpAddr>().map(IpNet::from);
+        match text.value.parse::<IpNet>().or_else(|_| address()) {
+            Ok(network) => networks.push(network),
+            Err(_) => {
+                let message = format!("`{}` is not a network", text.value);
+                let problem = fields.problems().error(&text.place, message);
+                problem.hint("write it like 10.0.0.0/8");
+            }
+        }
+    }
+    networks
+}
+
+fn tokens(
+    mut fields: Fields<'_, '_>,
+    control: Option<&Control>,
+    directory: &Path,
+) -> Option<Tokens> {
+    let default = control.map(|control| control.public_url.to_string());
+    let issuer = read(&mut fields, "issuer", url::issuer).or(default);
+    let ttl = fields.scalar("ttl").and_then(|text| {
+        let problems = fields.problems();
+        match units::duration(&text.value) {
+            Ok(ttl) if ttl < Duration::from_secs(1) || ttl > LONGEST_TOKEN_TTL => {
+                problems.error(&text.place, "a token lives between a second and a day");
+                None
+            }
+            Ok(ttl) => Some(ttl),
+            Err(error) => {
+                problems.error(&text.place, error.to_string());
+                None
+            }
+        }
+    });
+    let keys = fields.string("signing_key_directory");
+    fields.finish();
+    Some(Tokens {
+        issuer: issuer?,
+        ttl: ttl.unwrap_or(TOKEN_TTL),
+        signing_keys: directory.join(keys.map_or_else(|| "data/keys".into(), |keys| keys.value)),
+    })
+}
+
+fn credentials(mut fields: Fields<'_, '_>) -> Allowed {
+    let mut patterns = Vec::new();
+    for text in fields.strings("allow") {
+        match Pattern::parse(&text.value) {
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => {
+                fields.problems().error(&text.place, error.to_string());
+            }
+        }
+    }
+    fields.finish();
+    patterns.into_iter().collect()
+}
+
+fn path(mut fields: Fields<'_, '_>, key: &'static str) -> Option<PathBuf> {
+    let path = file(&mut fields, key);
+    fields.finish();
+    path.map(|path| path.value)
+}
+
+/// A path as it is written; an empty one would be the directory that it starts from.
+pub(super) fn file(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<At<PathBuf>> {
+    let text = fields.string(key)?;
+    if text.value.is_empty() {
+        let message = format!("`{key}` can't be empty");
+        fields.problems().error(&text.place, message);
+    }
+    Some(text.with(PathBuf::from(&text.value)))
+}
+
+/// A URL.
+pub(super) fn read<T>(
+    fields: &mut Fields<'_, '_>,
+    key: &'static str,
+    parse: fn(&str) -> Result<T, UrlError>,
+) -> Option<T> {
+    let text = fields.string(key)?;
+    match parse(&text.value) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            fields.problems().error(&text.place, error.to_string());
+            None
+        }
+    }
+}
