@@ -2,8 +2,8 @@
 
 pub mod audit;
 pub mod base;
-pub mod grants;
 pub mod config;
+pub mod grants;
 pub mod model;
 pub mod pdp;
 pub mod pep;
