@@ -1,6 +1,8 @@
 //! Portcullis, a just-in-time access gateway for AI agents.
 
+pub mod access;
 pub mod audit;
+pub mod authn;
 pub mod base;
 pub mod config;
 pub mod grants;

@@ -96,7 +96,8 @@ impl<'a> Asker<'a> {
             entitlement: &entitlement.id,
             approved_by: &[],
         };
-        let question = self.question(ask, &TimeZone::UTC);
+        let utc = TimeZone::UTC;
+        let question = self.question(ask, &utc);
         self.snapshot.policies().decide(&question)
     }
 
@@ -108,7 +109,8 @@ impl<'a> Asker<'a> {
             entitlement: &entitlement.id,
             approved_by: &[],
         };
-        let mut question = self.question(ask, &TimeZone::UTC);
+        let utc = TimeZone::UTC;
+        let mut question = self.question(ask, &utc);
         let fresh = TaskId::random();
         question.task.get_or_insert(TaskFacts {
             id: &fresh,
@@ -139,6 +141,7 @@ impl<'a> Asker<'a> {
 }
 
 /// A count as a Cedar `Long`.
-fn whole(number: u64) -> i64 {
+#[must_use]
+pub fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

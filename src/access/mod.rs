@@ -10,7 +10,7 @@ mod binding;
 mod people;
 mod requests;
 
-pub use asker::Asker;
+pub use asker::{Asker, whole};
 pub use binding::{Binding, Identity, Unbound, agent_of, bind, bind_named};
 pub use people::{People, PeopleError};
 pub use requests::{Ask, Granted, Refused, Requests};

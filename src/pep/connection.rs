@@ -110,7 +110,10 @@ where
         service_fn(move |request: Request<Incoming>| {
             let (worker, connection) = (Rc::clone(&worker), Rc::clone(&connection));
             let slot = Rc::clone(&slot);
-            async move { Ok::<_, Infallible>(worker.handle(&connection, slot, request).await) }
+            // Boxed, because only a connection that can be moved gives its socket back.
+            Box::pin(async move {
+                Ok::<_, Infallible>(worker.handle(&connection, slot, request).await)
+            })
         })
     };
     let mut served = http1::Builder::new()

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::canonical::Canonical;
 use super::refusal::Refusal;
-use super::right::{Right, Situation, proof, whole};
+use super::right::Right;
+use crate::access::{Asker, whole};
 use crate::config::Endpoint;
 use crate::grants::{Closed, Exchange, LiveGrant};
 use crate::model::{
@@ -46,27 +47,27 @@ pub(super) struct Call<'a> {
 
 /// Decides, and reserves the call's place in budget and history.
 pub(super) fn enforce(
-    situation: &Situation<'_>,
+    asker: &Asker<'_>,
     right: Right,
     call: Call<'_>,
 ) -> Result<Permitted, Refusal> {
     // Held until the call is counted, so that parallel calls can't both take the last place.
-    let mut ledger = situation.identity.task().map(|task| task.ledger());
+    let mut ledger = asker.task.map(|task| task.ledger());
     let none = History::new();
     let passed = {
         let history = match &mut ledger {
-            Some(ledger) => ledger.history(situation.now),
+            Some(ledger) => ledger.history(asker.now),
             None => &none,
         };
         match right {
-            Right::Baseline => decide(situation, &call, None, history).map(|rules| (None, rules)),
-            Right::Grants(grants) => first_that_permits(situation, &call, &grants, history),
+            Right::Baseline => decide(asker, &call, None, history).map(|rules| (None, rules)),
+            Right::Grants(grants) => first_that_permits(asker, &call, &grants, history),
         }
     };
     let (exchange, rules) = passed?;
     if let Some(ledger) = &mut ledger {
         let operation = &call.endpoint.operation.id;
-        ledger.reserve(operation, &call.inputs, situation.now);
+        ledger.reserve(operation, &call.inputs, asker.now);
     }
     Ok(Permitted {
         exchange,
@@ -78,7 +79,7 @@ pub(super) fn enforce(
 type Passed = (Option<Exchange>, Vec<Arc<str>>);
 
 fn first_that_permits(
-    situation: &Situation<'_>,
+    asker: &Asker<'_>,
     call: &Call<'_>,
     grants: &[Arc<LiveGrant>],
     history: &History,
@@ -86,14 +87,14 @@ fn first_that_permits(
     let mut denied = None;
     let mut exhausted = None;
     for grant in grants {
-        let rules = match permits(situation, call, grant, history) {
+        let rules = match permits(asker, call, grant, history) {
             Ok(rules) => rules,
             Err(refusal) => {
                 denied.get_or_insert(refusal);
                 continue;
             }
         };
-        match grant.enter(situation.now) {
+        match grant.enter(asker.now) {
             Ok(exchange) => return Ok((Some(exchange), rules)),
             Err(closed) => {
                 exhausted.get_or_insert(closed);
@@ -109,7 +110,7 @@ fn first_that_permits(
 }
 
 fn permits(
-    situation: &Situation<'_>,
+    asker: &Asker<'_>,
     call: &Call<'_>,
     grant: &LiveGrant,
     history: &History,
@@ -123,14 +124,14 @@ fn permits(
         let detail = format!("the grant is for another `{name}`: request one for this");
         return Err(Refusal::new(DenyReason::ConditionDenied, detail));
     }
-    check_proof(situation, request.proof)?;
-    decide(situation, call, Some(grant), history)
+    check_proof(asker, request.proof)?;
+    decide(asker, call, Some(grant), history)
 }
 
 /// The entitlement's `proof` has to be met by how the token is bound; that the binding holds was
 /// checked with the token.
-fn check_proof(situation: &Situation<'_>, wanted: Proof) -> Result<(), Refusal> {
-    let shown = proof(situation.identity.authenticated().confirmation());
+fn check_proof(asker: &Asker<'_>, wanted: Proof) -> Result<(), Refusal> {
+    let shown = asker.proof;
     let missing = |detail: &str| Refusal::new(DenyReason::ProofRequired, detail);
     match wanted {
         Proof::Bearer => Ok(()),
@@ -143,7 +144,7 @@ fn check_proof(situation: &Situation<'_>, wanted: Proof) -> Result<(), Refusal> 
 }
 
 fn decide(
-    situation: &Situation<'_>,
+    asker: &Asker<'_>,
     call: &Call<'_>,
     grant: Option<&LiveGrant>,
     history: &History,
@@ -153,7 +154,7 @@ fn decide(
     let facts = grant.map(|grant| GrantFacts {
         id: &grant.request().grant,
         entitlement: &grant.request().entitlement,
-        age_seconds: whole(situation.now.saturating_since(grant.starts()).as_secs()),
+        age_seconds: whole(asker.now.saturating_since(grant.starts()).as_secs()),
         calls_left: grant.calls_left().map(whole),
         bytes_left: grant.bytes_left().map(whole),
         approved_by: grant.approved_by(),
@@ -170,8 +171,8 @@ fn decide(
         input: &call.inputs,
         history,
     };
-    let question = situation.question(ask, &endpoint.service.service.time_zone);
-    match situation.snapshot.policies().decide(&question) {
+    let question = asker.question(ask, &endpoint.service.service.time_zone);
+    match asker.snapshot.policies().decide(&question) {
         Decision::Allow(permit) => Ok(permit.rules().to_vec()),
         Decision::Deny(denial) => Err(refuse_denial(denial)),
     }

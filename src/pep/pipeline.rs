@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tracing::warn;
 
@@ -14,17 +14,16 @@ use super::canonical::Canonical;
 use super::connection::Connection;
 use super::cut::Slot;
 use super::describe;
-use super::enforce::{Call, Permitted, enforce, refuse_closed, refuse_ended};
-use super::gate::Gate;
+use super::enforce::{Call, enforce, refuse_closed, refuse_ended};
 use super::guard::{Guarded, Upload};
 use super::metadata;
 use super::refusal::{REQUEST_ID, Refusal};
 use super::rewrite::{Statement, clean_answer, rewrite};
-use super::right::Situation;
 use super::running::Running;
 use super::source;
 use super::trace::TraceParent;
 use super::worker::Worker;
+use crate::access::Asker;
 use crate::audit::Record;
 use crate::base::ErrorChain;
 use crate::config::{Endpoint, Matched, Snapshot};
@@ -148,9 +147,10 @@ impl Worker {
         running.note(|record| record.generation = Some(snapshot.generation().clone()));
         let now = gate.clock.now();
         let identity = gate.authenticate(snapshot, canonical, connection.certificate, now)?;
+        let agent = &identity.agent.agent;
         running.note(|record| {
-            record.agent = Some(identity.agent().agent.id.clone());
-            record.task = identity.task().map(|task| task.task().id.clone());
+            record.agent = Some(agent.id.clone());
+            record.task = identity.task.as_ref().map(|task| task.task().id.clone());
         });
         let Matched {
             endpoint,
@@ -161,21 +161,13 @@ impl Worker {
             record.operation = Some(endpoint.operation.id.clone());
             record.service = Some(endpoint.operation.service.clone());
         });
-        let mut situation = Situation {
-            identity: &identity,
-            snapshot,
-            source,
-            now,
-            wall: gate.clock.wall(),
-        };
-        let mut right = gate.right(&situation, endpoint)?;
-        if describe::wants_body(&endpoint.operation) {
-            if self.hold_body(payload).await? {
-                // Time has passed: the right is asked for anew.
-                situation.now = gate.clock.now();
-                situation.wall = gate.clock.wall();
-                right = gate.right(&situation, endpoint)?;
-            }
+        let mut asker = Asker::new(snapshot, &identity, source, (now, gate.clock.wall()));
+        let mut right = gate.right(&asker, endpoint)?;
+        if describe::wants_body(&endpoint.operation) && self.hold_body(payload).await? {
+            // Time has passed: the right is asked for anew.
+            asker.now = gate.clock.now();
+            asker.wall = gate.clock.wall();
+            right = gate.right(&asker, endpoint)?;
         }
         let held = match payload {
             Payload::Held(bytes) => Some(&*bytes),
@@ -187,13 +179,13 @@ impl Worker {
             canonical,
             inputs,
         };
-        let permitted: Permitted = enforce(&situation, right, call)?;
-        if let Some(task) = identity.task() {
-            task.renew(situation.now);
+        let permitted = enforce(&asker, right, call)?;
+        if let Some(task) = asker.task {
+            task.renew(asker.now);
         }
-        running.permit(permitted, identity.task(), &endpoint.operation.id);
+        running.permit(permitted, asker.task, &endpoint.operation.id);
         Ok(Passed {
-            agent: identity.agent().agent.id.to_string(),
+            agent: agent.id.to_string(),
             endpoint: Arc::clone(endpoint),
             path: path.to_owned(),
         })
@@ -242,11 +234,11 @@ impl Worker {
         })?;
         let trace = TraceParent::continue_from(canonical.headers());
         running.note(|record| record.trace_id = Some(trace.trace_id()));
-        let task = running.task_id();
+        let (task, grant) = (running.task_id(), running.grant_id());
         let statement = Statement {
             agent: &passed.agent,
             task: task.as_deref(),
-            grant: running.grant_id().as_deref(),
+            grant: grant.as_deref(),
             request_id,
             traceparent: &trace.to_string(),
             peer: connection.peer.ip(),
