@@ -7,6 +7,7 @@ pub mod base;
 pub mod config;
 pub mod grants;
 pub mod model;
+pub mod oauth;
 pub mod pdp;
 pub mod pep;
 pub mod store;

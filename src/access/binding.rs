@@ -46,8 +46,9 @@ pub enum Unbound {
 pub fn bind(grants: &Grants, authenticated: &Authenticated) -> Binding {
     match authenticated.task() {
         None => Binding::None,
-        Some(name) => open_task(grants, name)
-            .map_or_else(|| Binding::NotOpen(name.to_owned()), Binding::Open),
+        Some(name) => {
+            open_task(grants, name).map_or_else(|| Binding::NotOpen(name.to_owned()), Binding::Open)
+        }
     }
 }
 

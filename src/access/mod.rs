@@ -8,9 +8,11 @@
 mod asker;
 mod binding;
 mod people;
+mod possession;
 mod requests;
 
 pub use asker::{Asker, whole};
 pub use binding::{Binding, Identity, Unbound, agent_of, bind, bind_named};
 pub use people::{People, PeopleError};
+pub use possession::{NotHeld, check_possession};
 pub use requests::{Ask, Granted, Refused, Requests};

@@ -88,7 +88,10 @@ impl People {
     /// Whether a person manages the gateway.
     #[must_use]
     pub fn is_operator(person: &Person) -> bool {
-        person.groups.iter().any(|group| group.as_str() == OPERATORS)
+        person
+            .groups
+            .iter()
+            .any(|group| group.as_str() == OPERATORS)
     }
 
     /// The built-in operator.

@@ -255,11 +255,14 @@ fn denied(entitlement: &Entitlement, denial: Denial) -> Refused {
     let Refused::No { detail: silent, .. } = no_rule(entitlement.id.as_str()) else {
         return no_rule(entitlement.id.as_str());
     };
-    let demanded = denial.requires.as_ref().map(|requirement| match requirement {
-        Requirement::Approval(group) => format!("a person of `{group}` has to approve this"),
-        Requirement::Mfa => "a second factor is needed".to_owned(),
-        Requirement::Proof(proof) => format!("a token bound by {} is needed", proof.as_str()),
-    });
+    let demanded = denial
+        .requires
+        .as_ref()
+        .map(|requirement| match requirement {
+            Requirement::Approval(group) => format!("a person of `{group}` has to approve this"),
+            Requirement::Mfa => "a second factor is needed".to_owned(),
+            Requirement::Proof(proof) => format!("a token bound by {} is needed", proof.as_str()),
+        });
     let said = denial.message.map(|message| message.to_string());
     Refused::No {
         reason: denial.reason,
@@ -278,10 +281,17 @@ fn well_formed(
     let reason = ask.reason.filter(|reason| !reason.trim().is_empty());
     if entitlement.reason_required && reason.is_none() {
         let id = &entitlement.id;
-        return Err(format!("`{id}` is granted only with a `reason`: say what for"));
+        return Err(format!(
+            "`{id}` is granted only with a `reason`: say what for"
+        ));
     }
-    if reason.as_ref().is_some_and(|reason| reason.chars().count() > LONGEST_REASON) {
-        return Err(format!("a `reason` has at most {LONGEST_REASON} characters"));
+    if reason
+        .as_ref()
+        .is_some_and(|reason| reason.chars().count() > LONGEST_REASON)
+    {
+        return Err(format!(
+            "a `reason` has at most {LONGEST_REASON} characters"
+        ));
     }
     let duration = match ask.duration_seconds {
         None => None,
@@ -306,7 +316,10 @@ fn inputs(
             endpoint.operation.inputs.get_key_value(name.as_str())
         });
         let Some((name, input)) = declared else {
-            return Err(format!("no operation of `{}` has an input `{name}`", entitlement.id));
+            return Err(format!(
+                "no operation of `{}` has an input `{name}`",
+                entitlement.id
+            ));
         };
         let value = match (input.kind, &value) {
             (InputKind::Bool, Value::Bool(value)) => Some(InputValue::Bool(*value)),

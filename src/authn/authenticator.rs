@@ -9,9 +9,7 @@ use std::time::Duration;
 use super::{Authenticated, IssuerKeys, Subject};
 use crate::base::Clock;
 use crate::telemetry::Metrics;
-use crate::tokens::{
-    Authority, Claims, Invalid, Origin, Rules, TokenError, unverified_issuer,
-};
+use crate::tokens::{Authority, Claims, Invalid, Origin, Rules, TokenError, unverified_issuer};
 
 /// Verifies tokens against our own authority and the trusted outside issuers.
 #[derive(Debug)]

@@ -1,9 +1,6 @@
 //! One bounded GET of a key set. The URL comes from the configuration alone, no redirect is followed,
 //! and the answer is bounded in size and time.
 
-#[cfg(test)]
-mod tests;
-
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -76,7 +73,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, FetchError> {
 }
 
 /// Gets a key set over HTTPS.
-pub(super) async fn fetch(url: &Uri, ca: Option<PathBuf>, clock: Clock) -> Result<Vec<u8>, FetchError> {
+pub(super) async fn fetch(
+    url: &Uri,
+    ca: Option<PathBuf>,
+    clock: Clock,
+) -> Result<Vec<u8>, FetchError> {
     let fetched = timeout(PATIENCE, get(url, ca, clock)).await;
     fetched.map_err(|_| FetchError::Timeout)?
 }

@@ -12,4 +12,5 @@ mod issuer_keys;
 
 pub use authenticated::{Authenticated, Subject};
 pub use authenticator::Authenticator;
+pub use fetch::FetchError;
 pub use issuer_keys::{IssuerKeys, KeySource, TrustedIssuer};

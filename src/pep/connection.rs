@@ -23,15 +23,13 @@ use tokio::time::timeout;
 
 use super::cut::{Ran, Slot, StreamExecutor, run_in_slot};
 use super::worker::{Worker, stopped};
-use crate::base::Digest;
 use crate::tls::{Acceptor, ServerStream, TlsError};
+use crate::wire::Peer;
 
 /// What a request knows of the connection that it came over.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) peer: SocketAddr,
-    /// The digest of the client's certificate, where it showed one.
-    pub(super) certificate: Option<Digest>,
+    pub(super) peer: Peer,
     pub(super) secure: bool,
 }
 
@@ -75,8 +73,10 @@ pub(super) async fn serve(
 ) -> Result<(), ConnectionError> {
     stream.set_nodelay(true)?;
     let mut connection = Connection {
-        peer,
-        certificate: None,
+        peer: Peer {
+            address: peer,
+            certificate: None,
+        },
         secure: tls.is_some(),
     };
     let Some(acceptor) = tls else {
@@ -85,7 +85,7 @@ pub(super) async fn serve(
     let patience = worker.gate.facts.limits.header_timeout;
     let accepted = timeout(patience, acceptor.accept(stream)).await;
     let stream = accepted.map_err(|_| ConnectionError::Slow)??;
-    connection.certificate = stream.peer().map(|peer| peer.thumbprint);
+    connection.peer.certificate = stream.peer().map(|peer| peer.thumbprint);
     if stream.is_http2() {
         serve_http2(worker, connection, stream, stop).await
     } else {
@@ -111,9 +111,9 @@ where
             let (worker, connection) = (Rc::clone(&worker), Rc::clone(&connection));
             let slot = Rc::clone(&slot);
             // Boxed, because only a connection that can be moved gives its socket back.
-            Box::pin(async move {
-                Ok::<_, Infallible>(worker.handle(&connection, slot, request).await)
-            })
+            Box::pin(
+                async move { Ok::<_, Infallible>(worker.handle(&connection, slot, request).await) },
+            )
         })
     };
     let mut served = http1::Builder::new()
@@ -135,7 +135,7 @@ where
         run_in_slot(&slot, &mut run).await
     };
     match ran {
-        Ran::Cut(_) => {
+        Ran::Cut => {
             // What the kernel still holds is not delivered either: the connection is reset.
             let stream = served.into_parts().io.into_inner();
             SockRef::from(stream.socket()).set_linger(Some(Duration::ZERO))?;

@@ -69,7 +69,7 @@ impl Slot {
 /// How a connection's future came out.
 pub(super) enum Ran<T> {
     /// The end of a grant cut it.
-    Cut(EndReason),
+    Cut,
     /// It ran to its own end.
     Done(T),
 }
@@ -78,14 +78,14 @@ pub(super) enum Ran<T> {
 /// nothing more is handed to the kernel once it is due.
 pub(super) async fn run_in_slot<F: Future + Unpin>(slot: &Slot, future: &mut F) -> Ran<F::Output> {
     poll_fn(|context| {
-        if let Poll::Ready(reason) = slot.poll_cut(context) {
-            return Poll::Ready(Ran::Cut(reason));
+        if slot.poll_cut(context).is_ready() {
+            return Poll::Ready(Ran::Cut);
         }
         if let Poll::Ready(output) = Pin::new(&mut *future).poll(context) {
             return Poll::Ready(Ran::Done(output));
         }
         // The future may just have armed the slot: registers for its signals.
-        slot.poll_cut(context).map(Ran::Cut)
+        slot.poll_cut(context).map(|_| Ran::Cut)
     })
     .await
 }

@@ -9,9 +9,7 @@ use super::right::Right;
 use crate::access::{Asker, whole};
 use crate::config::Endpoint;
 use crate::grants::{Closed, Exchange, LiveGrant};
-use crate::model::{
-    Ask, DenyReason, EndReason, GrantFacts, History, HttpFacts, Inputs, Proof,
-};
+use crate::model::{Ask, DenyReason, EndReason, GrantFacts, History, HttpFacts, Inputs, Proof};
 use crate::pdp::{Decision, Denial, Requirement};
 
 /// Proof that a call may pass. Only [`enforce`] makes one; its budget is reserved.
@@ -137,9 +135,9 @@ fn check_proof(asker: &Asker<'_>, wanted: Proof) -> Result<(), Refusal> {
         Proof::Bearer => Ok(()),
         wanted if wanted == shown => Ok(()),
         Proof::Dpop => Err(missing("the grant needs a token bound to a DPoP key")),
-        Proof::Mtls => Err(
-            missing("the grant needs a token bound to a client certificate").for_certificate(),
-        ),
+        Proof::Mtls => {
+            Err(missing("the grant needs a token bound to a client certificate").for_certificate())
+        }
     }
 }
 

@@ -65,7 +65,7 @@ impl Worker {
         }
         let opened = self
             .exchanges
-            .open(&self.gate, connection.peer.ip(), &request_id);
+            .open(&self.gate, connection.peer.address.ip(), &request_id);
         let running = match opened {
             Ok(running) => running,
             Err(refusal) => {
@@ -105,7 +105,7 @@ impl Worker {
         request_id: &str,
     ) -> Result<Response<Received>, Refusal> {
         let gate = &self.gate;
-        let source = source::address(gate, connection.peer.ip(), canonical.headers());
+        let source = source::address(gate, connection.peer.address.ip(), canonical.headers());
         running.note(|record| record.source = Some(source));
         let idle = gate.facts.limits.body_idle_timeout;
         let mut payload = Payload::Stream(Upload::new(body, &gate.clock, idle));
@@ -114,8 +114,15 @@ impl Worker {
             // Once per attempt: every step of it sees this one.
             let snapshot = gate.snapshot.current();
             passed = Some(
-                self.judge(&snapshot, connection, source, canonical, &mut payload, running)
-                    .await?,
+                self.judge(
+                    &snapshot,
+                    connection,
+                    source,
+                    canonical,
+                    &mut payload,
+                    running,
+                )
+                .await?,
             );
             // Reading inputs takes the client's time. What was decided under a configuration that is
             // no longer live is decided again, before the first upstream byte.
@@ -146,7 +153,7 @@ impl Worker {
         let gate = &self.gate;
         running.note(|record| record.generation = Some(snapshot.generation().clone()));
         let now = gate.clock.now();
-        let identity = gate.authenticate(snapshot, canonical, connection.certificate, now)?;
+        let identity = gate.authenticate(snapshot, canonical, connection.peer.certificate, now)?;
         let agent = &identity.agent.agent;
         running.note(|record| {
             record.agent = Some(agent.id.clone());
@@ -241,10 +248,12 @@ impl Worker {
             grant: grant.as_deref(),
             request_id,
             traceparent: &trace.to_string(),
-            peer: connection.peer.ip(),
-            trusted_proxy: self.gate.is_trusted_proxy(connection.peer.ip()),
+            peer: connection.peer.address.ip(),
+            trusted_proxy: self.gate.is_trusted_proxy(connection.peer.address.ip()),
             secure: connection.secure,
-            credential: credential.as_ref().map(|(name, value)| (name, value.expose())),
+            credential: credential
+                .as_ref()
+                .map(|(name, value)| (name, value.expose())),
         };
         let protocol = passed.endpoint.operation.protocol;
         let outgoing = rewrite(canonical, &passed.path, protocol, &statement, body)?;
@@ -276,7 +285,12 @@ impl Worker {
         Response::from_parts(parts, Body::stream(body))
     }
 
-    fn refuse(&self, refusal: &Refusal, (host, path): (&str, &str), request_id: &str) -> Response<Body> {
+    fn refuse(
+        &self,
+        refusal: &Refusal,
+        (host, path): (&str, &str),
+        request_id: &str,
+    ) -> Response<Body> {
         let metadata = metadata::url(&self.gate, host, path);
         refusal.respond(&metadata, request_id)
     }
@@ -315,9 +329,10 @@ fn refuse_send(error: &SendError, running: &Running) -> Refusal {
             let detail = "the service has as many calls as it may have at once";
             Refusal::new(DenyReason::Overloaded, detail).with_retry_after(1)
         }
-        error if error.is_timeout() => {
-            Refusal::new(DenyReason::UpstreamTimeout, "the service did not answer in time")
-        }
+        error if error.is_timeout() => Refusal::new(
+            DenyReason::UpstreamTimeout,
+            "the service did not answer in time",
+        ),
         SendError::BrokeOff { .. }
         | SendError::Connect { .. }
         | SendError::Protocol { .. }
@@ -329,4 +344,3 @@ fn refuse_send(error: &SendError, running: &Running) -> Refusal {
     };
     refusal.with_internal(internal)
 }
-

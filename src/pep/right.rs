@@ -23,11 +23,7 @@ pub(super) enum Right {
 
 impl Gate {
     /// The right to call `endpoint`, or the next step towards one.
-    pub(super) fn right(
-        &self,
-        asker: &Asker<'_>,
-        endpoint: &Endpoint,
-    ) -> Result<Right, Refusal> {
+    pub(super) fn right(&self, asker: &Asker<'_>, endpoint: &Endpoint) -> Result<Right, Refusal> {
         if endpoint.operation.baseline {
             return Ok(Right::Baseline);
         }
@@ -59,7 +55,11 @@ impl Gate {
             return Refusal::new(DenyReason::NotEntitled, detail);
         };
         let task = asker.task;
-        let next = self.request_step(&entitlement.id, task.map(|t| t.task().id.as_str()), approval);
+        let next = self.request_step(
+            &entitlement.id,
+            task.map(|t| t.task().id.as_str()),
+            approval,
+        );
         let detail = if task.is_some() {
             format!("request the entitlement `{}` for your task", entitlement.id)
         } else {
@@ -72,7 +72,12 @@ impl Gate {
     }
 
     /// The requests that lead to a grant of `entitlement`, in the order in which to make them.
-    fn request_step(&self, entitlement: &EntitlementId, task: Option<&str>, approval: bool) -> Value {
+    fn request_step(
+        &self,
+        entitlement: &EntitlementId,
+        task: Option<&str>,
+        approval: bool,
+    ) -> Value {
         let control = &self.facts.control_url;
         let mut details = json!({
             "type": "portcullis_grant",

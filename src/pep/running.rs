@@ -113,10 +113,6 @@ impl Running {
         add(&mut self.record.borrow_mut());
     }
 
-    pub(super) fn started(&self) -> BootInstant {
-        self.started
-    }
-
     /// The exchange was permitted, and runs under this from now on.
     pub(super) fn permit(
         &self,
@@ -247,7 +243,10 @@ impl Running {
             return;
         };
         let succeeded = self.cut.get().is_none()
-            && self.answered.get().is_some_and(|status| status.is_success());
+            && self
+                .answered
+                .get()
+                .is_some_and(|status| status.is_success());
         if let Some(task) = &under.task {
             let mut ledger = task.ledger();
             if succeeded {

@@ -10,12 +10,12 @@ use tracing::debug;
 use super::canonical::{Canonical, Token};
 use super::gate::Gate;
 use super::refusal::Refusal;
-use crate::access::{Binding, Identity, Unbound, bind, bind_named};
+use crate::access::{Binding, Identity, NotHeld, Unbound, bind, bind_named, check_possession};
 use crate::authn::Authenticated;
 use crate::base::{BootInstant, Digest, ErrorChain};
 use crate::config::Snapshot;
 use crate::model::DenyReason;
-use crate::tokens::{Confirmation, TokenError};
+use crate::tokens::TokenError;
 
 /// How many verified tokens are remembered. One that was forgotten is verified again.
 const REMEMBERED: u64 = 100_000;
@@ -55,11 +55,12 @@ impl Gate {
     ) -> Result<Identity, Refusal> {
         let token = canonical.token().ok_or_else(|| {
             let control = &self.facts.control_url;
-            let detail = format!("send `Authorization: Bearer <token>`; tokens come from {control}");
+            let detail =
+                format!("send `Authorization: Bearer <token>`; tokens come from {control}");
             Refusal::new(DenyReason::TokenMissing, detail)
         })?;
         let session = self.session(token, now)?;
-        check_confirmation(&session.authenticated, certificate)?;
+        check_possession(&session.authenticated, certificate, token.dpop).map_err(not_held)?;
         let named = named_task(canonical.headers())?;
         let Session {
             authenticated,
@@ -101,30 +102,23 @@ fn named_task(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let named = values.next().map(HeaderValue::to_str).transpose();
     let named = named.map_err(|_| contradiction("Portcullis-Task is not a task id"))?;
     if values.next().is_some() {
-        return Err(contradiction("the request has more than one Portcullis-Task"));
+        return Err(contradiction(
+            "the request has more than one Portcullis-Task",
+        ));
     }
     Ok(named)
 }
 
-/// A token bound to a certificate serves only over a connection that showed it (RFC 8705 §3).
-fn check_confirmation(
-    authenticated: &Authenticated,
-    certificate: Option<Digest>,
-) -> Result<(), Refusal> {
-    use Confirmation::{Jkt, X5tS256};
-    match authenticated.confirmation() {
-        None => Ok(()),
-        Some(X5tS256(expected)) if certificate == Some(expected) => Ok(()),
-        Some(X5tS256(_)) => Err(Refusal::new(
-            DenyReason::ProofInvalid,
-            "the token is bound to another client certificate",
-        )
-        .for_certificate()),
-        // A token bound to a DPoP key is nothing without a proof, and none is accepted here.
-        Some(Jkt(_)) => Err(Refusal::new(
-            DenyReason::ProofInvalid,
-            "the token is bound to a DPoP key and came without a proof that is accepted",
-        )),
+fn not_held(why: NotHeld) -> Refusal {
+    let invalid = |detail: &str| Refusal::new(DenyReason::ProofInvalid, detail);
+    match why {
+        NotHeld::Certificate => {
+            invalid("the token is bound to another client certificate").for_certificate()
+        }
+        NotHeld::DpopKey => {
+            invalid("the token is bound to a DPoP key and came without a proof that is accepted")
+        }
+        NotHeld::Unbound => invalid("the token is bound to no DPoP key: send it as Bearer"),
     }
 }
 
@@ -155,7 +149,10 @@ fn refuse_token(error: &TokenError) -> Refusal {
 }
 
 fn expired() -> Refusal {
-    Refusal::new(DenyReason::TokenExpired, "get a new token; grants of an open task live on")
+    Refusal::new(
+        DenyReason::TokenExpired,
+        "get a new token; grants of an open task live on",
+    )
 }
 
 fn contradiction(why: &str) -> Refusal {

@@ -47,8 +47,11 @@ impl fmt::Display for TraceParent {
 /// Trace id and flags of a version 00 header.
 fn parse(text: &str) -> Option<([u8; 16], u8)> {
     let mut parts = text.split('-');
-    let [version, trace, span, flags] = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
-    let lower = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+    let [version, trace, span, flags] =
+        [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
+    let lower = text
+        .bytes()
+        .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'));
     if version != "00" || parts.next().is_some() || !lower || flags.len() != 2 {
         return None;
     }

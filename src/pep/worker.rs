@@ -102,12 +102,8 @@ impl Workers {
         let (connected, mut all_gone) = mpsc::channel::<()>(1);
         for listener in listeners {
             let socket = TcpListener::from_std(listener.socket)?;
-            let accept = Rc::clone(&worker).accept(
-                socket,
-                listener.tls,
-                stop.clone(),
-                connected.clone(),
-            );
+            let accept =
+                Rc::clone(&worker).accept(socket, listener.tls, stop.clone(), connected.clone());
             spawn_local(accept);
         }
         drop(connected);

@@ -8,6 +8,7 @@ mod challenge;
 mod headers;
 mod json;
 mod path;
+mod peer;
 mod problem;
 
 pub use body::{Body, BodyError};
@@ -17,4 +18,5 @@ pub use headers::{
 };
 pub use json::{JsonFault, parse_json};
 pub use path::{SegmentError, canonical_segment, decoded};
+pub use peer::Peer;
 pub use problem::{PROBLEM_JSON, Problem};

@@ -67,7 +67,10 @@ fn the_upstream_learns_who_calls_and_never_the_token() {
 #[test]
 fn connection_takes_away_the_clients_headers_and_never_ours() {
     let sent = [
-        ("connection", "x-drop, portcullis-agent, x-forwarded-for, host"),
+        (
+            "connection",
+            "x-drop, portcullis-agent, x-forwarded-for, host",
+        ),
         ("x-drop", "1"),
         ("upgrade", "h2c"),
         ("te", "trailers"),
@@ -95,12 +98,18 @@ fn a_trusted_proxy_speaks_for_the_client_before_it() {
 
 #[test]
 fn the_injected_credential_wins_over_one_that_was_sent() {
-    let (name, value) = (HeaderName::from_static("x-api-key"), "ours".parse().unwrap());
+    let (name, value) = (
+        HeaderName::from_static("x-api-key"),
+        "ours".parse().unwrap(),
+    );
     let statement = Statement {
         credential: Some((&name, &value)),
         ..statement(false)
     };
-    let headers = forwarded(&[("x-api-key", "theirs"), ("x-api-key", "more")], &statement);
+    let headers = forwarded(
+        &[("x-api-key", "theirs"), ("x-api-key", "more")],
+        &statement,
+    );
     let keys: Vec<_> = headers.get_all("x-api-key").iter().collect();
     assert_eq!(keys, ["ours"]);
 }

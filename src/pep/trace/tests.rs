@@ -29,6 +29,10 @@ fn what_is_no_trace_starts_a_new_one() {
         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
         "00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     ] {
-        assert_ne!(from(odd).trace_id(), "0af7651916cd43dd8448eb211c80319c", "{odd}");
+        assert_ne!(
+            from(odd).trace_id(),
+            "0af7651916cd43dd8448eb211c80319c",
+            "{odd}"
+        );
     }
 }

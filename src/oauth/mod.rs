@@ -1,0 +1,34 @@
+//! The OAuth face: how an agent gets a token, and how others check what we issue.
+//!
+//! [`router`] serves authorization-server metadata (RFC 8414), the key set, and the token endpoint with
+//! client credentials (RFC 6749 §4.4) authenticated by `private_key_jwt` (RFC 7523). There are no client
+//! secrets. A token is identity, bound to at most one task; a scope asks for entitlements, and what is
+//! granted lives in the grants, not in the token.
+//!
+//! Invariant: no token is answered before what it was asked with is durable and recorded.
+
+mod client;
+mod error;
+mod form;
+mod metadata;
+mod state;
+mod token;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+pub use state::{OAuth, OAuthFacts, OAuthParts};
+
+/// The routes of the OAuth face.
+pub fn router(oauth: Arc<OAuth>) -> Router {
+    Router::new()
+        .route(
+            "/.well-known/oauth-authorization-server",
+            get(metadata::authorization_server),
+        )
+        .route("/oauth/jwks", get(metadata::jwks))
+        .route("/oauth/token", post(token::endpoint))
+        .with_state(oauth)
+}
