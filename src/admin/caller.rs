@@ -1,0 +1,222 @@
+//! Who calls the API: an agent with its token, or a person with an access key.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, header};
+
+use super::error::ApiError;
+use super::state::Admin;
+use crate::access::{
+    Binding, Identity, NotHeld, People, Unbound, agent_of, bind, bind_named, check_possession,
+};
+use crate::authn::Authenticated;
+use crate::base::BootInstant;
+use crate::config::{EnrolledAgent, Snapshot};
+use crate::model::{AgentId, DenyReason, Person, PersonId, Task, TaskId};
+use crate::tokens::TokenError;
+use crate::wire::Peer;
+
+/// Who calls.
+#[derive(Debug)]
+pub(super) enum Caller {
+    Agent(AgentCaller),
+    Person(Person),
+}
+
+/// An agent, under one configuration.
+#[derive(Debug)]
+pub(super) struct AgentCaller {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) agent: Arc<EnrolledAgent>,
+    authenticated: Arc<Authenticated>,
+    binding: Binding,
+    named: Option<String>,
+    pub(super) source: IpAddr,
+}
+
+impl FromRequestParts<Arc<Admin>> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, ApiError> {
+        let token = credential(&parts.headers)?;
+        if token.text.starts_with("pk_") {
+            let person = admin.people.by_key(token.text);
+            return person.cloned().map(Self::Person).ok_or_else(|| {
+                ApiError::unauthenticated(DenyReason::TokenInvalid, "the access key is not known")
+            });
+        }
+        let peer = parts.extensions.get::<Peer>().copied();
+        let peer = peer.ok_or_else(|| ApiError::malformed("the connection has no address"))?;
+        admin.agent(&token, peer, &parts.headers).map(Self::Agent)
+    }
+}
+
+/// A person of the group that manages the gateway.
+#[derive(Debug)]
+pub(super) struct Operator(pub(super) PersonId);
+
+impl FromRequestParts<Arc<Admin>> for Operator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, ApiError> {
+        match Caller::from_request_parts(parts, admin).await? {
+            Caller::Person(person) if People::is_operator(&person) => Ok(Self(person.id)),
+            Caller::Agent(_) | Caller::Person(_) => {
+                Err(ApiError::forbidden("this is for the people of `operators`"))
+            }
+        }
+    }
+}
+
+/// An agent.
+impl FromRequestParts<Arc<Admin>> for AgentCaller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, ApiError> {
+        match Caller::from_request_parts(parts, admin).await? {
+            Caller::Agent(agent) => Ok(agent),
+            Caller::Person(_) => Err(ApiError::forbidden("this is for agents, with their token")),
+        }
+    }
+}
+
+impl Admin {
+    fn agent(
+        &self,
+        token: &Credential<'_>,
+        peer: Peer,
+        headers: &HeaderMap,
+    ) -> Result<AgentCaller, ApiError> {
+        let audiences = [self.public_url.as_str()];
+        let verified = self.authenticator.verify(token.text, &audiences);
+        let authenticated = Arc::new(verified.map_err(|error| not_believed(&error))?);
+        check_possession(&authenticated, peer.certificate, token.dpop).map_err(not_held)?;
+        let snapshot = self.snapshot.current();
+        let agent = agent_of(&snapshot, &authenticated).map_err(unbound)?;
+        let named = headers.get("portcullis-task").map(HeaderValue::to_str);
+        let named = named.transpose();
+        let named = named.map_err(|_| ApiError::malformed("Portcullis-Task is not a task id"))?;
+        Ok(AgentCaller {
+            agent: Arc::clone(agent),
+            binding: bind(&self.grants, &authenticated),
+            authenticated,
+            named: named.map(str::to_owned),
+            source: peer.address.ip().to_canonical(),
+            snapshot,
+        })
+    }
+}
+
+impl AgentCaller {
+    pub(super) fn id(&self) -> &AgentId {
+        &self.agent.agent.id
+    }
+
+    /// The identity for what needs the token's task to be open, if it names one.
+    pub(super) fn identity(&self, admin: &Admin, now: BootInstant) -> Result<Identity, ApiError> {
+        let named = self.named.as_deref();
+        let bound = bind_named(
+            &self.snapshot,
+            &admin.grants,
+            &self.authenticated,
+            &self.binding,
+            named,
+            now,
+        );
+        bound.map_err(unbound)
+    }
+
+    /// Whether a task is the agent's to see and to end: one that it works on or has opened. A token for
+    /// one task reaches that task and those below it.
+    pub(super) async fn reaches(&self, admin: &Admin, task: &Task) -> Result<bool, ApiError> {
+        let own = task.agent == *self.id() || task.opened_by == self.id().as_str();
+        if !own {
+            return Ok(false);
+        }
+        let Some(bound) = self.authenticated.task().or(self.named.as_deref()) else {
+            return Ok(true);
+        };
+        let mut id = Some(task.id.clone());
+        while let Some(at) = id {
+            if at.as_str() == bound {
+                return Ok(true);
+            }
+            id = self.parent(admin, &at).await?;
+        }
+        Ok(false)
+    }
+
+    async fn parent(&self, admin: &Admin, id: &TaskId) -> Result<Option<TaskId>, ApiError> {
+        let stored = admin.grants.store().task(id).await;
+        let stored = stored.map_err(crate::grants::GrantsError::from)?;
+        Ok(stored.and_then(|stored| stored.task.parent))
+    }
+}
+
+/// The credential of a request.
+struct Credential<'a> {
+    text: &'a str,
+    dpop: bool,
+}
+
+fn credential(headers: &HeaderMap) -> Result<Credential<'_>, ApiError> {
+    let missing = || {
+        let detail = "send `Authorization: Bearer` with a token or an access key";
+        ApiError::unauthenticated(DenyReason::TokenMissing, detail)
+    };
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or_else(missing)?;
+    if values.next().is_some() {
+        let detail = "the request has more than one Authorization";
+        return Err(ApiError::malformed(detail));
+    }
+    let (scheme, text) = value
+        .to_str()
+        .ok()
+        .and_then(|value| value.split_once(' '))
+        .ok_or_else(missing)?;
+    let dpop = scheme.eq_ignore_ascii_case("DPoP");
+    if !dpop && !scheme.eq_ignore_ascii_case("Bearer") {
+        return Err(missing());
+    }
+    let text = text.trim();
+    Ok(Credential { text, dpop })
+}
+
+fn not_believed(error: &TokenError) -> ApiError {
+    match error {
+        TokenError::Expired => {
+            ApiError::unauthenticated(DenyReason::TokenExpired, "get a new token")
+        }
+        TokenError::Invalid(_) => ApiError::unauthenticated(
+            DenyReason::TokenInvalid,
+            "the token is not one that this gateway believes",
+        ),
+    }
+}
+
+fn not_held(why: NotHeld) -> ApiError {
+    let detail = match why {
+        NotHeld::Certificate => "the token is bound to another client certificate",
+        NotHeld::DpopKey => "the token is bound to a key that no accepted proof was made with",
+        NotHeld::Unbound => "the token is bound to no DPoP key: send it as Bearer",
+    };
+    ApiError::unauthenticated(DenyReason::ProofInvalid, detail)
+}
+
+fn unbound(why: Unbound) -> ApiError {
+    match why {
+        Unbound::AgentUnknown => ApiError::unauthenticated(
+            DenyReason::TokenInvalid,
+            "the token's agent is not enrolled here",
+        ),
+        Unbound::Contradiction(why) => ApiError::malformed(why),
+        Unbound::TaskEnded => ApiError::unauthenticated(
+            DenyReason::TaskEnded,
+            "there is no such open task of yours: open one",
+        ),
+    }
+}

@@ -1,0 +1,140 @@
+//! Errors of the API, as problem documents.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
+use tracing::error;
+
+use crate::access::Refused;
+use crate::base::ErrorChain;
+use crate::grants::GrantsError;
+use crate::model::DenyReason;
+use crate::wire::{Challenge, PROBLEM_JSON, Problem};
+
+/// An error of the API.
+#[derive(Clone, Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+    detail: String,
+    rule: Option<String>,
+}
+
+impl ApiError {
+    fn new(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            status,
+            code,
+            title,
+            detail: detail.into(),
+            rule: None,
+        }
+    }
+
+    /// The request itself is wrong.
+    pub(super) fn malformed(detail: impl Into<String>) -> Self {
+        let title = "The request can't be read";
+        Self::new(StatusCode::BAD_REQUEST, "request_malformed", title, detail)
+    }
+
+    /// The body is too large.
+    pub(super) fn too_large(detail: impl Into<String>) -> Self {
+        let title = "The request is too large";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", title, detail)
+    }
+
+    /// Nobody is asking, or nobody who is believed.
+    pub(super) fn unauthenticated(reason: DenyReason, detail: impl Into<String>) -> Self {
+        let title = "A token or an access key is needed";
+        Self::new(StatusCode::UNAUTHORIZED, reason.as_str(), title, detail)
+    }
+
+    /// Whoever asks may not do this.
+    pub(super) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Not for you", detail)
+    }
+
+    /// There is no such thing, or it is another's.
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "No such thing", detail)
+    }
+
+    /// What is asked for contradicts what there is.
+    pub(super) fn conflict(detail: impl Into<String>) -> Self {
+        let title = "It contradicts what there is";
+        Self::new(StatusCode::CONFLICT, "conflict", title, detail)
+    }
+
+    /// Nothing can be done at this moment.
+    pub(super) fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
+        let title = "Not at this moment";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail)
+    }
+}
+
+impl From<GrantsError> for ApiError {
+    fn from(failure: GrantsError) -> Self {
+        let detail = ErrorChain(&failure).to_string();
+        match failure {
+            GrantsError::GrantUnknown(_) | GrantsError::TaskUnknown(_) => Self::not_found(detail),
+            GrantsError::OutOfPlace(_)
+            | GrantsError::TaskEnded(..)
+            | GrantsError::TaskIdUsed(_)
+            | GrantsError::TooDeep { .. }
+            | GrantsError::TooManyGrants { .. }
+            | GrantsError::TooManyTasks { .. } => Self::conflict(detail),
+            GrantsError::Store(_) => {
+                error!(error = detail, "the store failed");
+                Self::unavailable("store_unavailable", detail)
+            }
+        }
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Malformed(why) => Self::malformed(why),
+            Refused::No {
+                reason,
+                detail,
+                rules,
+            } => {
+                let title = "The rules do not allow this now";
+                let mut error = Self::new(StatusCode::FORBIDDEN, reason.as_str(), title, detail);
+                error.rule = rules.first().map(ToString::to_string);
+                error
+            }
+            Refused::NotKept(failure) => failure.into(),
+            Refused::Unrecorded(why) => Self::unavailable("audit_unavailable", why),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut problem = Problem::new(self.status, self.code, self.title, self.detail);
+        problem.rule = self.rule;
+        let mut response = (self.status, problem.to_json()).into_response();
+        let headers = response.headers_mut();
+        let problem_json = HeaderValue::from_static(PROBLEM_JSON);
+        headers.insert(header::CONTENT_TYPE, problem_json);
+        if self.status == StatusCode::UNAUTHORIZED {
+            let mut challenge = Challenge::bearer();
+            if self.code != DenyReason::TokenMissing.as_str() {
+                challenge = challenge.with("error", "invalid_token");
+            }
+            headers.insert(header::WWW_AUTHENTICATE, challenge.into_header());
+        }
+        response
+    }
+}
+
+pub(super) async fn no_such_route(method: Method, uri: Uri) -> ApiError {
+    ApiError::not_found(format!("nothing answers to {method} {}", uri.path()))
+}

@@ -1,0 +1,154 @@
+//! Grants: look at and take back.
+
+use std::sync::Arc;
+
+use axum::Json as Answer;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::caller::Caller;
+use super::error::ApiError;
+use super::requests::is_shown_to;
+use super::state::Admin;
+use super::views::{ClosedGrantView, GrantView, Page};
+use crate::access::People;
+use crate::audit::{Record, RecordKind};
+use crate::grants::GrantsError;
+use crate::model::{EndReason, Grant, GrantId};
+use crate::store::GrantFilter;
+
+/// How many items a page has unless asked otherwise, and at most.
+const PAGE: usize = 100;
+const LARGEST_PAGE: usize = 500;
+
+/// Which part of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Paging {
+    /// Only those of this task.
+    task: Option<String>,
+    /// Only those of this agent; for operators.
+    agent: Option<String>,
+    /// Where the part starts: `next` of the one before.
+    cursor: Option<String>,
+    /// How many, at most 500.
+    limit: Option<usize>,
+}
+
+/// Lists grants that are or were in force, newest first.
+#[utoipa::path(get, path = "/v1/grants", params(Paging), responses((status = 200)))]
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    caller: Caller,
+    Query(paging): Query<Paging>,
+) -> Result<Answer<Page<GrantView>>, ApiError> {
+    let (grants, next) = page(&admin, &caller, &paging, true).await?;
+    let items = grants.iter().map(|grant| view(&admin, grant)).collect();
+    Ok(Answer(Page { items, next }))
+}
+
+/// Shows a grant.
+#[utoipa::path(get, path = "/v1/grants/{id}", responses((status = 200, body = GrantView)))]
+pub(super) async fn show(
+    State(admin): State<Arc<Admin>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Answer<GrantView>, ApiError> {
+    let grant = find(&admin, &caller, &id).await?;
+    Ok(Answer(view(&admin, &grant)))
+}
+
+/// Takes a grant back: it is over when this answers, and every exchange under it is cut.
+#[utoipa::path(post, path = "/v1/grants/{id}/revoke", responses((status = 200, body = ClosedGrantView)))]
+pub(super) async fn revoke(
+    State(admin): State<Arc<Admin>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Answer<ClosedGrantView>, ApiError> {
+    let grant = find(&admin, &caller, &id).await?;
+    let place = admin.place()?;
+    let request = &grant.request;
+    let mut record = Record::new(RecordKind::Grant, admin.clock.wall());
+    record.agent = Some(request.agent.clone());
+    record.task = Some(request.task.clone());
+    record.grant = Some(request.grant.clone());
+    record.end = Some(EndReason::Revoked);
+    if let Caller::Person(person) = &caller {
+        record.person = Some(person.id.clone());
+    }
+    let ended = admin
+        .grants
+        .end_grant(&request.grant, EndReason::Revoked)
+        .await;
+    if let Err(error) = &ended {
+        record.detail = Some(error.to_string());
+    }
+    place.write(record);
+    match ended {
+        Ok(closed) => Ok(Answer(ClosedGrantView::new(&closed))),
+        Err(GrantsError::GrantUnknown(id)) => Err(ApiError::conflict(format!(
+            "grant `{id}` is not in force any more"
+        ))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn find(admin: &Admin, caller: &Caller, id: &str) -> Result<Grant, ApiError> {
+    let missing = || ApiError::not_found(format!("no grant `{id}` of yours"));
+    let parsed: GrantId = id.parse().map_err(|_| missing())?;
+    let stored = admin.grants.store().grant(&parsed).await;
+    let stored = stored.map_err(GrantsError::from)?;
+    let shown = stored.filter(|grant| grant.term().is_some() && is_shown_to(caller, grant));
+    shown.ok_or_else(missing)
+}
+
+fn view(admin: &Admin, grant: &Grant) -> GrantView {
+    let live = admin.grants.grant(&grant.request.grant);
+    GrantView::new(grant, live.as_deref())
+}
+
+/// One page of what the caller may see.
+pub(super) async fn page(
+    admin: &Admin,
+    caller: &Caller,
+    paging: &Paging,
+    activated: bool,
+) -> Result<(Vec<Grant>, Option<String>), ApiError> {
+    let named = match &paging.agent {
+        None => None,
+        Some(agent) => Some(agent.parse().map_err(|_| no_such("agent"))?),
+    };
+    let agent = match caller {
+        Caller::Agent(agent) => {
+            if named.is_some_and(|named| named != *agent.id()) {
+                return Err(ApiError::forbidden("an agent sees only its own"));
+            }
+            Some(agent.id().clone())
+        }
+        Caller::Person(person) if People::is_operator(person) => named,
+        Caller::Person(_) => return Err(ApiError::forbidden("this is for operators")),
+    };
+    let task = match &paging.task {
+        None => None,
+        Some(task) => Some(task.parse().map_err(|_| no_such("task"))?),
+    };
+    let after = match &paging.cursor {
+        None => None,
+        Some(cursor) => Some(cursor.parse().map_err(|_| no_such("cursor"))?),
+    };
+    let filter = GrantFilter {
+        agent,
+        task,
+        activated,
+        after,
+        limit: paging.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE),
+    };
+    let page = admin.grants.store().grants(filter).await;
+    let page = page.map_err(GrantsError::from)?;
+    Ok((page.grants, page.next.map(|next| next.to_string())))
+}
+
+fn no_such(name: &str) -> ApiError {
+    ApiError::malformed(format!("`{name}` is none"))
+}

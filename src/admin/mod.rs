@@ -1,0 +1,51 @@
+//! The JSON API under `/v1`, health and metrics: tasks, requests and grants for agents; grants, policies
+//! and the gateway's state for people.
+//!
+//! [`router`] serves it. Agents come with the bearer token that they use at the gateway, people with an
+//! access key (`pk_…`). Errors are problem documents (RFC 9457).
+//!
+//! Invariant: an agent sees and touches only what is its own, and what is another's looks like what is
+//! not there. Nothing here decides: rules are asked in `access`, state is changed in `grants`.
+
+mod caller;
+mod error;
+mod grants;
+mod health;
+mod json;
+mod openapi;
+mod policies;
+mod requests;
+mod state;
+mod tasks;
+mod views;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+pub use state::{Admin, AdminParts};
+
+/// The routes of the API.
+pub fn router(admin: Arc<Admin>) -> Router {
+    Router::new()
+        .route("/v1/tasks", post(tasks::open))
+        .route("/v1/tasks/{id}", get(tasks::show))
+        .route("/v1/tasks/{id}/heartbeat", post(tasks::heartbeat))
+        .route("/v1/tasks/{id}/complete", post(tasks::complete))
+        .route("/v1/tasks/{id}/fail", post(tasks::fail))
+        .route("/v1/tasks/{id}/cancel", post(tasks::cancel))
+        .route("/v1/requests", post(requests::create).get(requests::list))
+        .route("/v1/requests/{id}", get(requests::show))
+        .route("/v1/grants", get(grants::list))
+        .route("/v1/grants/{id}", get(grants::show))
+        .route("/v1/grants/{id}/revoke", post(grants::revoke))
+        .route("/v1/policies", get(policies::status))
+        .route("/v1/policies/reload", post(policies::reload))
+        .route("/v1/openapi.json", get(openapi::document))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .fallback(error::no_such_route)
+        .with_state(admin)
+}

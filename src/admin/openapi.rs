@@ -1,0 +1,46 @@
+//! The API's description (OpenAPI 3.1), generated from the handlers.
+
+use axum::Json;
+use utoipa::OpenApi;
+
+use super::{grants, policies, requests, tasks, views};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Portcullis control API",
+        description = "Tasks, requests and grants for agents; grants, policies and state for people."
+    ),
+    paths(
+        tasks::open,
+        tasks::show,
+        tasks::heartbeat,
+        tasks::complete,
+        tasks::fail,
+        tasks::cancel,
+        requests::create,
+        requests::list,
+        requests::show,
+        grants::list,
+        grants::show,
+        grants::revoke,
+        policies::status,
+        policies::reload,
+    ),
+    components(schemas(
+        tasks::OpenBody,
+        requests::CreateBody,
+        views::TaskView,
+        views::ReceiptView,
+        views::ClosedGrantView,
+        views::GrantView,
+        views::RequestView,
+        views::ApprovalView,
+    ))
+)]
+struct Description;
+
+/// The description.
+pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
+    Json(Description::openapi())
+}

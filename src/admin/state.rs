@@ -1,0 +1,104 @@
+//! What the handlers share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::access::{People, Requests};
+use crate::audit::{Audit, Place};
+use crate::authn::Authenticator;
+use crate::base::{Clock, Live};
+use crate::config::{Reloader, Snapshot};
+use crate::grants::Grants;
+use crate::telemetry::Metrics;
+
+use super::error::ApiError;
+
+/// The state of the API.
+pub struct Admin {
+    pub(super) snapshot: Arc<Live<Snapshot>>,
+    pub(super) reloader: Reloader,
+    pub(super) grants: Grants,
+    pub(super) requests: Requests,
+    pub(super) authenticator: Arc<Authenticator>,
+    pub(super) people: People,
+    pub(super) audit: Audit,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Clock,
+    pub(super) public_url: String,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+/// What the API is made of.
+#[derive(Debug)]
+pub struct AdminParts {
+    /// The live configuration and its renewal.
+    pub reloader: Reloader,
+    /// Tasks and grants.
+    pub grants: Grants,
+    /// Takes requests for grants.
+    pub requests: Requests,
+    /// Verifies tokens.
+    pub authenticator: Arc<Authenticator>,
+    /// Knows people by their keys.
+    pub people: People,
+    /// Where what happens is recorded.
+    pub audit: Audit,
+    /// Where it is counted.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
+    /// The gateway's URL: the audience of tokens.
+    pub public_url: String,
+    /// Turns true when the gateway stops.
+    pub stopping: watch::Receiver<bool>,
+}
+
+impl Admin {
+    /// The API over `parts`.
+    #[must_use]
+    pub fn new(parts: AdminParts) -> Self {
+        let AdminParts {
+            reloader,
+            grants,
+            requests,
+            authenticator,
+            people,
+            audit,
+            metrics,
+            clock,
+            public_url,
+            stopping,
+        } = parts;
+        Self {
+            snapshot: reloader.live(),
+            reloader,
+            grants,
+            requests,
+            authenticator,
+            people,
+            audit,
+            metrics,
+            clock,
+            public_url,
+            stopping,
+        }
+    }
+
+    /// A place in the audit queue, to be taken before anything is changed.
+    pub(super) fn place(&self) -> Result<Place, ApiError> {
+        self.audit.reserve().map_err(|why| {
+            let detail = format!("what is done can't be recorded, so nothing is: {why}");
+            ApiError::unavailable("audit_unavailable", detail)
+        })
+    }
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin")
+            .field("public_url", &self.public_url)
+            .finish_non_exhaustive()
+    }
+}
