@@ -6,10 +6,10 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
+use super::render::{self, printable};
 use super::text::Place;
 
 /// How bad a problem is.
@@ -43,7 +43,7 @@ pub struct Diagnostic {
 }
 
 #[derive(Clone, Debug)]
-enum Origin {
+pub(super) enum Origin {
     /// A whole file, a directory, or no file at all.
     File(Arc<str>),
     Place(Place),
@@ -90,6 +90,15 @@ impl Diagnostic {
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
+    }
+
+    /// The text that nobody may see, where it is about such.
+    pub(super) fn withheld(&self) -> Option<&Place> {
+        self.place().filter(|_| self.withheld)
+    }
+
+    pub(super) const fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     fn sort_key(&self) -> (&str, usize, Severity, &str) {
@@ -168,26 +177,10 @@ impl Diagnostics {
         self.0.iter().any(|one| one.severity == Severity::Error)
     }
 
-    /// All of them with the lines they are about, for a terminal.
+    /// All of them with the lines they are about, for a terminal. What holds a secret is masked.
     #[must_use]
     pub fn graphical(&self, colour: bool) -> String {
-        let theme = if colour {
-            GraphicalTheme::unicode()
-        } else {
-            GraphicalTheme::unicode_nocolor()
-        };
-        let handler = GraphicalReportHandler::new_themed(theme)
-            .with_links(false)
-            .with_width(100);
-        let mut out = String::new();
-        for one in &self.0 {
-            // Writing to a string fails only where a source can't be read; then one line is left.
-            if handler.render_report(&mut out, &View::new(one)).is_err() {
-                out.push_str(&one.to_string());
-            }
-            out.push('\n');
-        }
-        out
+        render::graphical(self, colour)
     }
 
     pub(super) fn error(&mut self, place: &Place, message: impl Into<String>) -> Pushed<'_> {
@@ -279,7 +272,7 @@ impl Pushed<'_> {
         }
     }
 
-    /// Keeps the text that the problem is about out of every rendering: it holds a secret.
+    /// Masks the text that the problem is about in every rendering: it holds a secret.
     pub(super) fn withhold(mut self) -> Self {
         if let Some(one) = &mut self.0 {
             one.withheld = true;
@@ -292,75 +285,4 @@ impl Pushed<'_> {
             self.hint(hint);
         }
     }
-}
-
-/// How miette wants to see a problem.
-#[derive(Debug)]
-struct View<'a> {
-    problem: &'a Diagnostic,
-    source: Option<NamedSource<String>>,
-}
-
-impl<'a> View<'a> {
-    fn new(problem: &'a Diagnostic) -> Self {
-        let place = problem.place().filter(|_| !problem.withheld);
-        let source = place.map(|place| {
-            let text = place.text();
-            NamedSource::new(text.name(), printable(text.text()))
-        });
-        Self { problem, source }
-    }
-}
-
-impl fmt::Display for View<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.source.is_none() {
-            write!(f, "{}", self.problem.origin)?;
-        }
-        f.write_str(&self.problem.message)
-    }
-}
-
-impl std::error::Error for View<'_> {}
-
-impl miette::Diagnostic for View<'_> {
-    fn severity(&self) -> Option<miette::Severity> {
-        Some(match self.problem.severity {
-            Severity::Error => miette::Severity::Error,
-            Severity::Warning => miette::Severity::Warning,
-        })
-    }
-
-    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        let hint = self.problem.hint.as_ref()?;
-        Some(Box::new(hint))
-    }
-
-    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        Some(self.source.as_ref()?)
-    }
-
-    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        self.source.as_ref()?;
-        let label = LabeledSpan::underline(self.problem.place()?.span());
-        Some(Box::new(std::iter::once(label)))
-    }
-}
-
-/// Files are written by people who may paste anything: what a terminal would obey, or what would
-/// turn a line round, becomes question marks of the same length in bytes, so that spans still hold.
-fn printable(text: &str) -> String {
-    let obeyed = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t' && c != '\r')
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        if obeyed(character) {
-            out.extend(std::iter::repeat_n('?', character.len_utf8()));
-        } else {
-            out.push(character);
-        }
-    }
-    out
 }

@@ -157,6 +157,22 @@ impl<'d, 'i> Fields<'d, 'i> {
         strings
     }
 
+    /// A list of texts that has to be there, with at least one in it.
+    pub(super) fn some_strings(&mut self, key: &'static str) -> Vec<At<String>> {
+        self.require(key);
+        if let Some(list) = self.table.get(key)
+            && list
+                .get_ref()
+                .as_array()
+                .is_some_and(|list| list.is_empty())
+        {
+            let place = self.at(list.span());
+            let message = format!("`{key}` can't be empty");
+            self.origin.problems.error(&place, message);
+        }
+        self.strings(key)
+    }
+
     /// A list of tables as JSON objects; empty where absent.
     pub(super) fn objects(&mut self, key: &'static str) -> Vec<At<Json>> {
         let mut objects = Vec::new();

@@ -13,6 +13,7 @@ mod files;
 mod pattern;
 mod raw;
 mod reload;
+mod render;
 mod routes;
 mod settings;
 mod snapshot;

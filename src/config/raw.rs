@@ -179,8 +179,7 @@ fn service(mut fields: Fields<'_, '_>, directory: Arc<PathBuf>) -> Option<RawSer
         f.finish();
         matches
     });
-    fields.require("upstreams");
-    let upstreams = fields.strings("upstreams");
+    let upstreams = fields.some_strings("upstreams");
     let tls = fields.table("tls").map(|mut f| {
         let tls = RawTls {
             place: f.place().clone(),

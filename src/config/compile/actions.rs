@@ -35,8 +35,13 @@ pub(super) fn check(raw: &Raw, problems: &mut Diagnostics) {
     }
 }
 
+/// Whether the gateway itself has an action of that name.
+pub(super) fn is_built_in(name: &str) -> bool {
+    BUILT_IN.contains(&name) || name.starts_with(RISK)
+}
+
 fn check_built_in(what: &str, name: &At<String>, problems: &mut Diagnostics) {
-    if BUILT_IN.contains(&name.value.as_str()) || name.value.starts_with(RISK) {
+    if is_built_in(&name.value) {
         let message = format!("{what} can't be called `{}`", name.value);
         problems
             .error(&name.place, message)

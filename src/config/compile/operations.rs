@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::Method;
 
+use super::actions;
 use super::inputs::{InputError, input};
 use super::names::{Names, name, names, suggestion};
 use super::reach::Reach;
@@ -168,7 +169,9 @@ fn protocol(
 }
 
 fn groups(texts: &[At<String>], problems: &mut Diagnostics) -> BTreeSet<crate::model::GroupName> {
-    for text in texts.iter().filter(|text| text.value.contains(':')) {
+    // Names of the gateway's own groups have a colon; that they are taken is reported elsewhere.
+    let colon = |text: &&At<String>| text.value.contains(':') && !actions::is_built_in(&text.value);
+    for text in texts.iter().filter(colon) {
         let message = format!("the group `{}` has a colon", text.value);
         problems
             .error(&text.place, message)

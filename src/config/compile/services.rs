@@ -188,15 +188,6 @@ fn upstreams(entry: &RawService, problems: &mut Diagnostics) -> Vec<crate::model
             }
         }
     }
-    if entry.upstreams.is_empty() {
-        let message = format!(
-            "the service `{}` needs at least one upstream",
-            entry.name.value
-        );
-        problems
-            .error(&entry.name.place, message)
-            .hint("write upstreams = [\"http://10.0.0.5:9000\"]");
-    }
     upstreams
 }
 

@@ -1,1 +1,462 @@
+use std::path::PathBuf;
+use std::time::Duration;
 
+use super::*;
+use crate::base::Clock;
+use crate::config::credentials::Pattern;
+use crate::config::snapshot::EnrolledAgent;
+use crate::model::{EntitlementId, PersonId, Risk};
+
+fn sources(directories: &[&str]) -> Sources {
+    let pattern = Pattern::parse("env:ORDERS_*").unwrap();
+    Sources {
+        directories: directories.iter().map(PathBuf::from).collect(),
+        credentials: std::iter::once(pattern).collect(),
+    }
+}
+
+#[test]
+fn every_mistake_of_a_directory_is_reported_at_once() {
+    let broken = sources(&["src/config/compile/tests/broken"]);
+    let problems = compile(&broken, &mut Memory::default()).unwrap_err();
+    let shown = problems
+        .to_string()
+        .replace("src/config/compile/tests/", "");
+    // The words about conditions are the decision point's own.
+    let (conditions, shown): (Vec<&str>, Vec<&str>) =
+        shown.lines().partition(|line| line.contains(".cedar"));
+    assert!(
+        conditions[0].starts_with("broken/rules.cedar:1:"),
+        "{conditions:?}"
+    );
+    let expected: Vec<&str> = include_str!("tests/broken.txt").lines().collect();
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn secrets_of_a_broken_directory_are_not_shown() {
+    let broken = sources(&["src/config/compile/tests/broken"]);
+    let problems = compile(&broken, &mut Memory::default()).unwrap_err();
+    let shown = format!("{problems}{}{:?}", problems.graphical(false), problems);
+    for secret in ["hunter2", "s3cr3t-value"] {
+        assert!(!shown.contains(secret), "{secret}");
+    }
+}
+
+const GOOD: &str = r#"
+[[person]]
+id = "ana@example.com"
+groups = ["support-leads"]
+
+[[agent]]
+id = "billing-bot"
+groups = ["billing"]
+owner = "support-leads"
+subject = "0oa1"
+
+[[agent]]
+id = "orchestrator"
+owner = "ana@example.com"
+may_open_for = ["billing-bot"]
+spiffe_id = "spiffe://example.org/orchestrator"
+
+[[service]]
+name = "orders"
+match = { path = "/orders", strip = true }
+upstreams = ["http://10.0.0.5:9000", "https://orders.internal"]
+timeouts = { connect = "2s", response = 10 }
+inject = { header = "X-Api-Key", value_from = "env:ORDERS_TOKEN" }
+time_zone = "Europe/Berlin"
+
+[[operation]]
+id = "orders.read"
+service = "orders"
+route = "GET /{order_id}"
+risk = "low"
+
+[[operation]]
+id = "orders.refund"
+service = "orders"
+route = "POST /{order_id}/refunds"
+groups = ["write"]
+input = { order_id = "path:String", amount = "body:/amount:Long" }
+
+[[entitlement]]
+id = "wide"
+operations = ["orders.read"]
+groups = ["orders:write"]
+max_ttl = "1h"
+
+[[entitlement]]
+id = "refunds"
+groups = ["orders:write"]
+max_ttl = "15m"
+max_calls = 3
+max_bytes = "1MiB"
+approval = { group = "operators", mfa = true }
+proof = "dpop"
+reason_required = true
+"#;
+
+/// Compiles one TOML file, and shows what is said about it.
+fn compile_text(toml: &str) -> Result<(Snapshot, Diagnostics), Diagnostics> {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("a.toml"), toml).unwrap();
+    let sources = sources(&[directory.path().to_str().unwrap()]);
+    compile(&sources, &mut Memory::default())
+}
+
+#[test]
+fn a_good_file_becomes_a_snapshot() {
+    let (snapshot, warnings) = compile_text(GOOD).unwrap();
+    assert!(warnings.is_empty(), "{warnings}");
+    let refund = snapshot.operation("orders.refund").unwrap();
+    let covering: Vec<&str> = refund.covering.iter().map(EntitlementId::as_str).collect();
+    assert_eq!(covering, ["refunds", "wide"]);
+    assert_eq!(refund.operation.risk, Risk::High);
+    let entitlement = snapshot.entitlement("refunds").unwrap();
+    let approval = entitlement.approval.as_ref().unwrap();
+    assert_eq!((approval.quorum, approval.mfa), (1, true));
+    assert_eq!(approval.expires, Duration::from_mins(30));
+    assert_eq!(entitlement.max_bytes, Some(1 << 20));
+    let orders = &snapshot.service("orders").unwrap().service;
+    assert_eq!(
+        orders.upstreams[1].authority.as_str(),
+        "orders.internal:443"
+    );
+    assert_eq!(orders.time_zone.iana_name(), Some("Europe/Berlin"));
+    assert_eq!(orders.timeouts.response, Some(Duration::from_secs(10)));
+}
+
+#[test]
+fn agents_are_found_by_every_name_they_prove() {
+    let (snapshot, _) = compile_text(GOOD).unwrap();
+    let id = |agent: Option<&Arc<EnrolledAgent>>| agent.map(|one| one.agent.id.to_string());
+    assert_eq!(
+        id(snapshot.agent_by_subject("0oa1")).as_deref(),
+        Some("billing-bot")
+    );
+    // Its own subject is the only name by which outside tokens know it.
+    assert_eq!(id(snapshot.agent_by_subject("billing-bot")), None);
+    assert_eq!(
+        id(snapshot.agent_by_subject("orchestrator")).as_deref(),
+        Some("orchestrator")
+    );
+    let spiffe = snapshot.agent_by_spiffe_id("spiffe://example.org/orchestrator");
+    assert_eq!(id(spiffe).as_deref(), Some("orchestrator"));
+}
+
+#[test]
+fn people_answer_for_agents_alone_or_as_a_group() {
+    let (snapshot, _) = compile_text(GOOD).unwrap();
+    let bot = &snapshot.agent("billing-bot").unwrap().agent;
+    assert!(snapshot.owns("ana@example.com", bot));
+    assert!(!snapshot.owns("operator", bot));
+    let operators: Vec<_> = snapshot
+        .members("operators")
+        .map(PersonId::as_str)
+        .collect();
+    assert_eq!(operators, ["operator"]);
+}
+
+/// Adds `toml` to the good file and looks for one problem; `""` expects none.
+fn check(toml: &str, expected: &str) {
+    let shown = match compile_text(&format!("{GOOD}\n{toml}")) {
+        Ok((_, warnings)) => warnings.to_string(),
+        Err(problems) => problems.to_string(),
+    };
+    if expected.is_empty() {
+        assert_eq!(shown, "", "{toml}");
+    } else {
+        assert!(shown.contains(expected), "{toml}: {shown}");
+        assert_eq!(shown.lines().count(), 1, "{toml}: {shown}");
+    }
+}
+
+#[test]
+fn references_and_names_are_checked() {
+    check(
+        "[[person]]\nid = \"support-leads\"",
+        "`support-leads` is both a person and a group",
+    );
+    check(
+        "[[agent]]\nid = \"x\"\nsubject = \"0oa1\"",
+        "error: two agents go by `0oa1` in outside tokens",
+    );
+    check(
+        "[[agent]]\nid = \"x\"\nspiffe_id = \"spiffe://example.org/orchestrator\"",
+        "error: two agents have the SPIFFE id",
+    );
+    check(
+        "[[agent]]\nid = \"0oa1\"\nspiffe_id = \"spiffe://example.org/x\"",
+        "error: two agents go by `0oa1`",
+    );
+    check(
+        "[[agent]]\nid = \"x\"",
+        "warning: the agent `x` has no way to prove who it is",
+    );
+    check(
+        "[[agent]]\nid = \"x\"\nkeys = [{ crv = \"P-256\" }]",
+        "error: the key",
+    );
+    check(
+        "[[agent]]\nid = \"x\"\nsubject = \"s\"\ngroups = [\"a\", \"a\"]",
+        "warning: `a` stands here twice",
+    );
+    check(
+        "[agents]\n",
+        "error: unknown key `agents` in the file (did you mean `agent`?)",
+    );
+}
+
+fn service(name: &str, rest: &str) -> String {
+    format!("[[service]]\nname = \"{name}\"\nupstreams = [\"http://a\"]\n{rest}")
+}
+
+#[test]
+fn services_are_checked() {
+    check(&service("a", "match = { host = \"a.internal\" }"), "");
+    check(&service("a", "match = { path = \"/\" }"), "");
+    check(
+        &service("a:b", "match = { host = \"a\" }"),
+        "error: the service name `a:b` has a colon",
+    );
+    check(
+        &service("a", "match = { host = \"a:80\" }"),
+        "error: `a:80` is not a host name",
+    );
+    check(
+        &service("a", "match = { host = \"a\", strip = true }"),
+        "error: `strip` removes a path prefix",
+    );
+    check(
+        &service("a", "match = { path = \"a\" }"),
+        "error: a path starts with `/`, unlike `a`",
+    );
+    check(
+        &service("a", "match = { path = \"/{x}\" }"),
+        "is not a parameter",
+    );
+    check(
+        &service("a", "match = {}"),
+        "error: `match` needs `host` or `path`",
+    );
+    check(&service("a", ""), "error: [[service]] needs `match`");
+    check(
+        &service(
+            "a",
+            "match = { path = \"/.well-known/oauth-protected-resource\" }",
+        ),
+        "error: the gateway itself answers below",
+    );
+    check(
+        &service("call", "match = { path = \"/call\" }"),
+        "error: a service can't be called `call`",
+    );
+    let tls = "match = { host = \"a\" }\ntls = { ca = \"ca.pem\" }";
+    check(
+        &service("a", tls),
+        "warning: none of the upstreams is https",
+    );
+    let inject =
+        "match = { host = \"a\" }\ninject = { header = \"host\", value_from = \"env:ORDERS_A\" }";
+    check(
+        &service("a", inject),
+        "error: `host` is not a header that can carry a credential",
+    );
+    let climb =
+        "match = { host = \"a\" }\ninject = { header = \"x\", value_from = \"file:/a/../b\" }";
+    check(
+        &service("a", climb),
+        "error: `/a/../b` is not an absolute path",
+    );
+    let slow = "match = { host = \"a\" }\ntimeouts = { idle = \"0s\" }";
+    check(
+        &service("a", slow),
+        "error: a duration of nothing can't be meant",
+    );
+}
+
+#[test]
+fn tls_files_are_read_when_a_generation_is_compiled() {
+    let toml = "[[service]]\nname = \"a\"\nmatch = { host = \"a\" }\nupstreams = [\"https://a\"]\n\
+                tls = { ca = \"missing.pem\" }";
+    check(toml, "missing.pem");
+}
+
+fn operation(id: &str, rest: &str) -> String {
+    format!("[[operation]]\nid = \"{id}\"\nservice = \"orders\"\nbaseline = true\n{rest}")
+}
+
+#[test]
+fn operations_are_checked() {
+    check(&operation("a", "route = \"ANY /{id}/{*rest}\""), "");
+    check(
+        &operation("a", "route = \"GET /{other}\""),
+        "error: `GET /{other}` matches the same requests",
+    );
+    check(
+        &operation("a", "route = \"GET /orders/{id}\""),
+        "warning: the prefix `/orders` is removed before routing",
+    );
+    check(
+        &operation("a", "route = \"GET\""),
+        "error: `GET` is not a route",
+    );
+    check(
+        &operation("orders", "route = \"PUT /a\""),
+        "error: `orders` is an operation here and a service elsewhere",
+    );
+    check(
+        &operation("baseline", "route = \"PUT /a\""),
+        "error: an operation can't be called `baseline`",
+    );
+    check(
+        &operation("a", "route = \"PUT /a\"\ngroups = [\"orders.read\"]"),
+        "error: `orders.read` is a group here and an operation elsewhere",
+    );
+    check(
+        &operation("a", "route = \"PUT /a\"\ngroups = [\"x:y\"]"),
+        "error: the group `x:y` has a colon",
+    );
+    check(
+        &operation("a", "route = \"PUT /a\"\nprotocol = \"websocket\""),
+        "error: a WebSocket is asked for with GET, not PUT",
+    );
+    check(
+        &operation(
+            "a",
+            "route = \"POST /a\"\nprotocol = \"grpc\"\ninput = { x = \"body:/x:Long\" }",
+        ),
+        "error: such a request has no JSON body",
+    );
+    check(
+        "[[operation]]\nid = \"a\"\nservice = \"orders\"\nroute = \"PUT /a\"",
+        "warning: no agent can call `a`: no entitlement covers it",
+    );
+}
+
+#[test]
+fn routes_that_nothing_can_reach_are_found() {
+    let two = |first: &str, second: &str, route: &str| {
+        let first = service("one", &format!("match = {first}"));
+        let second = service("two", &format!("match = {second}"));
+        format!(
+            "{first}\n{second}\n[[operation]]\nid = \"a\"\nservice = \"one\"\nbaseline = true\nroute = \"{route}\""
+        )
+    };
+    let deep = "{ path = \"/api/v2\" }";
+    check(
+        &two("{ path = \"/api\" }", deep, "GET /api/v2/x"),
+        "warning: no request can match: `/api/v2` is",
+    );
+    check(&two("{ path = \"/api\" }", deep, "GET /api/v3/x"), "");
+    check(&two("{ path = \"/api\" }", deep, "GET /{any}/x"), "");
+    check(
+        &two("{ path = \"/api\", strip = true }", deep, "GET /v2"),
+        "warning: no request can match",
+    );
+    check(
+        &two("{ path = \"/\" }", deep, "GET /api/v2"),
+        "warning: no request can match",
+    );
+    check(&two("{ host = \"one\" }", deep, "GET /api/v2/x"), "");
+    check(
+        &two(
+            "{ host = \"one\" }",
+            deep,
+            "GET /.well-known/oauth-protected-resource/x",
+        ),
+        "error: the gateway itself answers",
+    );
+    check(
+        &two("{ path = \"/api\" }", deep, "GET /other"),
+        "error: no request can match: those of `one` start with `/api`",
+    );
+    check(
+        &two("{ path = \"/api\" }", deep, "GET /"),
+        "error: no request can match",
+    );
+}
+
+fn entitlement(rest: &str) -> String {
+    format!("[[entitlement]]\nid = \"a\"\nmax_ttl = \"5m\"\n{rest}")
+}
+
+#[test]
+fn entitlements_are_checked() {
+    check(&entitlement("operations = [\"orders.read\"]"), "");
+    check(
+        &entitlement("groups = [\"write\"]"),
+        "error: no operation is in the group `write`",
+    );
+    check(
+        &entitlement("groups = [\"orders:wriet\"]"),
+        "did you mean `orders:write`?",
+    );
+    check(
+        &entitlement(
+            "operations = [\"orders.read\"]\napproval = { group = \"operators\", quorum = 2 }",
+        ),
+        "error: 2 people can't agree: `operators` has 1",
+    );
+    check(
+        &entitlement("operations = [\"orders.read\"]\napproval = { quorum = 1 }"),
+        "error: `approval` needs `group`",
+    );
+    check(
+        &entitlement("operations = [\"orders.read\"]\nmax_concurrent = 5_000_000_000"),
+        "error: `5000000000` is too large",
+    );
+    check(
+        &entitlement("operations = [\"orders.read\"]\nmax_bytes = \"0\""),
+        "error: a size of nothing can't be meant",
+    );
+    let harmless = operation("ping", "route = \"GET /ping/pong\"");
+    check(
+        &format!("{harmless}\n{}", entitlement("operations = [\"ping\"]")),
+        "warning: `a` covers only what agents may call without it",
+    );
+}
+
+#[test]
+fn a_set_of_ten_thousand_entries_is_no_trouble() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut text = GOOD.to_owned();
+    for n in 0..5_000 {
+        text.push_str(&format!(
+            "[[operation]]\nid = \"op{n}\"\nservice = \"orders\"\nroute = \"GET /items/{n}\"\n\
+             [[entitlement]]\nid = \"e{n}\"\noperations = [\"op{n}\"]\nmax_ttl = \"5m\"\n"
+        ));
+    }
+    std::fs::write(directory.path().join("a.toml"), &text).unwrap();
+    let sources = sources(&[directory.path().to_str().unwrap()]);
+    let clock = Clock::system();
+    let start = clock.now();
+    let (files, problems) = files::gather(&sources.directories);
+    let (raw, _) = read(&files.toml, &mut Diagnostics::default());
+    assert!(problems.is_empty());
+    let mut found = Diagnostics::default();
+    let services = services::compile(&raw.services, &sources.credentials, &mut found);
+    let operations = operations::compile(&raw, &services, &mut found);
+    let people = people::compile(&raw.people, &mut found);
+    let entitlements = entitlements::compile(&raw, &operations, &people, &mut found);
+    assert!(found.is_empty(), "{found}");
+    assert_eq!(entitlements.len(), 5_002);
+    // Anything quadratic would take minutes.
+    assert!(clock.now() - start < Duration::from_secs(20));
+}
+
+#[test]
+fn many_unknown_names_do_not_take_for_ever() {
+    let mut text = GOOD.to_owned();
+    for n in 0..3_000 {
+        text.push_str(&format!(
+            "[[entitlement]]\nid = \"e{n}\"\noperations = [\"missing{n}\"]\nmax_ttl = \"5m\"\n"
+        ));
+    }
+    let clock = Clock::system();
+    let start = clock.now();
+    assert_eq!(compile_text(&text).unwrap_err().len(), 3_000);
+    assert!(clock.now() - start < Duration::from_secs(20));
+}
