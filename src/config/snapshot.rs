@@ -1,9 +1,6 @@
 //! Everything that the files say, compiled: one immutable value that a request reads from start to
 //! finish.
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
