@@ -23,9 +23,9 @@ fn durations_are_read_as_people_write_them() {
     check_duration("90", Some(90_000));
     check_duration("0s", Some(0));
     for odd in [
-        "", "m", "1", "5 m", "5m1h", "1m1m", "-5m", "1.5h", "5min", "5M", "٥m",
+        "", "m", "5 m", "5m1h", "1m1m", "-5m", "1.5h", "5min", "5M", "\u{665}m",
     ] {
-        check_duration(odd, if odd == "1" { Some(1000) } else { None });
+        check_duration(odd, None);
     }
     assert_eq!(duration("367d"), Err(UnitError::Long("367d".into())));
     let vast = "99999999999999999999d";
