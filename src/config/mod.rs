@@ -21,6 +21,7 @@ mod suggest;
 mod text;
 mod units;
 mod watch;
+mod work;
 
 pub use compile::{Sources, compile};
 pub use credentials::{Allowed, CredentialError, Pattern};

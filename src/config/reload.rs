@@ -6,7 +6,6 @@ mod tests;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +19,8 @@ use super::compile::{Sources, compile_files};
 use super::diagnostics::Diagnostics;
 use super::files;
 use super::snapshot::Snapshot;
-use super::watch::{Bell, Watch};
+use super::watch::Bell;
+use super::work::{Look, Work};
 use crate::base::{Clock, Digest, Live};
 use crate::model::Generation;
 use crate::pdp::Memory;
@@ -83,10 +83,11 @@ pub struct Reloader {
     orders: mpsc::Sender<oneshot::Sender<Outcome>>,
 }
 
-struct Shared {
-    sources: Sources,
+/// What the handles and the work share.
+pub(super) struct Shared {
+    pub(super) sources: Sources,
     clock: Clock,
-    live: Arc<Live<Snapshot>>,
+    pub(super) live: Arc<Live<Snapshot>>,
     status: watch::Sender<Status>,
     listeners: Mutex<Vec<Listener>>,
 }
@@ -176,18 +177,21 @@ impl Reloader {
 }
 
 impl Watcher {
+    fn into_parts(self, bell: &Arc<Bell>) -> (Work, mpsc::Receiver<oneshot::Sender<Outcome>>) {
+        let work = Work::new(self.shared, self.memory, self.stamp, bell);
+        (work, self.orders)
+    }
+
+    #[cfg(test)]
+    pub(super) fn into_work(self, bell: &Arc<Bell>) -> Work {
+        self.into_parts(bell).0
+    }
+
     /// Watches the files until every [`Reloader`] is gone. Dropping it stops the watching; a
     /// compilation that runs then still finishes, and may still publish.
     pub async fn run(self) {
-        let mut orders = self.orders;
         let bell = Arc::new(Bell::default());
-        let mut work = Work {
-            watch: Watch::new(&self.shared.sources.directories, &bell),
-            shared: self.shared,
-            memory: self.memory,
-            stamp: self.stamp,
-            refused: None,
-        };
+        let (mut work, mut orders) = self.into_parts(&bell);
         // What changed between the first look and the start of the watch had no one to notice it.
         let mut next = Some(Cause::Poll);
         while let Some(cause) = next {
@@ -224,17 +228,6 @@ enum Cause {
     Poll,
 }
 
-/// How closely they are looked at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// They are compiled even if the very same were refused: what they refer to may have changed.
-    Always,
-    /// They are read, and compiled if they are others than before.
-    IfChanged,
-    /// They are read if the file system says that they were touched.
-    IfTouched,
-}
-
 async fn wait(bell: &Bell, orders: &mut mpsc::Receiver<oneshot::Sender<Outcome>>) -> Option<Cause> {
     tokio::select! {
         order = orders.recv() => return order.map(Cause::Order),
@@ -247,78 +240,8 @@ async fn wait(bell: &Bell, orders: &mut mpsc::Receiver<oneshot::Sender<Outcome>>
     }
 }
 
-/// What one compilation hands to the next.
-struct Work {
-    watch: Watch,
-    shared: Arc<Shared>,
-    memory: Memory,
-    /// What the file system said when the files were last read.
-    stamp: Digest,
-    /// The content that was refused last.
-    refused: Option<Generation>,
-}
-
-impl Work {
-    /// [`Self::look`], where a defect of a compiler refuses the files instead of ending the watch.
-    fn look_unharmed(&mut self, look: Look) -> Outcome {
-        catch_unwind(AssertUnwindSafe(|| self.look(look))).unwrap_or_else(|_| {
-            self.memory = Memory::default();
-            let mut problems = Diagnostics::default();
-            problems.about_file("", "compiling these files broke off, which is a defect");
-            self.shared.refuse(problems)
-        })
-    }
-
-    fn look(&mut self, look: Look) -> Outcome {
-        self.watch.renew();
-        let directories = &self.shared.sources.directories;
-        let mut stamp = files::stamp(directories);
-        if look == Look::IfTouched {
-            if stamp == self.stamp {
-                return Outcome::Unchanged;
-            }
-            stamp = settled(directories, stamp);
-        }
-        self.stamp = stamp;
-        let (files, problems) = files::gather(directories);
-        let generation = problems.is_empty().then(|| files.generation.clone());
-        if generation.as_ref() == Some(self.shared.live.peek().generation()) {
-            self.refused = None;
-            self.shared.accept();
-            return Outcome::Unchanged;
-        }
-        if look != Look::Always && generation.is_some() && generation == self.refused {
-            return Outcome::Unchanged;
-        }
-        let credentials = &self.shared.sources.credentials;
-        match compile_files(files, problems, credentials, &mut self.memory) {
-            Ok((snapshot, warnings)) => {
-                self.refused = None;
-                self.shared.publish(snapshot, warnings)
-            }
-            Err(problems) => {
-                self.refused = generation;
-                self.shared.refuse(problems)
-            }
-        }
-    }
-}
-
-/// Waits until files that nobody announces are no longer being written, or for half a second.
-fn settled(directories: &[PathBuf], mut stamp: Digest) -> Digest {
-    for _ in 0..5 {
-        std::thread::sleep(Duration::from_millis(100));
-        let again = files::stamp(directories);
-        if again == stamp {
-            break;
-        }
-        stamp = again;
-    }
-    stamp
-}
-
 impl Shared {
-    fn publish(&self, snapshot: Snapshot, warnings: Diagnostics) -> Outcome {
+    pub(super) fn publish(&self, snapshot: Snapshot, warnings: Diagnostics) -> Outcome {
         let generation = snapshot.generation().clone();
         let rules = snapshot.policies().rules().len();
         let snapshot = Arc::new(snapshot);
@@ -333,12 +256,15 @@ impl Shared {
         });
         let listeners = self.listeners().clone();
         for listener in listeners {
-            listener(&snapshot);
+            // One that fails must not keep the news from the others.
+            if catch_unwind(AssertUnwindSafe(|| listener(&snapshot))).is_err() {
+                tracing::error!(%generation, "a part of the gateway failed to follow new policies");
+            }
         }
         Outcome::Published(generation)
     }
 
-    fn refuse(&self, problems: Diagnostics) -> Outcome {
+    pub(super) fn refuse(&self, problems: Diagnostics) -> Outcome {
         let generation = self.live.peek().generation().clone();
         let count = problems.len();
         tracing::error!(%generation, count, "new policies are refused, the last good ones keep serving");
@@ -356,7 +282,7 @@ impl Shared {
     }
 
     /// The files are the live generation, whatever they were in between.
-    fn accept(&self) {
+    pub(super) fn accept(&self) {
         self.status
             .send_if_modified(|status| status.last_refused.take().is_some());
     }

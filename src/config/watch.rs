@@ -5,6 +5,9 @@
 //! noticed too. They can get lost (network file systems, links deep inside), which is why the file
 //! system is also asked every few seconds.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;

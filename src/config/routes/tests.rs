@@ -39,7 +39,7 @@ fn service(name: &str, place: &str) -> Arc<ProtectedService> {
 }
 
 /// An operation of `service` that is named by its route.
-fn endpoint(service: &Arc<ProtectedService>, id: String, route: &str) -> Arc<Endpoint> {
+fn endpoint(service: &Arc<ProtectedService>, id: &str, route: &str) -> Arc<Endpoint> {
     Arc::new(Endpoint {
         operation: Operation {
             id: id.parse().unwrap(),
@@ -63,7 +63,7 @@ fn routes(services: &[(&str, &[&str])]) -> Routes {
     for (number, (place, routes)) in services.iter().enumerate() {
         let service = service(&format!("s{number}"), place);
         for route in *routes {
-            endpoints.push(endpoint(&service, format!("o{}", endpoints.len()), route));
+            endpoints.push(endpoint(&service, &format!("o{}", endpoints.len()), route));
         }
         all.push(service);
     }
@@ -283,7 +283,7 @@ fn a_service_may_have_every_path() {
 
 /// Whether `pattern` matches, written down naively.
 fn matches(pattern: &RoutePattern, method: &Method, path: &str) -> bool {
-    let mut parts = path[1..].split('/').peekable();
+    let mut parts = path.strip_prefix('/').unwrap().split('/').peekable();
     let method_fits = match pattern.method() {
         RouteMethod::Any => {
             ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].contains(&method.as_str())
