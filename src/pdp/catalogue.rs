@@ -1,9 +1,6 @@
 //! The nouns that rules speak of, and what is prepared of them: Cedar's entities, and for each noun
 //! the scopes that take it in.
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use cedar_policy::{
     ActionConstraint, Effect as CedarEffect, EntityUid, Policy, PolicyId, PolicySet, Schema,
-    ValidationError, ValidationMode, ValidationWarning, Validator,
+    ValidationError, ValidationMode, ValidationResult, ValidationWarning, Validator,
 };
 use miette::Diagnostic;
 
@@ -31,6 +31,8 @@ const ALONE: &str = "rule";
 #[derive(Debug)]
 pub(super) struct Checked {
     pub(super) draft: Option<Draft>,
+    /// The entities that it names, and where.
+    pub(super) names: Vec<(EntityUid, Range<usize>)>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -41,8 +43,6 @@ pub(super) struct Draft {
     pub(super) effect: Effect,
     pub(super) annotations: Annotations,
     pub(super) reads: Reads,
-    /// The entities that it names, and where.
-    pub(super) names: Vec<(EntityUid, Range<usize>)>,
 }
 
 /// Checks statements against one catalogue.
@@ -111,6 +111,7 @@ impl Checker {
                     }));
                     return Checked {
                         draft: None,
+                        names: names(None, statement),
                         findings,
                     };
                 }
@@ -127,10 +128,10 @@ impl Checker {
             effect,
             annotations,
             reads: Reads::of(statement),
-            names: names(&policy, statement),
             policy,
         };
         Checked {
+            names: names(Some(&draft.policy), statement),
             draft: Some(draft),
             findings,
         }
@@ -150,21 +151,12 @@ impl Checker {
         for error in result.validation_errors() {
             // Unknown actions are found with all other unknown names, so that they read alike.
             if !matches!(error, ValidationError::UnrecognizedActionId(_)) {
-                found.push(finding(
-                    error,
-                    &error.to_string(),
-                    statement,
-                    Severity::Error,
-                ));
+                found.push(refused(error, policy, statement));
             }
         }
         // A rule that is wrong is often impossible too, which then says nothing new.
-        if result.validation_passed() {
-            found.extend(
-                result
-                    .validation_warnings()
-                    .map(|warning| warned(warning, statement)),
-            );
+        if found.is_empty() {
+            found.extend(warned(&result, statement));
         }
         merge(found, findings);
     }
@@ -218,13 +210,13 @@ fn annotations(
     Annotations::read(effect, given, findings)
 }
 
-/// The entities that a policy names. Cedar knows which; the scanner knows where.
-fn names(policy: &Policy, statement: &str) -> Vec<(EntityUid, Range<usize>)> {
+/// The entities that a statement names. Cedar knows which; the scanner knows where.
+fn names(policy: Option<&Policy>, statement: &str) -> Vec<(EntityUid, Range<usize>)> {
     let mut names: Vec<(EntityUid, Range<usize>)> = scan::entities(statement)
         .into_iter()
         .filter_map(|(text, span)| Some((text.parse().ok()?, span)))
         .collect();
-    for uid in policy.entity_literals() {
+    for uid in policy.into_iter().flat_map(Policy::entity_literals) {
         if !names.iter().any(|(known, _)| *known == uid) {
             names.push((uid, 0..statement.len()));
         }
@@ -232,13 +224,43 @@ fn names(policy: &Policy, statement: &str) -> Vec<(EntityUid, Range<usize>)> {
     names
 }
 
-fn warned(warning: &ValidationWarning, statement: &str) -> Finding {
-    let mut finding = finding(warning, &warning.to_string(), statement, Severity::Warning);
-    if matches!(warning, ValidationWarning::ImpossiblePolicy(_)) {
-        finding.message = "this rule can never apply".to_owned();
-        finding.hint = Some("its scope and its conditions exclude each other".to_owned());
+fn refused(error: &ValidationError, policy: &Policy, statement: &str) -> Finding {
+    let mut finding = finding(error, &error.to_string(), statement, Severity::Error);
+    let one_action = matches!(policy.action_constraint(), ActionConstraint::Eq(_));
+    if matches!(error, ValidationError::UnsafeAttributeAccess(_)) && !one_action {
+        let meant = statement.get(finding.span.clone()).unwrap_or_default();
+        if let Some(input) = meant.strip_prefix("context.input.") {
+            finding.hint = Some(format!(
+                "not every operation in the scope has it: narrow the scope, or test for it first \
+                 with `context.input has {input} && …`"
+            ));
+        }
     }
     finding
+}
+
+/// The warnings of a statement. One whose scope fits no action is impossible too: said once.
+fn warned(result: &ValidationResult, statement: &str) -> Vec<Finding> {
+    let mut impossible = None;
+    let mut scope = None;
+    let mut found = Vec::new();
+    for warning in result.validation_warnings() {
+        let mut finding = finding(warning, &warning.to_string(), statement, Severity::Warning);
+        match warning {
+            ValidationWarning::ImpossiblePolicy(_) => {
+                finding.message = "this rule can never apply".to_owned();
+                finding.hint = Some("its scope and its conditions exclude each other".to_owned());
+                impossible = Some(finding);
+            }
+            ValidationWarning::InvalidActionApplication(_) => {
+                finding.message = "this rule can never apply: no action fits its scope".to_owned();
+                scope = Some(finding);
+            }
+            _ => found.push(finding),
+        }
+    }
+    found.extend(scope.or(impossible));
+    found
 }
 
 /// What Cedar says of a statement, in the form that all problems have.

@@ -62,7 +62,6 @@ impl Policies {
         if problems.is_empty() {
             problems.extend(checker.prove().err());
         }
-        let directory = Directory::new(catalogue);
         let schema = schema::schema(catalogue, &District::Whole);
         let sound = problems.is_empty();
         let statements = Statements {
@@ -81,16 +80,16 @@ impl Policies {
             book.enter(file, checked);
         }
         problems.extend(book.problems);
-        let directory = match directory {
+        if problems.iter().any(|one| one.severity == Severity::Error) {
+            return Err(problems);
+        }
+        let directory = match Directory::new(catalogue) {
             Ok(directory) => directory,
             Err(problem) => {
                 problems.push(problem);
                 return Err(problems);
             }
         };
-        if problems.iter().any(|one| one.severity == Severity::Error) {
-            return Err(problems);
-        }
         let index = Index::new(book.policies);
         Ok((
             Self {
@@ -189,14 +188,14 @@ impl Book {
             line += before.matches('\n').count();
             counted = span.start;
             let mut findings = checked.findings.clone();
+            self.find_unknown_names(&checked, &mut findings);
             if let Some(draft) = &checked.draft {
-                self.find_unknown_names(draft, &mut findings);
+                let statement = source.text.get(span.clone()).unwrap_or_default();
                 let id = draft.annotations.id.clone().unwrap_or_else(|| {
                     let id = format!("{stem}.{number}");
-                    findings.push(unnamed(&id, &span));
+                    findings.extend(unnamed(&id, statement));
                     id.into()
                 });
-                let statement = source.text.get(span.clone()).unwrap_or_default();
                 let place = (Arc::clone(&source.file), line);
                 findings.extend(self.take(&id, &place, statement));
                 self.enter_rule(id, place, draft);
@@ -208,9 +207,9 @@ impl Book {
         }
     }
 
-    fn find_unknown_names(&self, draft: &Draft, findings: &mut Vec<Finding>) {
+    fn find_unknown_names(&self, checked: &Checked, findings: &mut Vec<Finding>) {
         let before = findings.len();
-        for (uid, span) in &draft.names {
+        for (uid, span) in &checked.names {
             if let Some((message, hint)) = self.names.unknown(uid) {
                 findings.push(Finding::error(span.clone(), message, hint));
             }
@@ -225,7 +224,7 @@ impl Book {
     fn take(&mut self, id: &Arc<str>, place: &Place, statement: &str) -> Option<Finding> {
         if let Some((file, line)) = self.taken.get(id) {
             return Some(Finding::error(
-                id_span(statement),
+                given_id(statement).unwrap_or(0..statement.len()),
                 format!("line {line} of {file} has a rule `{id}` already"),
                 Some("ids name rules in records and refusals: give each its own".to_owned()),
             ));
@@ -251,17 +250,20 @@ impl Book {
     }
 }
 
-fn unnamed(id: &str, span: &Range<usize>) -> Finding {
-    Finding::warning(
-        0..span.len(),
-        format!("this rule has no `@id`: it is called `{id}` until the file changes"),
-        Some("write `@id(\"…\")` before it".to_owned()),
-    )
+/// Says that a rule has no id of its own. Where one is given but can't be read, that is said already.
+fn unnamed(id: &str, statement: &str) -> Option<Finding> {
+    given_id(statement).is_none().then(|| {
+        Finding::warning(
+            0..statement.len(),
+            format!("this rule has no `@id`: it is called `{id}` until the file changes"),
+            Some("write `@id(\"…\")` before it".to_owned()),
+        )
+    })
 }
 
-/// Where a rule's id is given; the whole rule where it is not.
-fn id_span(statement: &str) -> Range<usize> {
+/// Where a rule's id is given.
+fn given_id(statement: &str) -> Option<Range<usize>> {
     let annotations = scan::annotations(statement).into_iter();
     let mut ids = annotations.filter(|(name, _)| *name == "id");
-    ids.next().map_or(0..statement.len(), |(_, span)| span)
+    ids.next().map(|(_, span)| span)
 }

@@ -1,8 +1,5 @@
 //! From a question to Cedar's `context`: only the facts that are read.
 
-#[cfg(test)]
-mod tests;
-
 use cedar_policy::{
     Context, ContextCreationError, ExpressionConstructionError, RestrictedExpression as Value,
 };
@@ -21,10 +18,10 @@ use super::reads::Reads;
 pub(super) enum ContextError {
     /// Cedar refused a value.
     #[error("a fact is no value that rules can compare")]
-    Context(#[from] ContextCreationError),
+    Context(#[source] Box<ContextCreationError>),
     /// Cedar refused a record.
     #[error("facts are named alike")]
-    Record(#[from] ExpressionConstructionError),
+    Record(#[source] Box<ExpressionConstructionError>),
 }
 
 type Pair = (String, Value);
@@ -42,7 +39,7 @@ pub(super) fn context(
             pairs.extend(value.map(|value| (fact.name().to_owned(), value)));
         }
     }
-    Ok(Context::from_pairs(pairs)?)
+    Context::from_pairs(pairs).map_err(|error| ContextError::Context(Box::new(error)))
 }
 
 /// One fact; none where it is absent, or where what is asked for has no such fact.
@@ -237,5 +234,5 @@ fn record<'a>(pairs: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Value
     let pairs = pairs
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value));
-    Ok(Value::new_record(pairs)?)
+    Value::new_record(pairs).map_err(|error| ContextError::Record(Box::new(error)))
 }

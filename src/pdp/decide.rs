@@ -153,11 +153,9 @@ impl KnownOperation {
 
     /// Whether the inputs are exactly those that the operation declares.
     fn accept(&self, inputs: &Inputs) -> Result<(), Denial> {
-        let fits = |((declared, kind), (given, value)): (
-            (&Arc<str>, &InputKind),
-            (&Arc<str>, &InputValue),
-        )| { declared == given && kind_of(value) == *kind };
-        if self.inputs.len() == inputs.len() && self.inputs.iter().zip(inputs).all(fits) {
+        let pairs = || self.inputs.iter().zip(inputs);
+        let same_number = self.inputs.len() == inputs.len();
+        if same_number && pairs().all(|(ours, theirs)| ours == (theirs.0, &kind_of(theirs.1))) {
             return Ok(());
         }
         let declared: Vec<_> = self.inputs.keys().map(|name| &**name).collect();

@@ -1,1 +1,54 @@
+use proptest::prelude::*;
 
+use super::*;
+use crate::pdp::testing::{House, random};
+
+fn policy(statement: &str) -> Policy {
+    Policy::parse(None, statement).unwrap()
+}
+
+fn check(action: &str, expected: &District) {
+    let house = House::new();
+    let checker = Checker::new(&house.catalogue());
+    let policy = policy(&format!("permit(principal, {action}, resource);"));
+    assert_eq!(checker.district(&policy), *expected, "{action}");
+}
+
+#[test]
+fn a_rule_is_validated_where_its_scope_lies() {
+    let orders = District::Service("orders".parse().unwrap());
+    check("action", &District::Whole);
+    check("action == Action::\"request\"", &District::Requests);
+    check("action == Action::\"orders.refund\"", &orders);
+    check("action in Action::\"orders\"", &orders);
+    check(
+        "action in [Action::\"orders.refund\", Action::\"orders.list\"]",
+        &orders,
+    );
+    check("action in Action::\"risk:high\"", &orders);
+    check("action in Action::\"read\"", &District::Whole);
+    check("action in Action::\"call\"", &District::Whole);
+    check(
+        "action in [Action::\"orders.refund\", Action::\"request\"]",
+        &District::Whole,
+    );
+    check("action == Action::\"nothing\"", &District::Requests);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Validation in a district finds what validation against the whole schema finds.
+    #[test]
+    fn districts_find_what_the_whole_schema_finds(statement in random::doubtful_statement()) {
+        let house = House::new();
+        let checker = Checker::new(&house.catalogue());
+        let mut everywhere = Checker::new(&house.catalogue());
+        everywhere.actions.clear();
+        let (whole, _) = everywhere.districts.remove(&District::Whole).unwrap();
+        everywhere.districts.insert(District::Requests, (whole.clone(), OnceLock::new()));
+        everywhere.districts.insert(District::Whole, (whole, OnceLock::new()));
+        let found = checker.check(&statement, true).findings;
+        prop_assert_eq!(found, everywhere.check(&statement, true).findings, "{}", statement);
+    }
+}

@@ -2,6 +2,10 @@ use super::*;
 use crate::pdp::Severity;
 
 /// One annotation on a rule, and what it means or what is said about it.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "tables read better without borrows"
+)]
 fn check(effect: Effect, name: &str, value: &str, expected: Result<Annotations, (Severity, &str)>) {
     let mut findings = Vec::new();
     let read = Annotations::read(effect, [(name, value, 0..1)], &mut findings);

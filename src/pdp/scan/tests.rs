@@ -5,7 +5,7 @@ use super::*;
 fn check_statements(text: &str, expected: &[&str]) {
     let cut: Vec<&str> = statements(text)
         .into_iter()
-        .map(|span| &text[span])
+        .map(|span| text.get(span).unwrap())
         .collect();
     assert_eq!(cut, expected, "{text}");
 }
@@ -25,7 +25,7 @@ fn statements_end_at_semicolons_outside_strings_and_comments() {
 fn check_entities(statement: &str, expected: &[(&str, &str)]) {
     let found: Vec<(String, &str)> = entities(statement)
         .into_iter()
-        .map(|(name, span)| (name, &statement[span]))
+        .map(|(name, span)| (name, statement.get(span).unwrap()))
         .collect();
     let found: Vec<(&str, &str)> = found
         .iter()
@@ -57,7 +57,7 @@ fn annotations_are_found_before_the_effect() {
     let text = "@id(\"a\") @bare\n@require ( \"mfa\" )\npermit(principal, action, resource)";
     let found: Vec<(&str, &str)> = annotations(text)
         .into_iter()
-        .map(|(name, span)| (name, &text[span]))
+        .map(|(name, span)| (name, text.get(span).unwrap()))
         .collect();
     assert_eq!(
         found,
@@ -77,11 +77,11 @@ proptest! {
         let mut end = 0;
         for (_, span) in Tokens::of(&text) {
             prop_assert!(span.start >= end && span.start < span.end);
-            let between = &text[end..span.start];
+            let between = text.get(end..span.start).unwrap();
             prop_assert!(Tokens::of(between).next().is_none(), "{between:?}");
             end = span.end;
         }
-        prop_assert!(Tokens::of(&text[end..]).next().is_none());
+        prop_assert!(Tokens::of(text.get(end..).unwrap()).next().is_none());
         let cut = statements(&text);
         prop_assert!(cut.windows(2).all(|pair| pair[0].end <= pair[1].start));
     }
