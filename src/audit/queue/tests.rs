@@ -78,3 +78,41 @@ fn it_is_closed_when_handles_and_places_are_gone() {
     assert!(!shared.collect(&mut batch, |_| NEVER));
     assert_eq!(batch, [call(1)]);
 }
+
+#[test]
+fn a_sleeping_writer_is_woken() {
+    // Often enough that the other thread sleeps before the first record, and between the two.
+    for _ in 0..300 {
+        let (audit, shared) = queue(4);
+        let writer = std::thread::spawn(move || {
+            let mut batch = Vec::new();
+            shared.collect(&mut batch, |_| NEVER);
+            batch.len()
+        });
+        for n in 0..2 {
+            std::thread::yield_now();
+            audit.reserve().unwrap().write(call(n));
+        }
+        assert_eq!(writer.join().unwrap(), 2);
+    }
+}
+
+#[test]
+fn places_are_never_given_twice() {
+    let (audit, shared) = queue(64);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for n in 0..200 {
+                    match audit.reserve() {
+                        Ok(place) if n % 3 == 0 => place.write(call(n)),
+                        Ok(_) | Err(_) => {}
+                    }
+                }
+            });
+        }
+    });
+    let sent = shared.lock().records.len();
+    assert!(sent <= 64);
+    assert_eq!(shared.places.load(Ordering::SeqCst), sent);
+}
