@@ -6,6 +6,7 @@ pub mod authn;
 pub mod base;
 pub mod config;
 pub mod grants;
+pub mod cli;
 pub mod model;
 pub mod oauth;
 pub mod pdp;

@@ -1,0 +1,108 @@
+//! `portcullis agent …`: enrolment, and who is enrolled.
+
+mod enroll;
+mod list;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+pub use self::enroll::{Enrolment, enroll};
+use super::output::{Output, Table, field};
+use crate::model::{AgentId, GroupName};
+
+/// What `agent` takes.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum AgentCommand {
+    /// Make a key pair for an agent, and make the public part known to the gateway
+    Enroll(EnrollArgs),
+    /// List the agents of a policies directory
+    List(ListArgs),
+}
+
+/// What `agent enroll` takes.
+#[derive(Clone, Debug, Args)]
+pub(super) struct EnrollArgs {
+    /// The agent's name
+    name: AgentId,
+    /// The policies directory; the agent goes into `agents/NAME.toml` there
+    #[arg(long, value_name = "DIR", default_value = "policies")]
+    directory: PathBuf,
+    /// A group of agents it belongs to; may be given several times
+    #[arg(long = "group", value_name = "GROUP")]
+    groups: Vec<GroupName>,
+    /// The person, or group of people, that answers for it
+    #[arg(long, value_name = "PERSON")]
+    owner: Option<String>,
+    /// Where the private key goes (a new file, mode 0600); `NAME.jwk` here if absent
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+/// What `agent list` takes.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ListArgs {
+    /// The policies directory
+    #[arg(long, value_name = "DIR", default_value = "policies")]
+    directory: PathBuf,
+}
+
+pub(super) fn run(command: AgentCommand, output: Output) -> anyhow::Result<ExitCode> {
+    match command {
+        AgentCommand::Enroll(args) => run_enroll(args, output),
+        AgentCommand::List(args) => run_list(&args, output),
+    }
+}
+
+fn run_enroll(args: EnrollArgs, output: Output) -> anyhow::Result<ExitCode> {
+    let key_file = args
+        .key_file
+        .unwrap_or_else(|| PathBuf::from(format!("{}.jwk", args.name)));
+    let enrolment = Enrolment {
+        name: args.name,
+        groups: args.groups,
+        owner: args.owner,
+        directory: args.directory,
+        key_file,
+    };
+    let policy_file = enroll(&enrolment)?;
+    let document = json!({
+        "agent": enrolment.name.as_str(),
+        "key_file": enrolment.key_file.display().to_string(),
+        "policy_file": policy_file.display().to_string(),
+    });
+    output.show(&document, |document| {
+        format!(
+            "enrolled {}\n  private key: {} (give it to the agent, and to nobody else)\n  \
+             public part: {} (the gateway notices by itself, or on `portcullis policy reload`)",
+            field(document, "agent"),
+            field(document, "key_file"),
+            field(document, "policy_file"),
+        )
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_list(args: &ListArgs, output: Output) -> anyhow::Result<ExitCode> {
+    let found = list::read(&args.directory)?;
+    for problem in &found.problems {
+        super::exit::warn(problem);
+    }
+    let items: Vec<_> = found.agents.iter().map(list::Listed::to_json).collect();
+    let document = json!({ "items": items, "next": null });
+    output.show(&document, |_| {
+        if found.agents.is_empty() {
+            return "none".to_owned();
+        }
+        let mut table = Table::new(["AGENT", "GROUPS", "OWNER", "KEYS", "FILE"]);
+        for item in &items {
+            table.row(["id", "groups", "owner", "keys", "file"].map(|name| field(item, name)));
+        }
+        table.render()
+    })?;
+    Ok(ExitCode::from(u8::from(!found.problems.is_empty())))
+}

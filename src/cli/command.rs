@@ -1,0 +1,111 @@
+//! The command line as a whole, and which file runs what.
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use super::agent::{self, AgentCommand};
+use super::audit::{self, AuditCommand};
+use super::check::{self, CheckArgs};
+use super::connection::Connection;
+use super::dev::{self, DevArgs};
+use super::exit;
+use super::grants::{self, GrantsCommand};
+use super::policy::{self, PolicyCommand};
+use super::request::{self, RequestArgs};
+use super::requests::{self, RequestsCommand};
+use super::serve::{self, ServeArgs};
+use super::task::{self, TaskCommand};
+use super::token::{self, TokenArgs};
+
+/// A just-in-time access gateway for AI agents: no standing privilege, and the gate falls the
+/// moment the task ends.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "portcullis", version, max_term_width = 100)]
+#[command(after_help = exit::EXIT_CODES, subcommand_required = true, arg_required_else_help = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    /// Run everything on this machine, with nothing to configure, and print a walk-through
+    Dev(DevArgs),
+    /// Run the gateway
+    Serve(ServeArgs),
+    /// Say everything that is wrong with configuration and policies
+    Check(CheckArgs),
+    /// Enrol agents
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Print a token for an agent
+    Token(TokenArgs),
+    /// Ask for an entitlement, as an agent
+    Request(RequestArgs),
+    /// Open, watch and end tasks
+    #[command(subcommand)]
+    Task(TaskCommand),
+    /// See and revoke grants
+    #[command(subcommand)]
+    Grants(GrantsCommand),
+    /// See what agents have asked for
+    #[command(subcommand)]
+    Requests(RequestsCommand),
+    /// See and reload the rules
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Check the audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
+}
+
+/// Reads the command line and runs what it says. Never panics; the exit code is the command's.
+#[must_use]
+pub fn main() -> ExitCode {
+    match CommandLine::try_parse() {
+        Ok(line) => {
+            let output = line.connection.output;
+            run(line).unwrap_or_else(|error| exit::report(&error, output))
+        }
+        // Help and version are "errors" with code 0.
+        Err(error) => {
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        }
+    }
+}
+
+fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
+    let connection = &line.connection;
+    let output = connection.output;
+    match line.command {
+        Command::Agent(command) => agent::run(command, output),
+        Command::Audit(command) => audit::run(command, output),
+        Command::Check(args) => check::run(args, output),
+        Command::Dev(args) => dev::run(args, output),
+        Command::Grants(command) => complete(grants::run(command, connection)),
+        Command::Policy(command) => complete(policy::run(command, connection)),
+        Command::Request(args) => complete(request::run(args, connection)),
+        Command::Requests(command) => complete(requests::run(command, connection)),
+        Command::Serve(args) => serve::run(args, output),
+        Command::Task(command) => complete(task::run(command, connection)),
+        Command::Token(args) => complete(token::run(args, connection)),
+    }
+}
+
+/// Runs a command that talks to the control side, on this thread.
+fn complete(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime could be started")?
+        .block_on(command)
+}

@@ -1,0 +1,35 @@
+//! The `portcullis` command: one file per command, each thin.
+//!
+//! The entry point is [`main`]. [`command`](self) names every command; [`connection`](self) holds
+//! the flags they share; [`control`](self) makes the calls, as an agent (with a token fetched for
+//! each call) or as a person; [`exit`](self) turns what went wrong into words and an exit code.
+//!
+//! Invariant: commands hold no rules. What the gateway decides they only show, and what they show on
+//! a terminal has nothing in it that the terminal would obey.
+
+mod command;
+
+mod agent;
+mod audit;
+mod check;
+pub mod dev;
+mod grants;
+mod policy;
+mod request;
+mod requests;
+mod serve;
+mod task;
+mod token;
+
+mod client;
+mod connection;
+mod control;
+mod exit;
+mod identity;
+mod listing;
+mod output;
+mod span;
+mod spinner;
+
+pub use agent::{Enrolment, enroll};
+pub use command::main;

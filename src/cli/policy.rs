@@ -1,0 +1,58 @@
+//! `portcullis policy …`: which rules are live, and making edited ones so.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::Value;
+
+use super::client::diagnostic;
+use super::connection::Connection;
+use super::control::Binding;
+use super::output::{clean, field, fields};
+
+/// What `policy` takes.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Read the policy files now; exit 1 if they were refused
+    Reload,
+    /// Show the live generation, and why the last edit was refused if it was
+    Status,
+}
+
+pub(super) async fn run(
+    command: PolicyCommand,
+    connection: &Connection,
+) -> anyhow::Result<ExitCode> {
+    let control = connection.as_operator()?;
+    let (answer, must_be_live) = match command {
+        PolicyCommand::Reload => {
+            let path = "/v1/policies/reload";
+            (control.post(Binding::None, path, None).await?, true)
+        }
+        PolicyCommand::Status => (control.get(Binding::None, "/v1/policies").await?, false),
+    };
+    connection.output.show(&answer, describe)?;
+    let failed = must_be_live && refused(&answer).is_some();
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+fn refused(status: &Value) -> Option<&Value> {
+    status.get("last_refused").filter(|value| !value.is_null())
+}
+
+fn describe(status: &Value) -> String {
+    let mut text = fields(status, &["generation", "since", "rules", "held"]);
+    if let Some(refused) = refused(status) {
+        let at = clean(&field(refused, "at"));
+        text.push_str(&format!(
+            "\nthe files as they were at {at} were refused; the generation above is still live:\n"
+        ));
+        let diagnostics = refused.get("diagnostics").and_then(Value::as_array);
+        for one in diagnostics.into_iter().flatten() {
+            text.push_str("  ");
+            text.push_str(&diagnostic(one));
+            text.push('\n');
+        }
+    }
+    text
+}
