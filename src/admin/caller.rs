@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 
+use super::Face;
 use super::error::ApiError;
 use super::state::Admin;
 use crate::access::{
@@ -42,7 +43,15 @@ impl FromRequestParts<Arc<Admin>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, ApiError> {
         let token = credential(&parts.headers)?;
-        if token.text.starts_with("pk_") {
+        let face = parts.extensions.get::<Face>().copied();
+        let person = token.text.starts_with("pk_");
+        if person && face == Some(Face::Agents) {
+            return Err(ApiError::forbidden("people have an address of their own"));
+        }
+        if !person && face == Some(Face::People) {
+            return Err(ApiError::forbidden("this address is for people: use the control address"));
+        }
+        if person {
             let person = admin.people.by_key(token.text);
             return person.cloned().map(Self::Person).ok_or_else(|| {
                 ApiError::unauthenticated(DenyReason::TokenInvalid, "the access key is not known")

@@ -21,14 +21,25 @@ mod views;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 
 pub use state::{Admin, AdminParts};
 
-/// The routes of the API.
-pub fn router(admin: Arc<Admin>) -> Router {
-    Router::new()
+/// Whom an address serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Face {
+    /// Agents alone: people have an address of their own.
+    Agents,
+    /// Everyone.
+    Everyone,
+    /// People alone.
+    People,
+}
+
+/// The routes of the API, as `face` has them.
+pub fn router(admin: Arc<Admin>, face: Face) -> Router {
+    let everyone = Router::new()
         .route("/v1/tasks", post(tasks::open))
         .route("/v1/tasks/{id}", get(tasks::show))
         .route("/v1/tasks/{id}/heartbeat", post(tasks::heartbeat))
@@ -40,12 +51,19 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/grants", get(grants::list))
         .route("/v1/grants/{id}", get(grants::show))
         .route("/v1/grants/{id}/revoke", post(grants::revoke))
-        .route("/v1/policies", get(policies::status))
-        .route("/v1/policies/reload", post(policies::reload))
         .route("/v1/openapi.json", get(openapi::document))
         .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
+        .route("/readyz", get(health::ready));
+    let people = Router::new()
+        .route("/v1/policies", get(policies::status))
+        .route("/v1/policies/reload", post(policies::reload))
+        .route("/metrics", get(health::metrics));
+    let routes = match face {
+        Face::Agents => everyone,
+        Face::Everyone | Face::People => everyone.merge(people),
+    };
+    routes
         .fallback(error::no_such_route)
+        .layer(Extension(face))
         .with_state(admin)
 }

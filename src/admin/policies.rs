@@ -10,7 +10,7 @@ use super::caller::Operator;
 use super::error::ApiError;
 use super::state::Admin;
 use crate::audit::{Record, RecordKind};
-use crate::config::{Outcome, Status};
+use crate::config::{Diagnostics, Outcome, Status};
 
 /// Shows the live generation, and why the files as they are now are not live, if they are not.
 #[utoipa::path(get, path = "/v1/policies", responses((status = 200)))]
@@ -56,14 +56,32 @@ fn view(status: &Status) -> Value {
     let refused = status.last_refused.as_ref().map(|refused| {
         json!({
             "at": refused.at.to_string(),
-            "diagnostics": refused.diagnostics.to_json(),
+            "diagnostics": diagnostics(&refused.diagnostics),
         })
     });
     json!({
         "generation": status.generation.as_str(),
         "since": status.since.to_string(),
         "rules": status.rules,
-        "warnings": status.warnings.to_json(),
+        "warnings": diagnostics(&status.warnings),
         "last_refused": refused,
     })
+}
+
+fn diagnostics(all: &Diagnostics) -> Vec<Value> {
+    all.iter()
+        .map(|one| {
+            let (line, column) = one.position();
+            let mut shown = json!({
+                "file": one.file(),
+                "line": line,
+                "column": column,
+                "message": one.message(),
+            });
+            if let (Some(hint), Some(members)) = (one.hint(), shown.as_object_mut()) {
+                members.insert("hint".to_owned(), json!(hint));
+            }
+            shown
+        })
+        .collect()
 }

@@ -26,7 +26,7 @@ use tokio::time::timeout;
 
 pub(super) use self::address::Address;
 pub(super) use self::refusal::{Refusal, diagnostic};
-use crate::base::Secret;
+use crate::base::{Clock, Secret};
 use crate::tls::{ClientFiles, Connector, TlsError};
 
 /// The largest answer that is read.
@@ -194,7 +194,7 @@ impl Client {
     pub(super) fn open(address: Address, ca: Option<PathBuf>) -> Result<Self, ClientError> {
         let tls = if address.tls {
             let files = ClientFiles { ca, client: None };
-            let connector = Connector::open(&files, false)
+            let connector = Connector::open(&files, false, Clock::system())
                 .map_err(|error| ClientError::Tls(address.to_string(), error))?;
             Some(connector)
         } else {

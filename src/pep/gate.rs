@@ -74,6 +74,8 @@ pub struct InboundLimits {
     pub header_timeout: Duration,
     /// Between two pieces of a request body.
     pub body_idle_timeout: Duration,
+    /// From the head to the last byte of a request body.
+    pub request_timeout: Duration,
     /// Open connections in all.
     pub connections: usize,
     /// Open connections of one address.

@@ -4,15 +4,15 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::cut::{Ends, Slot};
+use super::gate::InboundLimits;
 use super::running::Running;
-use crate::base::{Clock, IdleTimer};
+use crate::base::{BootInstant, Clock, IdleTimer};
 use crate::model::EndReason;
 use crate::upstream::Received;
 use crate::wire::{Body, BodyError};
@@ -104,15 +104,18 @@ pub(super) struct Upload {
     body: Incoming,
     clock: Clock,
     idle: IdleTimer,
+    /// When the whole body has to be there, however lively it comes.
+    deadline: BootInstant,
     under: Option<(Rc<Running>, Ends)>,
 }
 
 impl Upload {
-    pub(super) fn new(body: Incoming, clock: &Clock, idle: Duration) -> Self {
+    pub(super) fn new(body: Incoming, clock: &Clock, limits: &InboundLimits) -> Self {
         Self {
+            deadline: clock.now() + limits.request_timeout,
             body,
             clock: clock.clone(),
-            idle: IdleTimer::new(clock, idle),
+            idle: IdleTimer::new(clock, limits.body_idle_timeout),
             under: None,
         }
     }
@@ -157,6 +160,9 @@ impl http_body::Body for Upload {
         let this = self.get_mut();
         match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
+                if this.clock.now() >= this.deadline {
+                    return Poll::Ready(Some(Err(BodyError::Idle)));
+                }
                 this.idle.moved();
                 // Trailers of a request are headers that nobody has looked at.
                 let frame = match frame.into_trailers() {

@@ -107,8 +107,8 @@ impl Worker {
         let gate = &self.gate;
         let source = source::address(gate, connection.peer.address.ip(), canonical.headers());
         running.note(|record| record.source = Some(source));
-        let idle = gate.facts.limits.body_idle_timeout;
-        let mut payload = Payload::Stream(Upload::new(body, &gate.clock, idle));
+        let upload = Upload::new(body, &gate.clock, &gate.facts.limits);
+        let mut payload = Payload::Stream(upload);
         let mut passed = None;
         for _ in 0..ATTEMPTS {
             // Once per attempt: every step of it sees this one.

@@ -17,11 +17,10 @@ use crate::config::diagnostics::Diagnostics;
 use crate::config::fields::{Fields, Origin, Overrides};
 use crate::config::text::{At, Place, Text};
 use crate::config::units;
+use crate::tokens::LONGEST_TTL;
 
 /// The life of a token, where nothing else is said.
 const TOKEN_TTL: Duration = Duration::from_mins(5);
-/// The longest life of a token.
-const LONGEST_TOKEN_TTL: Duration = Duration::from_hours(24);
 /// The most worker threads.
 const MOST_WORKERS: u64 = 1024;
 
@@ -154,7 +153,7 @@ fn tokens(
     let ttl = fields.scalar("ttl").and_then(|text| {
         let problems = fields.problems();
         match units::duration(&text.value) {
-            Ok(ttl) if ttl < Duration::from_secs(1) || ttl > LONGEST_TOKEN_TTL => {
+            Ok(ttl) if ttl < Duration::from_secs(1) || ttl > LONGEST_TTL => {
                 problems.error(&text.place, "a token lives between a second and a day");
                 None
             }

@@ -1,0 +1,315 @@
+//! Putting the parts together.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::control::{self, Served};
+use super::listen::Sockets;
+use super::running::{Parts, Running};
+use super::{upkeep, workers};
+use crate::access::{People, Requests};
+use crate::admin::{self, Admin, AdminParts, Face};
+use crate::audit;
+use crate::authn::{Authenticator, IssuerKeys, KeySource, TrustedIssuer};
+use crate::base::Clock;
+use crate::config::{self, ClientAuth, JwksSource, ListenerTls, Reloader, Settings, Sources};
+use crate::grants::{Grants, Limits};
+use crate::model::{DenyReason, EndReason};
+use crate::oauth::{self, OAuth, OAuthFacts, OAuthParts};
+use crate::pep::{Facts, Gate, GateParts, InboundLimits, Workers};
+use crate::store::MemoryStore;
+use crate::telemetry::Metrics;
+use crate::tls::{self, Acceptor, ServerFiles};
+use crate::tokens::{Algorithm, Authority};
+use crate::upstream::PoolLimits;
+
+/// Exchanges that can wait for their records to be written, long ones included.
+const AUDIT_QUEUE: usize = 65_536;
+
+/// What is not in the settings.
+#[derive(Debug)]
+pub struct StartOptions {
+    /// The time.
+    pub clock: Clock,
+    /// Where policies come from: the settings' directory, and overlays.
+    pub sources: Sources,
+    /// Where the first operator's key is written.
+    pub operator_key: PathBuf,
+    /// How long running exchanges may go on after the stop.
+    pub drain: Duration,
+}
+
+/// Starts a gateway on `sockets`.
+///
+/// # Errors
+///
+/// When a part can't be made: the message says which file or address, and why.
+pub async fn start(
+    settings: Settings,
+    sockets: Sockets,
+    options: StartOptions,
+) -> anyhow::Result<Running> {
+    let StartOptions {
+        clock,
+        sources,
+        operator_key,
+        drain,
+    } = options;
+    let acceptors = Acceptors::open(&settings, &clock)?;
+    let (reloader, watcher) = Reloader::open(sources, &clock)?;
+    let metrics = Arc::new(Metrics::new(
+        DenyReason::ALL.iter().map(|reason| reason.as_str()),
+        EndReason::ALL.iter().map(|reason| reason.as_str()),
+    ));
+    metrics.live_generation(reloader.status().generation.as_str());
+    let (audit, writer) = open_audit(&settings.audit, &clock)?;
+    let writer = std::thread::Builder::new()
+        .name("audit".to_owned())
+        .spawn(move || writer.run())
+        .context("no thread for the audit log")?;
+    let grants = Grants::new(
+        clock.clone(),
+        Arc::new(MemoryStore::new()),
+        grant_limits(&settings.limits),
+        Arc::clone(&metrics),
+        Handle::current(),
+    );
+    let authority = open_authority(&settings, &clock)?;
+    let issuers: Vec<_> = settings.trusted_issuers.iter().map(issuer_keys).collect();
+    let issuers = issuers.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let authenticator = Arc::new(Authenticator::new(
+        Arc::clone(&authority),
+        issuers.clone(),
+        clock.clone(),
+        Arc::clone(&metrics),
+    ));
+    let requests = Requests::new(grants.clone(), audit.clone(), clock.clone());
+    let people = People::open(&operator_key)?;
+    let (stop, stopping) = watch::channel(false);
+
+    let gate = Arc::new(Gate::new(GateParts {
+        snapshot: reloader.live(),
+        grants: grants.clone(),
+        authenticator: Arc::clone(&authenticator),
+        audit: audit.clone(),
+        metrics: Arc::clone(&metrics),
+        clock: clock.clone(),
+        facts: facts(&settings),
+    }));
+    let oauth = Arc::new(OAuth::new(OAuthParts {
+        authority,
+        snapshot: reloader.live(),
+        grants: grants.clone(),
+        requests: requests.clone(),
+        audit: audit.clone(),
+        metrics: Arc::clone(&metrics),
+        clock: clock.clone(),
+        facts: OAuthFacts {
+            public_url: settings.gateway.public_url.to_string(),
+            control_url: settings.control.public_url.to_string(),
+            ttl: settings.tokens.ttl,
+        },
+    }));
+    let admin = Arc::new(Admin::new(AdminParts {
+        reloader: reloader.clone(),
+        grants: grants.clone(),
+        requests,
+        authenticator,
+        people,
+        audit: audit.clone(),
+        metrics: Arc::clone(&metrics),
+        clock: clock.clone(),
+        public_url: settings.gateway.public_url.to_string(),
+        stopping: stopping.clone(),
+    }));
+
+    let addresses = sockets.gateway_addresses().to_vec();
+    let control_address = sockets.control_address();
+    let Sockets {
+        gateway: gateway_sockets,
+        control: control_socket,
+        admin: admin_socket,
+        ..
+    } = sockets;
+    let face = if admin_socket.is_some() {
+        Face::Agents
+    } else {
+        Face::Everyone
+    };
+    let agents = oauth::router(oauth).merge(admin::router(Arc::clone(&admin), face));
+    let mut served = vec![Served {
+        socket: control_socket,
+        tls: acceptors.control.clone(),
+        router: agents,
+    }];
+    served.extend(admin_socket.map(|socket| Served {
+        socket,
+        tls: acceptors.admin.clone(),
+        router: admin::router(admin, Face::People),
+    }));
+
+    let mut tasks = vec![
+        tokio::spawn(watcher.run()),
+        tokio::spawn(grants.clone().run_clockwork()),
+        tokio::spawn(upkeep::reload_certificates(acceptors.all(), clock.clone())),
+        tokio::spawn(upkeep::report_policies(
+            reloader.clone(),
+            audit.clone(),
+            Arc::clone(&metrics),
+            clock.clone(),
+        )),
+    ];
+    for issuer in issuers {
+        tasks.push(tokio::spawn(issuer.keep_fresh(clock.clone())));
+    }
+    upkeep::reconcile_on_publish(&reloader, &grants);
+    let header_timeout = settings.limits.header_timeout;
+    for one in served {
+        let server = control::serve(one, header_timeout, stopping.clone())?;
+        tasks.push(tokio::spawn(server));
+    }
+    let workers = Workers::new(gate, pool_limits(&settings.limits));
+    let threads = workers::spawn(
+        &workers,
+        gateway_sockets,
+        &acceptors.gateway,
+        &stopping,
+        drain,
+    )?;
+    Ok(Running::new(Parts {
+        addresses,
+        control_address,
+        reloader,
+        acceptors: acceptors.all(),
+        stop,
+        tasks,
+        threads,
+        writer,
+    }))
+}
+
+/// The TLS identities of all listeners; none where a listener speaks plain HTTP.
+struct Acceptors {
+    gateway: Vec<Option<Acceptor>>,
+    control: Option<Acceptor>,
+    admin: Option<Acceptor>,
+}
+
+impl Acceptors {
+    fn open(settings: &Settings, clock: &Clock) -> anyhow::Result<Self> {
+        let open = |tls: &Option<ListenerTls>| {
+            let files = tls.as_ref().map(server_files);
+            let acceptor = files.map(|files| Acceptor::open(files, clock.clone()));
+            acceptor.transpose().context("a TLS identity can't be used")
+        };
+        let gateway = settings.gateway.listeners.iter().map(|one| open(&one.tls));
+        let admin = settings.admin.as_ref().map(|one| open(&one.tls));
+        Ok(Self {
+            gateway: gateway.collect::<anyhow::Result<_>>()?,
+            control: open(&settings.control.listener.tls)?,
+            admin: admin.transpose()?.flatten(),
+        })
+    }
+
+    fn all(&self) -> Vec<Acceptor> {
+        let control = [self.control.clone(), self.admin.clone()];
+        let gateway = self.gateway.iter().cloned();
+        gateway.chain(control).flatten().collect()
+    }
+}
+
+fn server_files(tls: &ListenerTls) -> ServerFiles {
+    let (client_auth, client_ca) = match &tls.client_auth {
+        ClientAuth::None => (tls::ClientAuth::None, None),
+        ClientAuth::Optional(ca) => (tls::ClientAuth::Optional, Some(ca.clone())),
+        ClientAuth::Required(ca) => (tls::ClientAuth::Required, Some(ca.clone())),
+    };
+    ServerFiles {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        client_ca,
+        client_auth,
+    }
+}
+
+fn open_audit(directory: &Path, clock: &Clock) -> anyhow::Result<(audit::Audit, audit::Writer)> {
+    let mut options = audit::Options::new(directory);
+    options.queue = AUDIT_QUEUE;
+    audit::open(&options, clock.clone()).context("the audit log can't be used")
+}
+
+fn open_authority(settings: &Settings, clock: &Clock) -> anyhow::Result<Arc<Authority>> {
+    let tokens = &settings.tokens;
+    let authority = Authority::open(
+        &tokens.signing_keys,
+        tokens.issuer.clone(),
+        Algorithm::Es256,
+        clock.clone(),
+    );
+    let authority = authority.context("the token signing keys can't be used")?;
+    Ok(Arc::new(authority))
+}
+
+fn issuer_keys(configured: &config::TrustedIssuer) -> anyhow::Result<Arc<IssuerKeys>> {
+    let keys = match &configured.jwks {
+        JwksSource::File(path) => KeySource::File(path.clone()),
+        JwksSource::Url(url) => KeySource::Url {
+            url: url.parse().map_err(|_| anyhow!("`{url}` is not a URL"))?,
+            ca: None,
+        },
+    };
+    Ok(Arc::new(IssuerKeys::new(TrustedIssuer {
+        issuer: configured.issuer.clone(),
+        keys,
+        audience: configured.audience.clone(),
+        agent_claim: configured.agent_claim.clone(),
+        task_claim: configured.task_claim.clone(),
+    })))
+}
+
+fn facts(settings: &Settings) -> Facts {
+    let limits = &settings.limits;
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    Facts {
+        public_url: settings.gateway.public_url.to_string(),
+        control_url: settings.control.public_url.to_string(),
+        issuer: settings.tokens.issuer.clone(),
+        trusted_proxies: settings.gateway.trusted_proxies.clone(),
+        limits: InboundLimits {
+            header_bytes: size(limits.header_bytes),
+            header_count: limits.header_count,
+            uri_bytes: size(limits.uri_bytes),
+            header_timeout: limits.header_timeout,
+            body_idle_timeout: limits.body_idle_timeout,
+            request_timeout: limits.request_timeout,
+            connections: limits.connections,
+            connections_per_source: limits.connections_per_source,
+            streams_per_connection: u32::try_from(limits.streams_per_connection)
+                .unwrap_or(u32::MAX),
+            body_peek_bytes: size(limits.body_peek_bytes),
+        },
+    }
+}
+
+fn grant_limits(limits: &config::Limits) -> Limits {
+    Limits {
+        lease: limits.lease,
+        longest_lease: limits.lease_max,
+        task_max_age: limits.task_max_age,
+        ..Limits::default()
+    }
+}
+
+fn pool_limits(limits: &config::Limits) -> PoolLimits {
+    PoolLimits {
+        connect_timeout: limits.connect_timeout,
+        response_timeout: limits.response_timeout,
+        body_idle_timeout: Some(limits.idle_timeout),
+        ..PoolLimits::default()
+    }
+}

@@ -1,0 +1,159 @@
+//! The control listener: axum's routes over HTTP/1.1 and HTTP/2, on the runtime that everything but the
+//! data plane runs on.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::{Extension, Router};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use crate::base::ErrorChain;
+use crate::tls::Acceptor;
+use crate::wire::Peer;
+
+/// Connections at once. Over it, new ones wait in the kernel.
+const MOST_CONNECTIONS: usize = 4096;
+
+/// After a failed accept the next try waits.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A control listener and what it serves.
+pub(super) struct Served {
+    pub(super) socket: std::net::TcpListener,
+    pub(super) tls: Option<Acceptor>,
+    pub(super) router: Router,
+}
+
+/// Serves until `stop` turns true. The socket is taken over before this returns.
+pub(super) fn serve(
+    served: Served,
+    header_timeout: Duration,
+    stop: watch::Receiver<bool>,
+) -> io::Result<impl Future<Output = ()> + Send> {
+    let Served {
+        socket,
+        tls,
+        router,
+    } = served;
+    let socket = TcpListener::from_std(socket)?;
+    Ok(async move {
+        let places = std::sync::Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        loop {
+            let Ok(place) = std::sync::Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
+            let accepted = tokio::select! {
+                accepted = socket.accept() => accepted,
+                () = stopped(stop.clone()) => return,
+            };
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    warn!(%error, "can't accept a control connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let connection = Connection {
+                address,
+                tls: tls.clone(),
+                router: router.clone(),
+                header_timeout,
+                stop: stop.clone(),
+            };
+            tokio::spawn(async move {
+                connection.run(stream).await;
+                drop(place);
+            });
+        }
+    })
+}
+
+struct Connection {
+    address: SocketAddr,
+    tls: Option<Acceptor>,
+    router: Router,
+    header_timeout: Duration,
+    stop: watch::Receiver<bool>,
+}
+
+impl Connection {
+    async fn run(self, stream: TcpStream) {
+        let mut peer = Peer {
+            address: SocketAddr::new(self.address.ip().to_canonical(), self.address.port()),
+            certificate: None,
+        };
+        let Some(acceptor) = self.tls.clone() else {
+            return self.http1(stream, peer).await;
+        };
+        match timeout(self.header_timeout, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                peer.certificate = stream.peer().map(|peer| peer.thumbprint);
+                if stream.is_http2() {
+                    self.http2(stream, peer).await;
+                } else {
+                    self.http1(stream, peer).await;
+                }
+            }
+            Ok(Err(error)) => {
+                let error = ErrorChain(&error);
+                debug!(peer = %self.address, %error, "a control handshake failed");
+            }
+            Err(_) => debug!(peer = %self.address, "a control handshake took too long"),
+        }
+    }
+
+    async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send, peer: Peer) {
+        let service = TowerToHyperService::new(self.router.layer(Extension(peer)));
+        let mut connection = std::pin::pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.header_timeout)
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        tokio::select! {
+            ended = connection.as_mut() => log_end(ended),
+            () = stopped(self.stop) => {
+                connection.as_mut().graceful_shutdown();
+                log_end(connection.await);
+            }
+        }
+    }
+
+    async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send, peer: Peer) {
+        let service = TowerToHyperService::new(self.router.layer(Extension(peer)));
+        let mut connection = std::pin::pin!(
+            http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(100)
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        tokio::select! {
+            ended = connection.as_mut() => log_end(ended),
+            () = stopped(self.stop) => {
+                connection.as_mut().graceful_shutdown();
+                log_end(connection.await);
+            }
+        }
+    }
+}
+
+fn log_end(ended: Result<(), hyper::Error>) {
+    if let Err(error) = ended {
+        debug!(error = %ErrorChain(&error), "a control connection ended early");
+    }
+}
+
+/// Resolves when `stop` turns true, or when nobody can turn it any more.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // An error means that the gateway is gone, and that is a stop too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

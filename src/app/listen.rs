@@ -1,0 +1,130 @@
+//! Binding the sockets, before anything else is made: a port that is taken is found out first.
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
+
+use crate::config::Settings;
+
+/// How many connections wait in the kernel to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// A socket that can't be bound.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// Somebody else listens there.
+    #[error("`{0}` is taken: stop what listens there, or choose another port")]
+    Taken(SocketAddr),
+    /// The address can't be bound.
+    #[error("can't listen on `{address}`")]
+    Unusable {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The bound sockets of a gateway.
+#[derive(Debug)]
+pub struct Sockets {
+    /// For each listener of the gateway one socket a worker, all on one port: the kernel spreads the
+    /// connections (`SO_REUSEPORT`).
+    pub(super) gateway: Vec<Vec<TcpListener>>,
+    pub(super) control: TcpListener,
+    pub(super) admin: Option<TcpListener>,
+    gateway_addresses: Vec<SocketAddr>,
+    control_address: SocketAddr,
+}
+
+impl Sockets {
+    /// Binds every address that `settings` name, for so many workers.
+    ///
+    /// # Errors
+    ///
+    /// When an address is taken or can't be bound.
+    pub fn bind(settings: &Settings) -> Result<Self, BindError> {
+        let workers = worker_count(settings);
+        let mut gateway = Vec::new();
+        let mut gateway_addresses = Vec::new();
+        for listener in &settings.gateway.listeners {
+            let address = free_address(listener.address)?;
+            let sockets = (0..workers).map(|_| bind(address, true));
+            gateway.push(sockets.collect::<Result<_, _>>()?);
+            gateway_addresses.push(address);
+        }
+        let control = bind(settings.control.listener.address, false)?;
+        let control_address = local_address(&control, settings.control.listener.address)?;
+        let admin = settings.admin.as_ref();
+        Ok(Self {
+            gateway,
+            admin: admin.map(|one| bind(one.address, false)).transpose()?,
+            control,
+            gateway_addresses,
+            control_address,
+        })
+    }
+
+    /// Where the gateway listens, in the order of the settings.
+    #[must_use]
+    pub fn gateway_addresses(&self) -> &[SocketAddr] {
+        &self.gateway_addresses
+    }
+
+    /// Where the control side listens.
+    #[must_use]
+    pub const fn control_address(&self) -> SocketAddr {
+        self.control_address
+    }
+}
+
+/// How many threads serve requests.
+fn worker_count(settings: &Settings) -> usize {
+    let configured = settings.gateway.workers.map(std::num::NonZeroUsize::get);
+    configured.unwrap_or_else(|| {
+        std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+    })
+}
+
+/// The address with a port that nobody listens on. Shared ports would let two gateways take turns with
+/// the connections of one address, so the port is first bound alone.
+fn free_address(address: SocketAddr) -> Result<SocketAddr, BindError> {
+    let alone = bind(address, false)?;
+    local_address(&alone, address)
+}
+
+fn local_address(socket: &TcpListener, address: SocketAddr) -> Result<SocketAddr, BindError> {
+    let local = socket.local_addr();
+    local.map_err(|source| BindError::Unusable { address, source })
+}
+
+fn bind(address: SocketAddr, shared: bool) -> Result<TcpListener, BindError> {
+    try_bind(address, shared).map_err(|source| {
+        if source.kind() == io::ErrorKind::AddrInUse {
+            BindError::Taken(address)
+        } else {
+            BindError::Unusable { address, source }
+        }
+    })
+}
+
+fn try_bind(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    // Connections of a gateway that has just stopped don't keep the port.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

@@ -1,0 +1,19 @@
+//! The only room where everything meets: sockets are bound, the parts are put together, and at the end
+//! everything is let go in order.
+//!
+//! Entry points: [`Sockets::bind`], then [`start`], then [`Running::until_signal`] or [`Running::stop`].
+//! The data plane runs on threads of its own, one runtime each; what is here runs on the runtime that
+//! called.
+//!
+//! Invariant: nothing is decided here.
+
+mod build;
+mod control;
+mod listen;
+mod running;
+mod upkeep;
+mod workers;
+
+pub use build::{StartOptions, start};
+pub use listen::{BindError, Sockets};
+pub use running::Running;

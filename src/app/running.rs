@@ -1,0 +1,128 @@
+//! A gateway that runs, and how it stops.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::thread::JoinHandle;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle as Task, spawn_blocking};
+use tracing::{info, warn};
+
+use super::upkeep;
+use crate::audit::AuditError;
+use crate::base::ErrorChain;
+use crate::config::Reloader;
+use crate::tls::Acceptor;
+
+/// A gateway that runs.
+pub struct Running(Parts);
+
+/// What a running gateway consists of.
+pub(super) struct Parts {
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) control_address: SocketAddr,
+    pub(super) reloader: Reloader,
+    pub(super) acceptors: Vec<Acceptor>,
+    pub(super) stop: watch::Sender<bool>,
+    pub(super) tasks: Vec<Task<()>>,
+    pub(super) threads: Vec<JoinHandle<()>>,
+    pub(super) writer: JoinHandle<Result<(), AuditError>>,
+}
+
+impl Running {
+    pub(super) const fn new(parts: Parts) -> Self {
+        Self(parts)
+    }
+
+    /// Where the gateway listens.
+    #[must_use]
+    pub fn gateway_addresses(&self) -> &[SocketAddr] {
+        &self.0.addresses
+    }
+
+    /// Where the control side listens.
+    #[must_use]
+    pub const fn control_address(&self) -> SocketAddr {
+        self.0.control_address
+    }
+
+    /// The live configuration's renewal.
+    #[must_use]
+    pub const fn reloader(&self) -> &Reloader {
+        &self.0.reloader
+    }
+
+    /// Runs until SIGINT or SIGTERM, then stops; SIGHUP looks at all files now.
+    ///
+    /// # Errors
+    ///
+    /// When signals can't be listened for, or the stop is not clean.
+    pub async fn until_signal(self) -> anyhow::Result<()> {
+        let mut interrupt = signal(SignalKind::interrupt()).context("no signals")?;
+        let mut terminate = signal(SignalKind::terminate()).context("no signals")?;
+        let mut hang_up = signal(SignalKind::hangup()).context("no signals")?;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                _ = hang_up.recv() => self.look_at_files().await,
+            }
+        }
+        info!("stopping");
+        self.stop().await
+    }
+
+    async fn look_at_files(&self) {
+        upkeep::reload_all(&self.0.acceptors);
+        // The outcome is reported where every reload's is.
+        if let Err(stopped) = self.0.reloader.reload().await {
+            warn!(error = %ErrorChain(&stopped), "the files are not looked at");
+        }
+    }
+
+    /// Stops: not ready, no new connections, running exchanges end or are dropped after the drain time,
+    /// and the audit log is closed behind the last record.
+    ///
+    /// # Errors
+    ///
+    /// When a thread has panicked, or the audit log could not be closed.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let Parts {
+            stop,
+            tasks,
+            threads,
+            writer,
+            reloader,
+            acceptors,
+            ..
+        } = self.0;
+        stop.send_replace(true);
+        let joined = spawn_blocking(move || threads.into_iter().map(JoinHandle::join).all(|r| r.is_ok()));
+        let clean = joined.await.context("the workers can't be waited for")?;
+        drop((reloader, acceptors));
+        for task in tasks {
+            task.abort();
+            // Ends by the abort, or has ended before.
+            let _ = task.await;
+        }
+        let written = spawn_blocking(move || writer.join()).await;
+        let written = written.context("the audit log can't be waited for")?;
+        match written {
+            Ok(written) => written.context("the audit log could not be closed")?,
+            Err(_) => anyhow::bail!("the audit writer has panicked"),
+        }
+        anyhow::ensure!(clean, "a worker has panicked");
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running")
+            .field("addresses", &self.0.addresses)
+            .field("control_address", &self.0.control_address)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,97 @@
+//! What goes on beside the requests: certificates are read again, and new generations take effect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use crate::audit::{Audit, Record, RecordKind, Verdict};
+use crate::base::{Clock, ErrorChain};
+use crate::config::{Reloader, Snapshot};
+use crate::grants::Grants;
+use crate::model::GrantRequest;
+use crate::telemetry::Metrics;
+use crate::tls::Acceptor;
+
+/// How often certificates and keys are read again.
+const CERTIFICATES: Duration = Duration::from_secs(5);
+
+/// Reads certificates and keys again and again.
+pub(super) async fn reload_certificates(acceptors: Vec<Acceptor>, clock: Clock) {
+    loop {
+        clock.sleep_until(clock.now() + CERTIFICATES).await;
+        reload_all(&acceptors);
+    }
+}
+
+/// Reads certificates and keys once. A file that can't be used leaves the last good one in place.
+pub(super) fn reload_all(acceptors: &[Acceptor]) {
+    for acceptor in acceptors {
+        let file = acceptor.files().certificate.display();
+        match acceptor.reload() {
+            Ok(true) => info!(%file, "a new certificate is live"),
+            Ok(false) => {}
+            Err(error) => {
+                let error = ErrorChain(&error);
+                warn!(%file, %error, "a certificate can't be used; the last good one stays");
+            }
+        }
+    }
+}
+
+/// Ends the grants and tasks that a new generation no longer knows.
+pub(super) fn reconcile_on_publish(reloader: &Reloader, grants: &Grants) {
+    let grants = grants.clone();
+    reloader.on_publish(move |snapshot| {
+        grants.reconcile(
+            |task| snapshot.agent(task.agent.as_str()).is_some(),
+            |request| is_known(snapshot, request),
+        );
+    });
+}
+
+/// Whether agent, entitlement and at least one of the operations are still there.
+fn is_known(snapshot: &Snapshot, request: &GrantRequest) -> bool {
+    let agent = snapshot.agent(request.agent.as_str());
+    let entitlement = snapshot.entitlement(request.entitlement.as_str());
+    let entitlement = entitlement.filter(|now| !now.operations.is_disjoint(&request.operations));
+    agent.is_some() && entitlement.is_some()
+}
+
+/// Records, counts and logs every generation that goes live or is refused.
+pub(super) async fn report_policies(
+    reloader: Reloader,
+    audit: Audit,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+) {
+    let mut changes = reloader.watch_status();
+    // Held by the loop alone, this handle would keep the watcher alive for ever.
+    drop(reloader);
+    let mut live = changes.borrow_and_update().generation.clone();
+    while changes.changed().await.is_ok() {
+        let status = changes.borrow_and_update().clone();
+        let mut record = Record::new(RecordKind::Policy, clock.wall());
+        record.generation = Some(status.generation.clone());
+        if status.generation != live {
+            live = status.generation.clone();
+            metrics.live_generation(live.as_str());
+            metrics.reload("published");
+            let warnings = status.warnings.iter().count();
+            info!(generation = %live, rules = status.rules, warnings, "a new generation is live");
+            record.verdict = Verdict::Allow;
+            record.detail = Some(format!("published with {} rules", status.rules));
+        } else if let Some(refused) = &status.last_refused {
+            metrics.reload("refused");
+            let problems = refused.diagnostics.iter().count();
+            warn!(problems, live = %live, "the files are refused; the live generation stays");
+            record.detail = Some(format!("refused: {}", refused.diagnostics));
+        } else {
+            record.detail = Some("the files are the live generation again".to_owned());
+        }
+        match audit.reserve() {
+            Ok(place) => place.write(record),
+            Err(why) => error!(%why, "a change of policies can't be recorded"),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The threads of the data plane.
+
+use std::io;
+use std::net::TcpListener;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+use tracing::error;
+
+use crate::pep::{Listener, Workers};
+use crate::tls::Acceptor;
+
+/// Starts one thread a worker; each gets its own socket of every listener.
+pub(super) fn spawn(
+    workers: &Workers,
+    sockets: Vec<Vec<TcpListener>>,
+    acceptors: &[Option<Acceptor>],
+    stop: &watch::Receiver<bool>,
+    drain: Duration,
+) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let mut by_worker: Vec<Vec<Listener>> = Vec::new();
+    for (listener, acceptor) in sockets.into_iter().zip(acceptors) {
+        for (worker, socket) in listener.into_iter().enumerate() {
+            if by_worker.len() <= worker {
+                by_worker.push(Vec::new());
+            }
+            if let Some(own) = by_worker.get_mut(worker) {
+                own.push(Listener {
+                    socket,
+                    tls: acceptor.clone(),
+                });
+            }
+        }
+    }
+    let mut threads = Vec::new();
+    for (number, listeners) in by_worker.into_iter().enumerate() {
+        let (workers, stop) = (workers.clone(), stop.clone());
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || {
+                if let Err(failure) = run(workers, listeners, stop, drain) {
+                    error!(error = %failure, "a worker can't run");
+                }
+            });
+        threads.push(thread.context("no thread for a worker")?);
+    }
+    Ok(threads)
+}
+
+fn run(
+    workers: Workers,
+    listeners: Vec<Listener>,
+    stop: watch::Receiver<bool>,
+    drain: Duration,
+) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, workers.run(listeners, stop, drain))
+}
