@@ -49,7 +49,9 @@ impl FromRequestParts<Arc<Admin>> for Caller {
             return Err(ApiError::forbidden("people have an address of their own"));
         }
         if !person && face == Some(Face::People) {
-            return Err(ApiError::forbidden("this address is for people: use the control address"));
+            return Err(ApiError::forbidden(
+                "this address is for people: use the control address",
+            ));
         }
         if person {
             let person = admin.people.by_key(token.text);

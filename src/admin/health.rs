@@ -30,5 +30,9 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Result<&'static st
 
 /// The metrics.
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
-    ([(header::CONTENT_TYPE, OPENMETRICS)], admin.metrics.expose()).into_response()
+    (
+        [(header::CONTENT_TYPE, OPENMETRICS)],
+        admin.metrics.expose(),
+    )
+        .into_response()
 }

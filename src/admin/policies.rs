@@ -10,14 +10,11 @@ use super::caller::Operator;
 use super::error::ApiError;
 use super::state::Admin;
 use crate::audit::{Record, RecordKind};
-use crate::config::{Diagnostics, Outcome, Status};
+use crate::config::{Outcome, Status};
 
 /// Shows the live generation, and why the files as they are now are not live, if they are not.
 #[utoipa::path(get, path = "/v1/policies", responses((status = 200)))]
-pub(super) async fn status(
-    State(admin): State<Arc<Admin>>,
-    _operator: Operator,
-) -> Json<Value> {
+pub(super) async fn status(State(admin): State<Arc<Admin>>, _operator: Operator) -> Json<Value> {
     Json(view(&admin.reloader.status()))
 }
 
@@ -31,9 +28,8 @@ pub(super) async fn reload(
 ) -> Result<(http::StatusCode, Json<Value>), ApiError> {
     let place = admin.place()?;
     let outcome = admin.reloader.reload().await;
-    let outcome = outcome.map_err(|stopped| {
-        ApiError::unavailable("overloaded", stopped.to_string())
-    })?;
+    let outcome =
+        outcome.map_err(|stopped| ApiError::unavailable("overloaded", stopped.to_string()))?;
     let (code, outcome) = match outcome {
         Outcome::Published(_) => (http::StatusCode::OK, "published"),
         Outcome::Refused(_) => (http::StatusCode::CONFLICT, "refused"),
@@ -56,32 +52,14 @@ fn view(status: &Status) -> Value {
     let refused = status.last_refused.as_ref().map(|refused| {
         json!({
             "at": refused.at.to_string(),
-            "diagnostics": diagnostics(&refused.diagnostics),
+            "diagnostics": *refused.diagnostics,
         })
     });
     json!({
         "generation": status.generation.as_str(),
         "since": status.since.to_string(),
         "rules": status.rules,
-        "warnings": diagnostics(&status.warnings),
+        "warnings": *status.warnings,
         "last_refused": refused,
     })
-}
-
-fn diagnostics(all: &Diagnostics) -> Vec<Value> {
-    all.iter()
-        .map(|one| {
-            let (line, column) = one.position();
-            let mut shown = json!({
-                "file": one.file(),
-                "line": line,
-                "column": column,
-                "message": one.message(),
-            });
-            if let (Some(hint), Some(members)) = (one.hint(), shown.as_object_mut()) {
-                members.insert("hint".to_owned(), json!(hint));
-            }
-            shown
-        })
-        .collect()
 }

@@ -219,7 +219,9 @@ async fn reached_parent(
 
 fn by_person(admin: &Admin, person: &Person, body: OpenBody) -> Result<OpenTask, ApiError> {
     if !People::is_operator(person) {
-        return Err(ApiError::forbidden("tasks are opened by agents and by operators"));
+        return Err(ApiError::forbidden(
+            "tasks are opened by agents and by operators",
+        ));
     }
     let named = body.agent.as_deref();
     let named = named.ok_or_else(|| ApiError::malformed("say which `agent` the task is for"))?;

@@ -99,7 +99,8 @@ impl Running {
             ..
         } = self.0;
         stop.send_replace(true);
-        let joined = spawn_blocking(move || threads.into_iter().map(JoinHandle::join).all(|r| r.is_ok()));
+        let joined =
+            spawn_blocking(move || threads.into_iter().map(JoinHandle::join).all(|r| r.is_ok()));
         let clean = joined.await.context("the workers can't be waited for")?;
         drop((reloader, acceptors));
         for task in tasks {

@@ -1,12 +1,16 @@
 //! `portcullis check`: everything that is wrong with configuration and policies, at once.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::Args;
+use serde_json::json;
 
-use super::output::Output;
+use super::exit;
+use super::output::{Output, colours};
+use crate::config::{Diagnostics, Settings, Sources, compile};
+use crate::pdp::Memory;
 
 /// What `check` takes.
 #[derive(Clone, Debug, Args)]
@@ -19,10 +23,65 @@ pub(super) struct CheckArgs {
     pub(super) config: Option<PathBuf>,
 }
 
-pub(super) fn run(args: CheckArgs, _output: Output) -> anyhow::Result<ExitCode> {
-    let CheckArgs { directory, config } = args;
-    bail!(
-        "`{}` can't be checked: the compiler of policies is wired at integration",
-        directory.or(config).unwrap_or_default().display()
-    );
+pub(super) fn run(args: CheckArgs, output: Output) -> anyhow::Result<ExitCode> {
+    let default = PathBuf::from("portcullis.toml");
+    let found = || default.is_file().then_some(default);
+    // A directory that is named stands for itself; a file that lies here is then another matter.
+    let config = match (&args.directory, args.config) {
+        (_, Some(file)) => Some(file),
+        (None, None) => found(),
+        (Some(_), None) => None,
+    };
+    let mut problems = Diagnostics::default();
+    let mut sources = Sources {
+        directories: vec![PathBuf::from("policies")],
+        credentials: std::iter::empty().collect(),
+        stand_in: None,
+    };
+    if let Some(file) = config {
+        match Settings::load(&file, std::env::vars()) {
+            Ok((settings, warnings)) => {
+                sources = settings.sources();
+                problems = problems.joined(warnings);
+            }
+            Err(found) => problems = problems.joined(found),
+        }
+    }
+    if let Some(directory) = args.directory {
+        sources.directories = vec![directory];
+    }
+    match compile(&sources, &mut Memory::default()) {
+        Ok((_, warnings)) => problems = problems.joined(warnings),
+        Err(found) => problems = problems.joined(found),
+    }
+    show(&problems, output)
+}
+
+/// Shows problems and ends with 1 if one of them is an error.
+pub(super) fn show(problems: &Diagnostics, output: Output) -> anyhow::Result<ExitCode> {
+    let errors = problems.has_errors();
+    match output {
+        Output::Json => {
+            let document = json!({ "ok": !errors, "diagnostics": problems });
+            super::output::print(&format!("{document:#}"))?;
+        }
+        Output::Text if problems.is_empty() => super::output::print("everything holds")?,
+        Output::Text => {
+            let shown = problems.graphical(colours());
+            // Where even that can't be written, the exit code still tells.
+            let _ = write!(std::io::stderr().lock(), "{shown}");
+            if !errors {
+                exit::tell("nothing is wrong; what is above is worth a look");
+            }
+        }
+    }
+    Ok(ExitCode::from(u8::from(errors)))
+}
+
+/// Shows an error of the start; problems of files with their places.
+pub(super) fn explain(error: anyhow::Error, output: Output) -> anyhow::Result<ExitCode> {
+    match error.downcast::<Diagnostics>() {
+        Ok(problems) => show(&problems, output),
+        Err(error) => Err(error),
+    }
 }

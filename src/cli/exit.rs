@@ -72,6 +72,11 @@ fn eprint(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// Says on the standard error output how things go.
+pub(super) fn tell(text: &str) {
+    eprint(&clean(text));
+}
+
 /// Says on the standard error output what is not as it should be, and goes on.
 pub(super) fn warn(text: &str) {
     eprint(&format!("warning: {}", clean(text)));

@@ -1,12 +1,21 @@
 //! `portcullis serve`: the gateway, as a configuration file describes it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::Context as _;
 use clap::Args;
 
 use super::output::Output;
+use super::{check, exit};
+use crate::app::{Running, Sockets, StartOptions, start};
+use crate::base::Clock;
+use crate::config::{Settings, Sources};
+use crate::telemetry::{LogFormat, start_log};
+
+/// How long running exchanges may go on after a stop.
+const DRAIN: Duration = Duration::from_secs(30);
 
 /// What `serve` takes.
 #[derive(Clone, Debug, Args)]
@@ -21,10 +30,73 @@ pub(super) struct ServeArgs {
     pub(super) config: PathBuf,
 }
 
-pub(super) fn run(args: ServeArgs, _output: Output) -> anyhow::Result<ExitCode> {
-    let ServeArgs { config } = args;
-    bail!(
-        "`{}` can't be served: the gateway is wired at integration",
-        config.display()
-    );
+pub(super) fn run(args: &ServeArgs, output: Output) -> anyhow::Result<ExitCode> {
+    start_log(log_format(output), &log_filter("info"));
+    let loaded = Settings::load(&args.config, std::env::vars());
+    let (settings, warnings) = match loaded {
+        Ok(loaded) => loaded,
+        Err(problems) => return check::show(&problems, output),
+    };
+    if !warnings.is_empty() {
+        check::show(&warnings, output)?;
+    }
+    let operator_key = operator_key(&settings.store);
+    let sources = settings.sources();
+    runtime()?.block_on(async {
+        let sockets = Sockets::bind(&settings)?;
+        let options = options(sources, operator_key, DRAIN);
+        let running = match start(settings, sockets, options).await {
+            Ok(running) => running,
+            Err(error) => return check::explain(error, output),
+        };
+        announce(&running);
+        running.until_signal().await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Where the first operator's key goes: beside the store.
+fn operator_key(store: &Path) -> PathBuf {
+    let directory = store.parent().unwrap_or(Path::new(""));
+    directory.join("operator.key")
+}
+
+fn announce(running: &Running) {
+    for address in running.gateway_addresses() {
+        exit::tell(&format!("the gateway listens on {address}"));
+    }
+    let control = running.control_address();
+    exit::tell(&format!("the control side listens on {control}"));
+}
+
+/// What a gateway on the machine's own clock starts with.
+pub(super) fn options(sources: Sources, operator_key: PathBuf, drain: Duration) -> StartOptions {
+    StartOptions {
+        clock: Clock::system(),
+        sources,
+        operator_key,
+        drain,
+    }
+}
+
+/// The runtime of everything but the data plane, which has threads of its own.
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("no runtime could be started")
+}
+
+/// `PORTCULLIS_LOG`, or `default`.
+pub(super) fn log_filter(default: &str) -> String {
+    std::env::var("PORTCULLIS_LOG").unwrap_or_else(|_| default.to_owned())
+}
+
+pub(super) const fn log_format(output: Output) -> LogFormat {
+    match output {
+        Output::Json => LogFormat::Json,
+        Output::Text => LogFormat::Text,
+    }
 }

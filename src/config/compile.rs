@@ -25,7 +25,7 @@ use super::raw::Raw;
 use super::snapshot::{Parts, ProtectedService, Snapshot};
 use super::text::{Place, Text};
 use crate::base::ErrorChain;
-use crate::model::{Agent, Operation, Service};
+use crate::model::{Agent, Operation, Service, UpstreamAddress};
 use crate::pdp::{self, Catalogue, Memory, Policies, Problem};
 use crate::upstream::Target;
 
@@ -37,6 +37,18 @@ pub struct Sources {
     pub directories: Vec<PathBuf>,
     /// The credentials that services may name.
     pub credentials: Allowed,
+    /// An upstream that another takes the place of, wherever services name it.
+    pub stand_in: Option<StandIn>,
+}
+
+/// An upstream in the place of another: how a development gateway puts its example service behind
+/// policies that name a fixed address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandIn {
+    /// The address that services name.
+    pub named: UpstreamAddress,
+    /// The address that is used.
+    pub used: UpstreamAddress,
 }
 
 /// Compiles the files of this moment. `memory` makes the next time faster, and only that.
@@ -49,21 +61,21 @@ pub fn compile(
     memory: &mut Memory,
 ) -> Result<(Snapshot, Diagnostics), Diagnostics> {
     let (files, problems) = files::gather(&sources.directories);
-    compile_files(files, problems, &sources.credentials, memory)
+    compile_files(files, problems, sources, memory)
 }
 
 /// Compiles files that were read already, with the `problems` of reading them.
 pub(super) fn compile_files(
     files: Files,
     mut problems: Diagnostics,
-    credentials: &Allowed,
+    sources: &Sources,
     memory: &mut Memory,
 ) -> Result<(Snapshot, Diagnostics), Diagnostics> {
     let (raw, syntax) = read(&files.toml, &mut problems);
     let mut found = Diagnostics::default();
     let people = people::compile(&raw.people, &mut found);
     let agents = agents::compile(&raw.agents, &people, &mut found);
-    let services = services::compile(&raw.services, credentials, &mut found);
+    let services = services::compile(&raw.services, &sources.credentials, &mut found);
     actions::check(&raw, &mut found);
     let operations = operations::compile(&raw, &services, &mut found);
     let entitlements = entitlements::compile(&raw, &operations, &people, &mut found);
@@ -84,7 +96,7 @@ pub(super) fn compile_files(
         entitlements: &entitlements,
     };
     let policies = conditions(&catalogue, &files.cedar, memory, &mut found);
-    let services = open(services, &mut found);
+    let services = open(services, sources.stand_in.as_ref(), &mut found);
     // Where the syntax is broken, entries may lack what their file has: only their names are of use.
     found.retain(|one| !syntax.contains(one.file()));
     problems.append(found);
@@ -163,11 +175,21 @@ fn add(problem: Problem, texts: &HashMap<&str, &Arc<Text>>, problems: &mut Diagn
 }
 
 /// Prepares the way to each service, which reads and checks its TLS files.
-fn open(drafts: Vec<services::Draft>, problems: &mut Diagnostics) -> Vec<ProtectedService> {
+fn open(
+    drafts: Vec<services::Draft>,
+    stand_in: Option<&StandIn>,
+    problems: &mut Diagnostics,
+) -> Vec<ProtectedService> {
     let mut services = Vec::with_capacity(drafts.len());
-    for draft in drafts {
+    for mut draft in drafts {
         if !draft.complete {
             continue;
+        }
+        if let Some(StandIn { named, used }) = stand_in {
+            let upstreams = draft.service.upstreams.iter_mut();
+            for upstream in upstreams.filter(|upstream| *upstream == named) {
+                upstream.clone_from(used);
+            }
         }
         match Target::open(&draft.service) {
             Ok(target) => services.push(ProtectedService {

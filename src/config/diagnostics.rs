@@ -183,6 +183,13 @@ impl Diagnostics {
         render::graphical(self, colour)
     }
 
+    /// Those of `self` and of `other`, as one.
+    #[must_use]
+    pub fn joined(mut self, other: Self) -> Self {
+        self.append(other);
+        self.in_order()
+    }
+
     pub(super) fn error(&mut self, place: &Place, message: impl Into<String>) -> Pushed<'_> {
         self.push(
             Origin::Place(place.clone()),

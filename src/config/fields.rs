@@ -1,14 +1,17 @@
 //! Reads a TOML table key by key and says everything that is wrong with it, not the first thing
 //! only: a derived deserializer stops at the first wrong key, with no place for a missing one.
 
+mod convert;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
 use toml::Spanned;
-use toml::de::{DeInteger, DeTable, DeValue};
+use toml::de::{DeTable, DeValue};
 
+use self::convert::{decimal, json};
 use super::diagnostics::Diagnostics;
 use super::suggest::did_you_mean;
 use super::text::{At, Place, Text};
@@ -386,27 +389,4 @@ impl<'d, 'i> Fields<'d, 'i> {
 enum Taken<'i> {
     Override(At<String>),
     Value(Spanned<DeValue<'i>>),
-}
-
-fn integer(number: &DeInteger<'_>) -> Option<i64> {
-    i64::from_str_radix(number.as_str(), number.radix()).ok()
-}
-
-fn decimal(number: &DeInteger<'_>) -> String {
-    integer(number).map_or_else(|| number.to_string(), |number| number.to_string())
-}
-
-fn json(value: &DeValue<'_>) -> Json {
-    match value {
-        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
-        DeValue::Boolean(value) => Json::Bool(*value),
-        DeValue::Datetime(value) => Json::String(value.to_string()),
-        DeValue::Float(value) => value.as_str().parse::<f64>().map_or(Json::Null, Json::from),
-        DeValue::Integer(value) => integer(value).map_or(Json::Null, Json::from),
-        DeValue::String(value) => Json::String(value.clone().into_owned()),
-        DeValue::Table(table) => table
-            .iter()
-            .map(|(key, value)| (key.get_ref().clone().into_owned(), json(value.get_ref())))
-            .collect(),
-    }
 }

@@ -227,6 +227,12 @@ fn read(walk: &Walk) -> (Files, Diagnostics) {
                 continue;
             }
         };
+        // What a file looks like between being cut to nothing and being written; a set without its
+        // rules must not go live because an editor, or a full disk, stopped there.
+        if text.trim().is_empty() {
+            let problem = problems.about_file(&name, "this file is empty");
+            problem.hint("delete it, or leave a comment in it");
+        }
         let directory = found.path.parent().unwrap_or(Path::new("")).to_owned();
         let file = PolicyFile {
             text: Text::new(name, text),

@@ -23,7 +23,7 @@ mod units;
 mod watch;
 mod work;
 
-pub use compile::{Sources, compile};
+pub use compile::{Sources, StandIn, compile};
 pub use credentials::{Allowed, CredentialError, Pattern};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use pattern::{RouteError, RouteMethod, RoutePattern};

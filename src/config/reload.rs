@@ -110,8 +110,7 @@ impl Reloader {
         let mut memory = Memory::default();
         let stamp = files::stamp(&sources.directories);
         let (files, problems) = files::gather(&sources.directories);
-        let (snapshot, warnings) =
-            compile_files(files, problems, &sources.credentials, &mut memory)?;
+        let (snapshot, warnings) = compile_files(files, problems, &sources, &mut memory)?;
         let status = Status {
             generation: snapshot.generation().clone(),
             since: clock.wall(),

@@ -195,6 +195,7 @@ impl Settings {
         Sources {
             directories: vec![self.policies.clone()],
             credentials: self.credentials.clone(),
+            stand_in: None,
         }
     }
 }

@@ -88,8 +88,7 @@ impl Work {
         if look != Look::Always && generation.is_some() && generation == self.refused {
             return Outcome::Unchanged;
         }
-        let credentials = &self.shared.sources.credentials;
-        match compile_files(files, problems, credentials, &mut self.memory) {
+        match compile_files(files, problems, &self.shared.sources, &mut self.memory) {
             Ok((snapshot, warnings)) => {
                 self.refused = None;
                 self.shared.publish(snapshot, warnings)

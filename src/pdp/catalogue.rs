@@ -12,7 +12,7 @@ use crate::model::{
     Agent, AgentId, Entitlement, EntitlementId, InputKind, Operation, OperationId, Service,
 };
 
-use super::problem::{Problem, did_you_mean};
+use super::problem::{Problem, Severity, did_you_mean};
 use super::schema::{self, REQUEST};
 
 /// The nouns that rules speak of.
@@ -239,18 +239,26 @@ impl Names {
     }
 
     /// What to say of an entity that no file defines. Types that don't exist are the validator's.
-    pub(super) fn unknown(&self, uid: &EntityUid) -> Option<(String, Option<String>)> {
+    ///
+    /// A group of agents is defined by its members, and rules may wait for the first of them: only a
+    /// name that looks like another one misspelt is an error.
+    pub(super) fn unknown(&self, uid: &EntityUid) -> Option<(Severity, String, Option<String>)> {
         let type_name = uid.type_name().to_string();
         let id: &str = uid.id().unescaped();
         let (kind, known) = self.0.get(type_name.as_str())?;
         if known.contains(id) {
             return None;
         }
-        let hint = did_you_mean(id, known.iter().map(String::as_str)).or_else(|| {
+        let hint = did_you_mean(id, known.iter().map(String::as_str));
+        if type_name == "AgentGroup" && hint.is_none() {
+            let message = format!("no agent is in the group `{id}`, so this rule applies to none");
+            return Some((Severity::Warning, message, None));
+        }
+        let hint = hint.or_else(|| {
             known
                 .is_empty()
                 .then(|| format!("no {kind} is defined at all"))
         });
-        Some((format!("there is no {kind} `{id}`"), hint))
+        Some((Severity::Error, format!("there is no {kind} `{id}`"), hint))
     }
 }

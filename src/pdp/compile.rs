@@ -208,16 +208,22 @@ impl Book {
     }
 
     fn find_unknown_names(&self, checked: &Checked, findings: &mut Vec<Finding>) {
-        let before = findings.len();
+        let mut unknown = Vec::new();
         for (uid, span) in &checked.names {
-            if let Some((message, hint)) = self.names.unknown(uid) {
-                findings.push(Finding::error(span.clone(), message, hint));
+            if let Some((severity, message, hint)) = self.names.unknown(uid) {
+                unknown.push(Finding {
+                    span: span.clone(),
+                    severity,
+                    message,
+                    hint,
+                });
             }
         }
         // That a rule can never apply is then only a consequence.
-        if findings.len() > before {
+        if !unknown.is_empty() {
             findings.retain(|one| one.severity == Severity::Error);
         }
+        findings.append(&mut unknown);
     }
 
     /// Takes an id, or says who has it.

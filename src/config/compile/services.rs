@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use http::HeaderName;
 use jiff::tz::TimeZone;
 
-use super::address;
+use super::address::{self, AddressError};
 use super::names::{Names, name, suggestion};
 use super::values::duration;
 use crate::config::credentials::{Allowed, parse_source};
@@ -183,6 +183,9 @@ fn upstreams(entry: &RawService, problems: &mut Diagnostics) -> Vec<crate::model
                 problems.error(&text.place, message);
             }
             Ok(upstream) => upstreams.push(upstream),
+            Err(error @ AddressError::Userinfo) => {
+                problems.error(&text.place, error.to_string()).withhold();
+            }
             Err(error) => {
                 problems.error(&text.place, error.to_string());
             }

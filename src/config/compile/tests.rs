@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::base::Clock;
 use crate::config::credentials::Pattern;
@@ -12,6 +14,7 @@ fn sources(directories: &[&str]) -> Sources {
     Sources {
         directories: directories.iter().map(PathBuf::from).collect(),
         credentials: std::iter::once(pattern).collect(),
+        stand_in: None,
     }
 }
 
@@ -197,7 +200,7 @@ fn references_and_names_are_checked() {
     );
     check(
         "[[agent]]\nid = \"x\"\nkeys = [{ crv = \"P-256\" }]",
-        "error: the key",
+        "a.toml:57:9: error: ",
     );
     check(
         "[[agent]]\nid = \"x\"\nsubject = \"s\"\ngroups = [\"a\", \"a\"]",
@@ -275,6 +278,16 @@ fn services_are_checked() {
         &service("a", slow),
         "error: a duration of nothing can't be meant",
     );
+}
+
+#[test]
+fn a_password_in_an_address_is_not_shown() {
+    let toml =
+        "[[service]]\nname = \"a\"\nmatch = { host = \"a\" }\nupstreams = [\"http://u:hunter2@a\"]";
+    let problems = compile_text(toml).unwrap_err();
+    let shown = format!("{problems}{}", problems.graphical(false));
+    assert!(shown.contains("no user name or password"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
 }
 
 #[test]
@@ -459,4 +472,29 @@ fn many_unknown_names_do_not_take_for_ever() {
     let start = clock.now();
     assert_eq!(compile_text(&text).unwrap_err().len(), 3_000);
     assert!(clock.now() - start < Duration::from_secs(20));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn any_slip_of_the_hand_is_survived(
+        cut in 0..GOOD.len(),
+        length in 0_usize..40,
+        typed in "[a-z\\[\\]{}\"'=\\n#.*:/\u{e9}]{0,6}",
+    ) {
+        let mut text: Vec<char> = GOOD.chars().collect();
+        text.splice(cut..(cut + length).min(GOOD.len()), typed.chars());
+        let text: String = text.into_iter().collect();
+        match compile_text(&text) {
+            Ok((_, warnings)) => prop_assert!(!warnings.has_errors()),
+            Err(problems) => {
+                prop_assert!(problems.has_errors());
+                for problem in problems.iter() {
+                    let (line, column) = problem.position();
+                    prop_assert!((1..=text.lines().count() + 1).contains(&line) && column >= 1);
+                }
+                prop_assert!(!problems.graphical(false).is_empty());
+            }
+        }
+    }
 }

@@ -37,19 +37,19 @@ fn check(directory: &Path, expected: &[&str], problem: &str) {
 #[test]
 fn policy_files_are_found_at_any_depth() {
     let directory = directory(&[
-        ("b.toml", ""),
-        ("a.toml", ""),
-        ("teams/orders/rules.cedar", ""),
-        ("teams/orders/a.toml", ""),
+        ("b.toml", "#"),
+        ("a.toml", "#"),
+        ("teams/orders/rules.cedar", "//"),
+        ("teams/orders/a.toml", "#"),
         ("README.md", ""),
-        ("tests/table.toml", ""),
-        ("teams/tests/table.toml", ""),
-        (".hidden.toml", ""),
-        (".#a.toml", ""),
-        ("#a.toml#", ""),
-        ("a.toml~", ""),
-        ("a.toml.swp", ""),
-        (".git/config.toml", ""),
+        ("tests/table.toml", "#"),
+        ("teams/tests/table.toml", "#"),
+        (".hidden.toml", "#"),
+        (".#a.toml", "#"),
+        ("#a.toml#", "#"),
+        ("a.toml~", "#"),
+        ("a.toml.swp", "#"),
+        (".git/config.toml", "#"),
     ]);
     let expected = [
         "a.toml",
@@ -62,7 +62,7 @@ fn policy_files_are_found_at_any_depth() {
 
 #[test]
 fn a_mounted_config_map_is_read_once() {
-    let directory = directory(&[("..2026_01/a.toml", "x = 1"), ("..2026_01/b.cedar", "")]);
+    let directory = directory(&[("..2026_01/a.toml", "x = 1"), ("..2026_01/b.cedar", "//")]);
     let at = |name: &str| directory.path().join(name);
     symlink("..2026_01", at("..data")).unwrap();
     symlink("..data/a.toml", at("a.toml")).unwrap();
@@ -72,7 +72,7 @@ fn a_mounted_config_map_is_read_once() {
 
 #[test]
 fn what_can_not_be_read_is_said() {
-    let directory = directory(&[("good.toml", ""), ("latin.toml", "")]);
+    let directory = directory(&[("good.toml", "#"), ("latin.toml", "#")]);
     let at = |name: &str| directory.path().join(name);
     fs::write(at("latin.toml"), b"x = \"\xe9\"").unwrap();
     check(
@@ -105,6 +105,18 @@ fn what_can_not_be_read_is_said() {
 }
 
 #[test]
+fn a_file_that_was_cut_to_nothing_is_not_taken_for_a_change() {
+    for text in ["", " \n\t\n"] {
+        let directory = directory(&[("a.toml", "#"), ("b.cedar", text)]);
+        let (_, problems) = names(directory.path());
+        assert!(
+            problems.contains("b.cedar: error: this file is empty"),
+            "{problems}"
+        );
+    }
+}
+
+#[test]
 fn everything_is_bounded() {
     let large = directory(&[("large.toml", &" ".repeat((4 << 20) + 1))]);
     check(
@@ -113,18 +125,18 @@ fn everything_is_bounded() {
         "large.toml: error: this can't be read: it is larger than 4 MiB",
     );
     let name = format!("{}a.toml", "d/".repeat(16));
-    let deep = directory(&[("a.toml", ""), (&name, "")]);
+    let deep = directory(&[("a.toml", "#"), (&name, "#")]);
     check(
         deep.path(),
         &["a.toml"],
         "directories are nested more than 16 deep",
     );
     let name = format!("{}a.toml", "d/".repeat(15));
-    let not_deep = directory(&[(&name, "")]);
+    let not_deep = directory(&[(&name, "#")]);
     check(not_deep.path(), &[name.as_str()], "");
     let many = directory(&[]);
     for number in 0..=MOST_FILES {
-        fs::write(many.path().join(format!("{number}.toml")), "").unwrap();
+        fs::write(many.path().join(format!("{number}.toml")), "#").unwrap();
     }
     let (names, problems) = names(many.path());
     assert_eq!(names.len(), MOST_FILES);
@@ -139,7 +151,7 @@ fn no_files_are_not_no_rules() {
     let empty = directory(&[("README.md", "")]);
     check(empty.path(), &[], "error: there are no policy files here");
     check(&empty.path().join("gone"), &[], "error: this can't be read");
-    let full = directory(&[("a.toml", "")]);
+    let full = directory(&[("a.toml", "#")]);
     let said = |directories: &[&Path]| {
         let directories: Vec<PathBuf> = directories.iter().map(|d| d.to_path_buf()).collect();
         gather(&directories).1.to_string()
@@ -172,7 +184,7 @@ fn a_touch_is_seen_without_reading() {
     let directories = [directory.path().to_owned()];
     let first = stamp(&directories);
     assert_eq!(stamp(&directories), first);
-    fs::write(directory.path().join("b.toml"), "").unwrap();
+    fs::write(directory.path().join("b.toml"), "#").unwrap();
     let second = stamp(&directories);
     assert_ne!(second, first);
     fs::write(directory.path().join("new"), "1").unwrap();

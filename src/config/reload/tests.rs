@@ -33,6 +33,7 @@ impl Watched {
         let sources = Sources {
             directories: vec![root.path().join("policies")],
             credentials: Allowed::default(),
+            stand_in: None,
         };
         let (reloader, watcher) = Reloader::open(sources, &Clock::system()).unwrap();
         Self {
@@ -354,6 +355,7 @@ fn nothing_starts_without_good_files() {
         let sources = Sources {
             directories: vec![directory.to_owned()],
             credentials: Allowed::default(),
+            stand_in: None,
         };
         Reloader::open(sources, &Clock::system()).map(|_| ())
     };

@@ -213,7 +213,10 @@ pub(super) fn read<T>(
     match parse(&text.value) {
         Ok(value) => Some(value),
         Err(error) => {
-            fields.problems().error(&text.place, error.to_string());
+            let problem = fields.problems().error(&text.place, error.to_string());
+            if error == UrlError::Userinfo {
+                problem.withhold();
+            }
             None
         }
     }

@@ -23,6 +23,7 @@ fn start() -> (TempDir, Reloader, Work) {
     let sources = Sources {
         directories: vec![root.path().to_owned()],
         credentials: Allowed::default(),
+        stand_in: None,
     };
     let (reloader, watcher) = Reloader::open(sources, &Clock::system()).unwrap();
     let work = watcher.into_work(&Arc::default());

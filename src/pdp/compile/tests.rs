@@ -85,6 +85,7 @@ fn unknown_names_are_found_wherever_they_stand() {
             @id("2") permit(principal in AgentGroup::"biling", action == Action::"request", resource == Entitlement::"refund");
             @id("3") permit(principal, action, resource) when { principal == Agent::"stranger" };
             @id("4") permit(principal == User::"ana", action, resource);
+            @id("5") permit(principal in AgentGroup::"nobody-yet", action == Action::"orders.list", resource);
         "#],
         &[
             r#"a.cedar `Agent::"billing-bt"` error: there is no agent `billing-bt` [did you mean `billing-bot`?]"#,
@@ -94,6 +95,7 @@ fn unknown_names_are_found_wherever_they_stand() {
             r#"a.cedar `Entitlement::"refund"` error: there is no entitlement `refund` [did you mean `refunds`?]"#,
             r#"a.cedar `Agent::"stranger"` error: there is no agent `stranger` [-]"#,
             r#"a.cedar `User` error: unrecognized entity type `User` [did you mean `Agent`?]"#,
+            r#"a.cedar `AgentGroup::"nobody-yet"` warning: no agent is in the group `nobody-yet`, so this rule applies to none [-]"#,
         ],
     );
 }

@@ -1,6 +1,8 @@
 use std::collections::HashSet;
+use std::path::Path;
 
 use super::*;
+use crate::config::settings::Settings;
 use crate::config::settings::limits::Limits;
 use crate::config::units;
 
@@ -64,4 +66,45 @@ fn the_reference_lists_every_key() {
     assert!(
         reference.contains("| `limits.task_max_age` | `8h` | How long a task lives at most. |")
     );
+}
+
+/// The keys that the reader knows in a table, from what it says to an unknown one.
+fn read_in(table: &str) -> HashSet<String> {
+    let text = format!("{table}\nzzzzzzzzzzzzzzzzzzzzzzzz = 1\n");
+    let problems = Settings::parse("p.toml", &text, Path::new("/"), []).unwrap_err();
+    let hint = problems
+        .iter()
+        .find_map(|one| one.hint()?.strip_prefix("the keys here are: "));
+    hint.unwrap().split(", ").map(str::to_owned).collect()
+}
+
+#[test]
+fn the_table_lists_what_is_read() {
+    for (table, path) in [
+        ("", ""),
+        ("[gateway]", "gateway."),
+        ("[[gateway.listen]]", "gateway.listen[]."),
+        (
+            "[[gateway.listen]]\n[gateway.listen.tls]",
+            "gateway.listen[].tls.",
+        ),
+        ("[control]", "control."),
+        ("[control.tls]", "control.tls."),
+        ("[admin]", "admin."),
+        ("[admin.tls]", "admin.tls."),
+        ("[policies]", "policies."),
+        ("[store]", "store."),
+        ("[audit]", "audit."),
+        ("[tokens]", "tokens."),
+        ("[credentials]", "credentials."),
+        ("[[trusted_issuer]]", "trusted_issuer[]."),
+        ("[limits]", "limits."),
+    ] {
+        let listed: HashSet<String> = keys()
+            .filter_map(|key| key.path.strip_prefix(path))
+            .filter_map(|rest| rest.split(['.', '[']).next())
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(read_in(table), listed, "{table}");
+    }
 }
