@@ -85,7 +85,7 @@ fn walk(directory: &Path, depth: usize, found: &mut Found) {
         };
         if path.is_dir() {
             // Decision tables name agents too, without enrolling them.
-            let tables = depth == 0 && name == "tests";
+            let tables = name == "tests";
             if !tables && depth < DEEPEST {
                 walk(&path, depth.saturating_add(1), found);
             }
