@@ -1,5 +1,8 @@
 //! The control side as one caller sees it: every call carries the caller's own credential.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use http::Method;

@@ -1,5 +1,8 @@
 //! How a command ends: the exit codes that scripts rely on, and the words that people read.
 
+#[cfg(test)]
+mod tests;
+
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -59,10 +62,15 @@ fn text(error: &anyhow::Error, known: Option<&ClientError>) -> String {
 fn document(error: &anyhow::Error, known: Option<&ClientError>) -> Value {
     match known.and_then(ClientError::refusal) {
         Some(refusal) => refusal.document().clone(),
-        None => json!({
-            "error": format!("{error:#}"),
-            "hint": known.and_then(ClientError::hint),
-        }),
+        None => {
+            let mut document = json!({ "error": format!("{error:#}") });
+            if let (Some(hint), Some(members)) =
+                (known.and_then(ClientError::hint), document.as_object_mut())
+            {
+                members.insert("hint".to_owned(), hint.into());
+            }
+            document
+        }
     }
 }
 

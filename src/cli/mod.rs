@@ -1,8 +1,8 @@
 //! The `portcullis` command: one file per command, each thin.
 //!
-//! The entry point is [`main`]. [`command`](self) names every command; [`connection`](self) holds
-//! the flags they share; [`control`](self) makes the calls, as an agent (with a token fetched for
-//! each call) or as a person; [`exit`](self) turns what went wrong into words and an exit code.
+//! The entry point is [`main`]. `command` names every command, `connection` holds the flags they
+//! share, `control` makes the calls, as an agent (with a token fetched for each call) or as a person,
+//! and `exit` turns what went wrong into words and an exit code.
 //!
 //! Invariant: commands hold no rules. What the gateway decides they only show, and what they show on
 //! a terminal has nothing in it that the terminal would obey.
@@ -30,6 +30,8 @@ mod listing;
 mod output;
 mod span;
 mod spinner;
+#[cfg(test)]
+mod testing;
 
 pub use agent::{Enrolment, enroll};
 pub use command::main;

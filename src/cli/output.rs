@@ -15,9 +15,8 @@ use serde_json::Value;
 /// How data is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Output {
-    /// JSON, for programs.
+    // No doc comments here: the command line would repeat them under every `--help`.
     Json,
-    /// Tables and sentences, for people.
     #[default]
     Text,
 }

@@ -90,7 +90,7 @@ pub(super) async fn run(args: RequestArgs, connection: &Connection) -> anyhow::R
     let mut request = asked;
     if args.wait {
         let what = format!("`{}` waits for approval", args.entitlement);
-        let decided = follow(&control, binding, request);
+        let decided = follow(&control, binding, request, BETWEEN_LOOKS);
         request = spin(connection.output, &what, decided).await?;
     }
     connection.output.show(&request, describe)?;
@@ -124,6 +124,7 @@ async fn follow(
     control: &Control,
     binding: Binding<'_>,
     mut request: Value,
+    between_looks: Duration,
 ) -> anyhow::Result<Value> {
     let id = request
         .get("id")
@@ -134,7 +135,7 @@ async fn follow(
     let path = format!("/v1/requests/{id}?wait={LOOK}");
     let mut failures = 0;
     while is_pending(&request) {
-        let paced = tokio::time::sleep(BETWEEN_LOOKS);
+        let paced = tokio::time::sleep(between_looks);
         match control.get_within(binding, &path, LOOK_WITHIN).await {
             Ok(answer) => {
                 failures = 0;

@@ -63,6 +63,7 @@ async fn suite(store: &dyn GrantStore) {
     what_ended_is_not_loaded(store).await;
     grants_are_found_by_either_id(store).await;
     pages_cover_the_list_once(store).await;
+    documents_are_kept_by_kind(store).await;
 }
 
 async fn a_task_id_is_used_once(store: &dyn GrantStore) {
@@ -180,6 +181,28 @@ async fn pages_cover_the_list_once(store: &dyn GrantStore) {
     }
     seen.reverse();
     assert_eq!(seen, all, "newest first, each once, requests left out");
+}
+
+async fn documents_are_kept_by_kind(store: &dyn GrantStore) {
+    let put = |kind, id: &str, text: Option<&str>| Change::PutDocument {
+        kind,
+        id: id.to_owned(),
+        text: text.map(str::to_owned),
+    };
+    let (key, factor) = (DocumentKind::AccessKey, DocumentKind::SecondFactor);
+    let batch = vec![
+        put(key, "a", Some("1")),
+        put(key, "b", Some("2")),
+        put(factor, "a", Some("3")),
+    ];
+    store.commit(batch).await.unwrap();
+    store
+        .commit(vec![put(key, "a", None), put(key, "b", Some("4"))])
+        .await
+        .unwrap();
+    let of = |id: &str, text: &str| (id.to_owned(), text.to_owned());
+    assert_eq!(store.documents(key).await.unwrap(), [of("b", "4")]);
+    assert_eq!(store.documents(factor).await.unwrap(), [of("a", "3")]);
 }
 
 #[tokio::test]

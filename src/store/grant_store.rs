@@ -29,6 +29,20 @@ pub trait GrantStore: fmt::Debug + Send + Sync {
 
     /// The grants that match, newest first.
     fn grants(&self, filter: GrantFilter) -> Pending<'_, Page>;
+
+    /// Every document of a kind, with its id.
+    fn documents(&self, kind: DocumentKind) -> Pending<'_, Vec<(String, String)>>;
+}
+
+/// What a document is about. A document is text that only its writer reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DocumentKind {
+    /// A person's access key.
+    AccessKey,
+    /// An agent that gets no new token.
+    RevokedAgent,
+    /// A person's second factor.
+    SecondFactor,
 }
 
 /// One change of a batch.
@@ -36,6 +50,15 @@ pub trait GrantStore: fmt::Debug + Send + Sync {
 pub enum Change {
     /// A task is opened; refused if its id was ever used.
     OpenTask(Task),
+    /// A document is written, or removed where there is no text.
+    PutDocument {
+        /// What it is about.
+        kind: DocumentKind,
+        /// Its id among those of its kind.
+        id: String,
+        /// What it says.
+        text: Option<String>,
+    },
     /// A grant is new or has taken a step.
     PutGrant(Grant),
     /// A task has ended; the receipt is there once every stream is cut.

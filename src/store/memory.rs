@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::ready;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Change, Contents, GrantFilter, GrantStore, Page, Pending, StoreError, StoredTask};
+use super::{
+    Change, Contents, DocumentKind, GrantFilter, GrantStore, Page, Pending, StoreError, StoredTask,
+};
 use crate::model::{Grant, GrantId, RequestId, TaskId};
 
 /// Task ids are never used twice, so all have to be remembered; this many fit.
@@ -24,6 +26,7 @@ struct Tables {
     grants: BTreeMap<u64, Grant>,
     by_grant: HashMap<GrantId, u64>,
     by_request: HashMap<RequestId, u64>,
+    documents: BTreeMap<(DocumentKind, String), String>,
     next: u64,
     ended: usize,
 }
@@ -83,6 +86,14 @@ impl GrantStore for MemoryStore {
     fn grants(&self, filter: GrantFilter) -> Pending<'_, Page> {
         Box::pin(ready(Ok(self.tables().page(&filter))))
     }
+
+    fn documents(&self, kind: DocumentKind) -> Pending<'_, Vec<(String, String)>> {
+        let tables = self.tables();
+        let all = tables.documents.iter();
+        let wanted = all.filter(|((of, _), _)| *of == kind);
+        let found = wanted.map(|((_, id), text)| (id.clone(), text.clone()));
+        Box::pin(ready(Ok(found.collect())))
+    }
 }
 
 impl Tables {
@@ -108,6 +119,14 @@ impl Tables {
                     self.tasks
                         .insert(task.id.clone(), StoredTask { task, receipt });
                 }
+                Change::PutDocument { kind, id, text } => match text {
+                    Some(text) => {
+                        self.documents.insert((kind, id), text);
+                    }
+                    None => {
+                        self.documents.remove(&(kind, id));
+                    }
+                },
                 Change::PutGrant(grant) => self.put_grant(grant),
             }
         }

@@ -13,6 +13,6 @@ mod memory;
 mod contract;
 
 pub use grant_store::{
-    Change, Contents, GrantFilter, GrantStore, Page, Pending, StoreError, StoredTask,
+    Change, Contents, DocumentKind, GrantFilter, GrantStore, Page, Pending, StoreError, StoredTask,
 };
 pub use memory::MemoryStore;

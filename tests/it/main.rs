@@ -1,1 +1,3 @@
 //! Integration tests: the real gateway on real sockets.
+
+mod shipped_policies;

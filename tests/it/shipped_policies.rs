@@ -30,6 +30,7 @@ fn shipped() -> Snapshot {
     let sources = Sources {
         directories: vec![shipped, directory.path().to_owned()],
         credentials: Allowed::default(),
+        stand_in: None,
     };
     match compile(&sources, &mut Memory::default()) {
         Ok((snapshot, warnings)) => {

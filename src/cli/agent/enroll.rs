@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -32,26 +33,8 @@ pub struct Enrolment {
 /// When the name is taken, when one of the two files exists, or when one can't be written. Nothing
 /// is overwritten, and no half of an enrolment is left behind.
 pub fn enroll(enrolment: &Enrolment) -> anyhow::Result<PathBuf> {
-    let directory = &enrolment.directory;
-    if !directory.is_dir() {
-        bail!(
-            "there is no directory `{}`: name the policies directory with --directory",
-            directory.display()
-        );
-    }
-    let taken = list::read(directory)?;
-    if let Some(other) = taken
-        .agents
-        .iter()
-        .find(|a| a.id == enrolment.name.as_str())
-    {
-        bail!(
-            "an agent `{}` is enrolled already, in `{}`",
-            enrolment.name,
-            other.file.display()
-        );
-    }
-    let agents = directory.join("agents");
+    refuse_if_taken(enrolment)?;
+    let agents = enrolment.directory.join("agents");
     let policy_file = agents.join(format!("{}.toml", enrolment.name));
     for file in [&policy_file, &enrolment.key_file] {
         // A dangling symbolic link is there too: writing through it would end up elsewhere.
@@ -66,27 +49,59 @@ pub fn enroll(enrolment: &Enrolment) -> anyhow::Result<PathBuf> {
     let text = table(enrolment, &key)?;
     fs::create_dir_all(&agents)
         .with_context(|| format!("`{}` can't be created", agents.display()))?;
-    key.write(&enrolment.key_file)
-        .with_context(|| format!("`{}` can't be written", enrolment.key_file.display()))?;
-    if let Err(error) = write_new(&policy_file, &text) {
+    write_key(&enrolment.key_file, &key)?;
+    if let Err(error) = write_new(&policy_file, &text, 0o644) {
         // A private key whose public half nobody knows is of no use to anyone.
         let _ = fs::remove_file(&enrolment.key_file);
-        return Err(error.context(format!("`{}` can't be written", policy_file.display())));
+        return Err(error);
     }
     Ok(policy_file)
 }
 
-fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    // In one write: a gateway that watches the directory sees the table whole or not at all.
-    let written = file
-        .write_all(text.as_bytes())
-        .and_then(|()| file.sync_all());
-    if let Err(error) = written {
-        let _ = fs::remove_file(path);
-        return Err(error.into());
+fn refuse_if_taken(enrolment: &Enrolment) -> anyhow::Result<()> {
+    let directory = &enrolment.directory;
+    if !directory.is_dir() {
+        bail!(
+            "there is no directory `{}`: name the policies directory with --directory",
+            directory.display()
+        );
+    }
+    let enrolled = list::read(directory)?.agents;
+    if let Some(other) = enrolled.iter().find(|a| a.id == enrolment.name.as_str()) {
+        bail!(
+            "an agent `{}` is enrolled already, in `{}`",
+            enrolment.name,
+            other.file.display()
+        );
     }
     Ok(())
+}
+
+/// First an empty file, which fails where there is one: the key then replaces our own file only.
+fn write_key(path: &Path, key: &SigningKey) -> anyhow::Result<()> {
+    write_new(path, "", 0o600)?;
+    key.write(path)
+        .inspect_err(|_| {
+            let _ = fs::remove_file(path);
+        })
+        .with_context(|| format!("`{}` can't be written", path.display()))
+}
+
+/// Writes a new file in one piece: who watches the directory sees it empty or whole.
+fn write_new(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+                .inspect_err(|_| {
+                    let _ = fs::remove_file(path);
+                })
+        });
+    written.with_context(|| format!("`{}` can't be written", path.display()))
 }
 
 fn table(enrolment: &Enrolment, key: &SigningKey) -> anyhow::Result<String> {

@@ -6,15 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::cli::dev::example::serve;
-
-/// A control side that runs until the test is over.
-async fn client_of(router: Router) -> Client {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, router));
-    Client::open(format!("http://{address}").parse().unwrap(), None).unwrap()
-}
+use crate::cli::testing::client_of;
 
 /// A server that says the same bytes to everybody, and then hangs up or holds the line.
 async fn client_of_bytes(answer: Vec<u8>, hold: bool) -> Client {

@@ -230,3 +230,26 @@ async fn it_listens_where_it_says() {
     assert!(error.to_string().contains(&address.to_string()), "{error}");
     service.abort();
 }
+
+#[tokio::test]
+async fn every_shipped_operation_has_something_behind_it() {
+    let shipped: toml::Table = include_str!("../../../../policies/operations.toml")
+        .parse()
+        .unwrap();
+    for operation in shipped["operation"].as_array().unwrap() {
+        let route = operation["route"].as_str().unwrap();
+        let (method, path) = route.split_once(' ').unwrap();
+        let path = path
+            .replace("{order_id}", "1002")
+            .replace("{deployment_id}", "dep_2");
+        let body = r#"{"service": "x", "version": "1"}"#;
+        let response = respond(&fresh(), method, &path, &[], body).await;
+        // A refund is not made of that body; all else succeeds.
+        let refund = operation["id"].as_str() == Some("orders.refund");
+        let status = response.status();
+        assert!(
+            status.is_success() || (refund && status == 422),
+            "{route}: {status}"
+        );
+    }
+}
