@@ -15,6 +15,7 @@ use crate::base::Digest;
 
 use super::catalogue::{Directory, Names};
 use super::check::{Checked, Checker, Draft};
+use super::context::Addresses;
 use super::index::Index;
 use super::problem::{Finding, Problem, Severity};
 use super::reads::Reads;
@@ -36,6 +37,7 @@ pub struct Policies {
     pub(super) directory: Directory,
     pub(super) rules: Vec<Rule>,
     pub(super) index: Index,
+    pub(super) addresses: Addresses,
     schema: String,
 }
 
@@ -96,6 +98,7 @@ impl Policies {
                 directory,
                 rules: book.rules,
                 index,
+                addresses: Addresses::new(),
                 schema,
             },
             problems,

@@ -1,8 +1,12 @@
 //! From a question to Cedar's `context`: only the facts that are read.
 
+use std::net::IpAddr;
+
 use cedar_policy::{
     Context, ContextCreationError, ExpressionConstructionError, RestrictedExpression as Value,
 };
+use foldhash::fast::RandomState;
+use moka::sync::Cache;
 use thiserror::Error;
 
 use crate::model::{
@@ -11,7 +15,10 @@ use crate::model::{
 
 use super::catalogue::{Directory, KnownOperation};
 use super::fact::Fact;
-use super::reads::Reads;
+use super::reads::{Parts, Reads};
+
+/// How many addresses are remembered as Cedar's values.
+const ADDRESSES: u64 = 10_000;
 
 /// Why no context could be built.
 #[derive(Debug, Error)]
@@ -24,215 +31,267 @@ pub(super) enum ContextError {
     Record(#[source] Box<ExpressionConstructionError>),
 }
 
-type Pair = (String, Value);
+/// Addresses as Cedar's values. Making one parses the name of Cedar's function each time, which
+/// costs more than all other facts together.
+#[derive(Debug)]
+pub(super) struct Addresses(Cache<IpAddr, Value, RandomState>);
 
-/// The context of a question, as far as it is read.
-pub(super) fn context(
-    question: &Question<'_>,
-    directory: &Directory,
-    reads: &Reads,
-) -> Result<Context, ContextError> {
-    let mut pairs: Vec<Pair> = Vec::with_capacity(Fact::ALL.len());
-    for fact in Fact::ALL {
-        if reads.contains(fact) {
-            let value = value(fact, question, directory, reads)?;
-            pairs.extend(value.map(|value| (fact.name().to_owned(), value)));
-        }
+impl Addresses {
+    pub(super) fn new() -> Self {
+        let cache = Cache::builder().max_capacity(ADDRESSES);
+        Self(cache.build_with_hasher(RandomState::default()))
     }
-    Context::from_pairs(pairs).map_err(|error| ContextError::Context(Box::new(error)))
+
+    fn value(&self, ip: IpAddr) -> Value {
+        // A listener for both families shows IPv4 as `::ffff:10.0.0.1`, which no rule on
+        // `10.0.0.0/8` would match, and which Cedar can't read.
+        let ip = ip.to_canonical();
+        self.0.get(&ip).unwrap_or_else(|| {
+            let value = Value::new_ip(ip.to_string());
+            self.0.insert(ip, value.clone());
+            value
+        })
+    }
 }
 
-/// One fact; none where it is absent, or where what is asked for has no such fact.
-fn value(
-    fact: Fact,
-    question: &Question<'_>,
-    directory: &Directory,
-    reads: &Reads,
-) -> Result<Option<Value>, ContextError> {
-    let call = match &question.ask {
-        Ask::Call {
-            grant,
-            http,
+/// What a context is built from.
+#[derive(Clone, Copy)]
+pub(super) struct Facts<'a> {
+    pub(super) question: &'a Question<'a>,
+    pub(super) directory: &'a Directory,
+    pub(super) addresses: &'a Addresses,
+}
+
+impl Facts<'_> {
+    /// The context, as far as it is read.
+    pub(super) fn context(&self, reads: &Reads) -> Result<Context, ContextError> {
+        let mut pairs = Vec::new();
+        for (fact, parts) in reads.iter() {
+            let value = self.value(fact, parts)?;
+            pairs.extend(value.map(|value| (fact.name().to_owned(), value)));
+        }
+        Context::from_pairs(pairs).map_err(|error| ContextError::Context(Box::new(error)))
+    }
+
+    /// One fact; none where it is absent, or where what is asked for has no such fact.
+    fn value(&self, fact: Fact, parts: &Parts) -> Result<Option<Value>, ContextError> {
+        let record = Record::of(parts);
+        let record = match fact {
+            Fact::Auth => self.auth(record),
+            Fact::Grant | Fact::History | Fact::Http | Fact::Input => {
+                return self.value_of_call(fact, record);
+            }
+            Fact::Local => self.local(record),
+            // Cedar counts milliseconds.
+            Fact::Now => {
+                let now = format!("{:.3}", self.question.now);
+                return Ok(Some(Value::new_datetime(now)));
+            }
+            Fact::Risk => self.risk(record),
+            Fact::Source => self.source(record),
+            Fact::Task => return self.task(record),
+            Fact::Usual => self.usual(record),
+        };
+        record.build().map(Some)
+    }
+
+    fn value_of_call(&self, fact: Fact, record: Record<'_>) -> Result<Option<Value>, ContextError> {
+        let Ask::Call {
+            grant: held,
+            http: head,
             input,
             history,
             ..
-        } => Some((grant, http, *input, *history)),
-        Ask::Request { .. } => None,
-    };
-    Ok(match (fact, call) {
-        (Fact::Auth, _) => Some(auth(question)?),
-        (Fact::Grant, Some((Some(grant), ..))) => Some(self::grant(grant)?),
-        (Fact::Http, Some((_, http, ..))) => Some(self::http(http)?),
-        (Fact::Input, Some((_, _, input, _))) => Some(inputs(input)?),
-        (Fact::History, Some((.., history))) => Some(self::history(history, directory, reads)?),
-        (Fact::Grant | Fact::Http | Fact::Input | Fact::History, _) => None,
-        (Fact::Local, _) => Some(local(question)?),
-        // Cedar counts milliseconds.
-        (Fact::Now, _) => Some(Value::new_datetime(format!("{:.3}", question.now))),
-        (Fact::Risk, _) => Some(risk(question)?),
-        (Fact::Source, _) => Some(source(question)?),
-        (Fact::Task, _) => task(question)?,
-        (Fact::Usual, _) => Some(usual(question)?),
-    })
-}
-
-fn auth(question: &Question<'_>) -> Result<Value, ContextError> {
-    let auth = &question.auth;
-    let methods = auth
-        .methods
-        .iter()
-        .map(|one| Value::new_string((*one).to_owned()));
-    record([
-        ("methods", Value::new_set(methods)),
-        ("factors", Value::new_long(auth.factors)),
-        ("proof", text(auth.proof.as_str())),
-    ])
-}
-
-fn grant(grant: &GrantFacts<'_>) -> Result<Value, ContextError> {
-    let always = [
-        ("id", text(grant.id.as_str())),
-        ("entitlement", text(grant.entitlement.as_str())),
-        ("age_seconds", Value::new_long(grant.age_seconds)),
-    ];
-    let calls = grant
-        .calls_left
-        .map(|left| ("calls_left", Value::new_long(left)));
-    let bytes = grant
-        .bytes_left
-        .map(|left| ("bytes_left", Value::new_long(left)));
-    record(always.into_iter().chain(calls).chain(bytes))
-}
-
-fn http(http: &HttpFacts<'_>) -> Result<Value, ContextError> {
-    let always = [
-        ("method", text(http.method)),
-        ("host", text(http.host)),
-        ("path", text(http.path)),
-    ];
-    let length = http
-        .content_length
-        .map(|length| ("content_length", Value::new_long(length)));
-    record(always.into_iter().chain(length))
-}
-
-fn inputs(inputs: &Inputs) -> Result<Value, ContextError> {
-    record(inputs.iter().map(|(name, value)| {
-        let value = match value {
-            InputValue::Bool(value) => Value::new_bool(*value),
-            InputValue::Long(value) => Value::new_long(*value),
-            InputValue::String(value) => text(value),
+        } = &self.question.ask
+        else {
+            return Ok(None);
         };
-        (&**name, value)
-    }))
-}
+        let record = match fact {
+            Fact::Grant => match held {
+                Some(held) => grant(held, record),
+                None => return Ok(None),
+            },
+            Fact::Http => http(head, record),
+            Fact::Input => inputs(input, record),
+            _ => self.history(history, record)?,
+        };
+        record.build().map(Some)
+    }
 
-/// The history of the operations that are read; what was never called has zeros.
-fn history(history: &History, directory: &Directory, reads: &Reads) -> Result<Value, ContextError> {
-    let mut pairs: Vec<(&str, Value)> = Vec::new();
-    match reads.histories() {
-        Some(names) => {
-            for name in names {
-                if let Some((id, operation)) = directory.operation_named(name) {
-                    pairs.push((name, one_history(history.get(id), operation)?));
+    fn auth<'r>(&self, record: Record<'r>) -> Record<'r> {
+        let auth = &self.question.auth;
+        let methods = || {
+            let methods = auth.methods.iter();
+            Value::new_set(methods.map(|one| Value::new_string((*one).to_owned())))
+        };
+        record
+            .with("methods", methods)
+            .long("factors", auth.factors)
+            .text("proof", auth.proof.as_str())
+    }
+
+    /// What was never called has zeros.
+    fn history<'r>(
+        &self,
+        history: &History,
+        mut record: Record<'r>,
+    ) -> Result<Record<'r>, ContextError> {
+        match record.parts {
+            Parts::Every => {
+                for (id, operation) in self.directory.operations() {
+                    let value = of_operation(history.get(id), operation)?;
+                    record = record.with(id.as_str(), || value);
+                }
+            }
+            Parts::Of(some) => {
+                let known = some.iter().map(|name| self.directory.operation_named(name));
+                for (id, operation) in known.flatten() {
+                    let value = of_operation(history.get(id), operation)?;
+                    record = record.with(id.as_str(), || value);
                 }
             }
         }
-        None => {
-            for (id, operation) in directory.operations() {
-                pairs.push((id.as_str(), one_history(history.get(id), operation)?));
-            }
+        Ok(record)
+    }
+
+    fn local<'r>(&self, record: Record<'r>) -> Record<'r> {
+        let local = self.question.time_zone.to_datetime(self.question.now);
+        record
+            .long("hour", local.hour().into())
+            .long("minute", local.minute().into())
+            .long("weekday", local.weekday().to_monday_one_offset().into())
+            .with("date", || Value::new_string(local.date().to_string()))
+    }
+
+    fn risk<'r>(&self, record: Record<'r>) -> Record<'r> {
+        let risk = &self.question.risk;
+        record
+            .long("score", risk.score)
+            .long("age_seconds", risk.age_seconds)
+            .truth("known", risk.known)
+    }
+
+    fn source<'r>(&self, record: Record<'r>) -> Record<'r> {
+        let source = &self.question.source;
+        let record = record
+            .with("ip", || self.addresses.value(source.ip))
+            .truth("known", source.known);
+        match &source.country {
+            Some(country) => record.text("country", country),
+            None => record,
         }
     }
-    record(pairs)
+
+    fn task(&self, record: Record<'_>) -> Result<Option<Value>, ContextError> {
+        let Some(task) = &self.question.task else {
+            return Ok(None);
+        };
+        let record = record
+            .text("id", task.id.as_str())
+            .text("kind", task.kind)
+            .long("age_seconds", task.age_seconds)
+            .long("depth", task.depth)
+            .text("opened_by", task.opened_by);
+        record.build().map(Some)
+    }
+
+    fn usual<'r>(&self, record: Record<'r>) -> Record<'r> {
+        let usual = &self.question.usual;
+        record
+            .truth("network", usual.network)
+            .truth("hour", usual.hour)
+            .truth("operation", usual.operation)
+    }
 }
 
-fn one_history(
+fn grant<'r>(grant: &GrantFacts<'_>, record: Record<'r>) -> Record<'r> {
+    record
+        .text("id", grant.id.as_str())
+        .text("entitlement", grant.entitlement.as_str())
+        .long("age_seconds", grant.age_seconds)
+        .long_if("calls_left", grant.calls_left)
+        .long_if("bytes_left", grant.bytes_left)
+}
+
+fn http<'r>(http: &HttpFacts<'_>, record: Record<'r>) -> Record<'r> {
+    record
+        .text("method", http.method)
+        .text("host", http.host)
+        .text("path", http.path)
+        .long_if("content_length", http.content_length)
+}
+
+fn inputs<'r>(inputs: &Inputs, record: Record<'r>) -> Record<'r> {
+    inputs
+        .iter()
+        .fold(record, |record, (name, value)| match value {
+            InputValue::Bool(value) => record.truth(name, *value),
+            InputValue::Long(value) => record.long(name, *value),
+            InputValue::String(value) => record.text(name, value),
+        })
+}
+
+fn of_operation(
     history: Option<&OperationHistory>,
     operation: &KnownOperation,
 ) -> Result<Value, ContextError> {
-    let numeric = operation
-        .inputs
-        .iter()
-        .filter(|(_, kind)| **kind == InputKind::Long);
-    let sum = record(numeric.map(|(name, _)| {
+    let numeric = operation.inputs.iter();
+    let numeric = numeric.filter(|(_, kind)| **kind == InputKind::Long);
+    let sum = numeric.fold(Record::of(&Parts::Every), |record, (name, _)| {
         let sum = history.and_then(|one| one.sum.get(name));
-        (&**name, Value::new_long(sum.copied().unwrap_or(0)))
-    }))?;
-    let count = |of: fn(&OperationHistory) -> i64| Value::new_long(history.map_or(0, of));
-    let always = [
-        ("calls", count(|one| one.calls)),
-        ("succeeded", count(|one| one.succeeded)),
-        ("sum", sum),
-    ];
-    let last = history.and_then(|one| one.last_age_seconds);
-    let last = last.map(|age| ("last_age_seconds", Value::new_long(age)));
-    record(always.into_iter().chain(last))
+        record.long(name, sum.copied().unwrap_or(0))
+    });
+    let sum = sum.build()?;
+    Record::of(&Parts::Every)
+        .long("calls", history.map_or(0, |one| one.calls))
+        .long("succeeded", history.map_or(0, |one| one.succeeded))
+        .long_if(
+            "last_age_seconds",
+            history.and_then(|one| one.last_age_seconds),
+        )
+        .with("sum", || sum)
+        .build()
 }
 
-fn local(question: &Question<'_>) -> Result<Value, ContextError> {
-    let local = question.time_zone.to_datetime(question.now);
-    record([
-        ("hour", Value::new_long(local.hour().into())),
-        ("minute", Value::new_long(local.minute().into())),
-        (
-            "weekday",
-            Value::new_long(local.weekday().to_monday_one_offset().into()),
-        ),
-        ("date", Value::new_string(local.date().to_string())),
-    ])
+/// A record that takes only the parts that are read.
+struct Record<'r> {
+    parts: &'r Parts,
+    pairs: Vec<(String, Value)>,
 }
 
-fn risk(question: &Question<'_>) -> Result<Value, ContextError> {
-    record([
-        ("score", Value::new_long(question.risk.score)),
-        ("age_seconds", Value::new_long(question.risk.age_seconds)),
-        ("known", Value::new_bool(question.risk.known)),
-    ])
-}
+impl<'r> Record<'r> {
+    const fn of(parts: &'r Parts) -> Self {
+        let pairs = Vec::new();
+        Self { parts, pairs }
+    }
 
-fn source(question: &Question<'_>) -> Result<Value, ContextError> {
-    let source = &question.source;
-    // A listener for both families shows IPv4 as `::ffff:10.0.0.1`, which no rule on `10.0.0.0/8`
-    // would match, and which Cedar can't read.
-    let ip = source.ip.to_canonical().to_string();
-    let always = [
-        ("ip", Value::new_ip(ip)),
-        ("known", Value::new_bool(source.known)),
-    ];
-    let country = source.country.as_deref().map(|one| ("country", text(one)));
-    record(always.into_iter().chain(country))
-}
+    fn with(mut self, name: &str, value: impl FnOnce() -> Value) -> Self {
+        if self.parts.holds(name) {
+            self.pairs.push((name.to_owned(), value()));
+        }
+        self
+    }
 
-fn task(question: &Question<'_>) -> Result<Option<Value>, ContextError> {
-    let Some(task) = &question.task else {
-        return Ok(None);
-    };
-    let task = record([
-        ("id", text(task.id.as_str())),
-        ("kind", text(task.kind)),
-        ("age_seconds", Value::new_long(task.age_seconds)),
-        ("depth", Value::new_long(task.depth)),
-        ("opened_by", text(task.opened_by)),
-    ])?;
-    Ok(Some(task))
-}
+    fn long(self, name: &str, value: i64) -> Self {
+        self.with(name, || Value::new_long(value))
+    }
 
-fn usual(question: &Question<'_>) -> Result<Value, ContextError> {
-    record([
-        ("network", Value::new_bool(question.usual.network)),
-        ("hour", Value::new_bool(question.usual.hour)),
-        ("operation", Value::new_bool(question.usual.operation)),
-    ])
-}
+    fn long_if(self, name: &str, value: Option<i64>) -> Self {
+        match value {
+            Some(value) => self.long(name, value),
+            None => self,
+        }
+    }
 
-fn text(value: &str) -> Value {
-    Value::new_string(value.to_owned())
-}
+    fn text(self, name: &str, value: &str) -> Self {
+        self.with(name, || Value::new_string(value.to_owned()))
+    }
 
-fn record<'a>(pairs: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Value, ContextError> {
-    let pairs = pairs
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value));
-    Value::new_record(pairs).map_err(|error| ContextError::Record(Box::new(error)))
+    fn truth(self, name: &str, value: bool) -> Self {
+        self.with(name, || Value::new_bool(value))
+    }
+
+    fn build(self) -> Result<Value, ContextError> {
+        Value::new_record(self.pairs).map_err(|error| ContextError::Record(Box::new(error)))
+    }
 }

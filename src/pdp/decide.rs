@@ -16,7 +16,7 @@ use crate::model::{
 };
 
 use super::catalogue::{KnownAgent, KnownOperation, Target};
-use super::context::context;
+use super::context::Facts;
 use super::reads::Reads;
 use super::{Decision, Denial, Permit, Policies, Requirement, Rule};
 
@@ -80,7 +80,13 @@ impl Policies {
         target: &Target,
         reads: &Reads,
     ) -> Result<Request, Denial> {
-        let context = context(question, &self.directory, reads)
+        let facts = Facts {
+            question,
+            directory: &self.directory,
+            addresses: &self.addresses,
+        };
+        let context = facts
+            .context(reads)
             .map_err(|error| inner(ErrorChain(&error).to_string()))?;
         let (principal, action) = (principal.clone(), target.action.clone());
         // Not checked against the schema: our own code builds the context, and the tests check it.

@@ -78,8 +78,4 @@ impl Fact {
     pub(super) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|fact| fact.name() == name)
     }
-
-    pub(super) const fn bit(self) -> u16 {
-        1 << self as u16
-    }
 }

@@ -3,40 +3,28 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::fact::Fact;
 use super::scan::{Token, Tokens};
 
-/// The attributes of `context` that a rule, or any of several rules, may read.
+/// The attributes of `context` that a rule, or any of several rules, may read, and what of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Reads {
-    facts: u16,
-    history: Histories,
-}
+pub(super) struct Reads(BTreeMap<Fact, Parts>);
 
-/// The operations whose history is read.
+/// What is read of one attribute of `context`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Histories {
+pub(super) enum Parts {
+    /// All of it.
     Every,
+    /// These attributes of it; with none at all, only whether it is there.
     Of(BTreeSet<String>),
-}
-
-impl Default for Histories {
-    fn default() -> Self {
-        Self::Of(BTreeSet::new())
-    }
 }
 
 impl Reads {
     /// Everything there is.
     pub(super) fn everything() -> Self {
-        Self {
-            facts: Fact::ALL
-                .into_iter()
-                .fold(0, |bits, fact| bits | fact.bit()),
-            history: Histories::Every,
-        }
+        Self(Fact::ALL.map(|fact| (fact, Parts::Every)).into())
     }
 
     /// What a statement that has passed strict validation reads. `context` used in any way that is
@@ -46,48 +34,57 @@ impl Reads {
         let mut reads = Self::default();
         let mut tokens = Tokens::of(statement).map(|(token, _)| token);
         while let Some(token) = tokens.next() {
-            if token == Token::Ident("context") && reads.note(tokens.clone()).is_none() {
-                return Self::everything();
+            if token != Token::Ident("context") {
+                continue;
+            }
+            match access(tokens.clone()) {
+                Some((fact, parts)) => reads.add(fact, &parts),
+                None => return Self::everything(),
             }
         }
         reads
     }
 
-    /// Notes what is read of `context` given the tokens after it; none where that is not plain.
-    fn note<'a>(&mut self, mut after: impl Iterator<Item = Token<'a>>) -> Option<()> {
-        let fact = Fact::named(attribute(&mut after)?)?;
-        self.facts |= fact.bit();
-        if fact == Fact::History {
-            match (attribute(&mut after), &mut self.history) {
-                (Some(operation), Histories::Of(some)) => {
-                    some.insert(operation.to_owned());
-                }
-                (_, history) => *history = Histories::Every,
-            }
+    fn add(&mut self, fact: Fact, more: &Parts) {
+        let parts = self.0.entry(fact).or_insert(Parts::Of(BTreeSet::new()));
+        match (&mut *parts, more) {
+            (Parts::Of(mine), Parts::Of(theirs)) => mine.extend(theirs.iter().cloned()),
+            _ => *parts = Parts::Every,
         }
-        Some(())
     }
 
     /// Adds what another rule reads.
     pub(super) fn join(&mut self, other: &Self) {
-        self.facts |= other.facts;
-        match (&mut self.history, &other.history) {
-            (Histories::Of(mine), Histories::Of(theirs)) => mine.extend(theirs.iter().cloned()),
-            (mine, _) => *mine = Histories::Every,
+        for (fact, parts) in &other.0 {
+            self.add(*fact, parts);
         }
     }
 
-    pub(super) const fn contains(&self, fact: Fact) -> bool {
-        self.facts & fact.bit() != 0
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Fact, &Parts)> {
+        self.0.iter().map(|(fact, parts)| (*fact, parts))
     }
+}
 
-    /// The operations whose history is read; none for all of them.
-    pub(super) const fn histories(&self) -> Option<&BTreeSet<String>> {
-        match &self.history {
-            Histories::Every => None,
-            Histories::Of(some) => Some(some),
+impl Parts {
+    pub(super) fn holds(&self, name: &str) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Of(some) => some.contains(name),
         }
     }
+}
+
+/// What is read of `context`, given the tokens after it; none where that is not plain.
+fn access<'a>(mut after: impl Iterator<Item = Token<'a>> + Clone) -> Option<(Fact, Parts)> {
+    let tested = after.clone().next() == Some(Token::Ident("has"));
+    let fact = Fact::named(attribute(&mut after)?)?;
+    let parts = match attribute(&mut after) {
+        Some(name) => Parts::Of(BTreeSet::from([name.to_owned()])),
+        // `context has task`, and no more of it here.
+        None if tested => Parts::Of(BTreeSet::new()),
+        None => Parts::Every,
+    };
+    Some((fact, parts))
 }
 
 /// The attribute in `.name`, `["name"]`, `has name` or `has "name"`.

@@ -62,6 +62,6 @@ fn a_slice_knows_what_its_rules_read() {
         policies.index.slice(agent, &operation.target).reads.clone()
     };
     assert_eq!(reads("orders.list"), Reads::default());
-    let expected = Reads::of("context.risk context.history[\"orders.list\"]");
+    let expected = Reads::of("context.risk.known context.history[\"orders.list\"]");
     assert_eq!(reads("orders.refund"), expected);
 }

@@ -1,54 +1,68 @@
 use super::*;
 
-/// The facts and histories that a condition reads; `*` for everything.
+/// What a condition reads: `fact`, `fact.part`, `fact?` for its presence alone, `*` for everything.
+fn shown(reads: &Reads) -> String {
+    if *reads == Reads::everything() {
+        return "*".to_owned();
+    }
+    let mut words = Vec::new();
+    for (fact, parts) in reads.iter() {
+        match parts {
+            Parts::Every => words.push(fact.name().to_owned()),
+            Parts::Of(some) if some.is_empty() => words.push(format!("{}?", fact.name())),
+            Parts::Of(some) => {
+                words.extend(some.iter().map(|part| format!("{}.{part}", fact.name())));
+            }
+        }
+    }
+    words.join(" ")
+}
+
 fn check(condition: &str, expected: &str) {
     let reads = Reads::of(&format!(
         "@message(\"context is no {{context}}\") permit(principal, action, resource) when {{ {condition} }};"
     ));
-    let mut found: Vec<String> = Fact::ALL
-        .into_iter()
-        .filter(|fact| reads.contains(*fact))
-        .map(|fact| fact.name().to_owned())
-        .collect();
-    match reads.histories() {
-        None => found.push("history[*]".to_owned()),
-        Some(some) => found.extend(some.iter().map(|one| format!("history[{one}]"))),
-    }
-    let found = if reads == Reads::everything() {
-        "*".to_owned()
-    } else {
-        found.join(" ")
-    };
-    assert_eq!(found, expected, "{condition}");
+    assert_eq!(shown(&reads), expected, "{condition}");
 }
 
 #[test]
 fn plain_attributes_are_read_one_by_one() {
     check("true", "");
     check("principal in AgentGroup::\"context\"", "");
-    check("context.local.hour < 9 && context.risk.known", "local risk");
-    check("context[\"now\"] < datetime(\"2026-01-01\")", "now");
     check(
-        "context has grant && context.grant.age_seconds < 5",
-        "grant",
+        "context.local.hour < 9 && context.risk.known",
+        "local.hour risk.known",
     );
-    check("context has \"task\"", "task");
-    check("context has task.kind", "task");
-    check("context // why\n .auth.factors > 1", "auth");
+    check("context[\"now\"] < datetime(\"2026-01-01\")", "now");
+    check("context[\"auth\"][\"proof\"] == \"dpop\"", "auth.proof");
+    check(
+        "context // why\n .auth // and\n .factors > 1",
+        "auth.factors",
+    );
+    check(
+        "context.source.ip.isInRange(ip(\"10.0.0.0/8\"))",
+        "source.ip",
+    );
+    check("context.auth == context.auth", "auth");
+    check("[context.local].contains(context.local)", "local");
+    check(
+        "context.history[\"a.b\"].calls > context.history.c.calls",
+        "history.a.b history.c",
+    );
 }
 
 #[test]
-fn histories_are_read_by_operation() {
+fn presence_is_read_without_the_rest() {
+    check("context has \"task\"", "task?");
+    check("context has task", "task?");
+    check("context has task.kind", "task.kind");
     check(
-        "context.history[\"orders.read\"].calls > 1",
-        "history history[orders.read]",
+        "context has grant && context.grant.age_seconds < 5",
+        "grant.age_seconds",
     );
-    check("context.history.ping.calls > 1", "history history[ping]");
-    check(
-        "context.history[\"a\"].calls > context.history[\"b\"].calls",
-        "history history[a] history[b]",
-    );
-    check("context.history == context.history", "history history[*]");
+    check("context.source has country", "source.country");
+    check("context.source has \"country\"", "source.country");
+    check("context has task && context.task == context.task", "task");
 }
 
 #[test]
@@ -59,18 +73,14 @@ fn anything_else_reads_everything() {
     check("[context].contains(context)", "*");
     check("(if true then context else context).risk.known", "*");
     check("context.unheard_of", "*");
+    check("context[\"auth\"][\"pr\\u{6f}of\"] == \"dpop\"", "auth");
 }
 
 #[test]
 fn reads_are_joined() {
-    let mut reads = Reads::of("context.now context.history.a");
-    reads.join(&Reads::of("context.risk context.history.b"));
-    assert!(reads.contains(Fact::Now) && reads.contains(Fact::Risk));
-    assert_eq!(
-        reads.histories().map(|some| some.len()),
-        Some(2),
-        "{reads:?}"
-    );
+    let mut reads = Reads::of("context.now < context.now, context.history.a");
+    reads.join(&Reads::of("context.risk.known, context.history.b"));
+    assert_eq!(shown(&reads), "history.a history.b now risk.known");
     reads.join(&Reads::of("context.history == 1"));
-    assert_eq!(reads.histories(), None);
+    assert_eq!(shown(&reads), "history now risk.known");
 }
