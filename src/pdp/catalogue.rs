@@ -41,9 +41,10 @@ pub(super) struct Directory {
 /// An agent as rules see it.
 #[derive(Debug)]
 pub(super) struct KnownAgent {
-    pub(super) number: u32,
     pub(super) uid: EntityUid,
-    /// What a scope can name to take it in: itself and its groups.
+    /// The same number for agents that the scopes of all rules take in alike.
+    pub(super) kind: u32,
+    /// What scopes name that take it in: itself and its groups, as far as any rule names them.
     pub(super) anchors: Vec<EntityUid>,
 }
 
@@ -68,27 +69,13 @@ pub(super) struct KnownOperation {
 }
 
 impl Directory {
-    /// Prepares a catalogue whose names don't collide.
-    pub(super) fn new(catalogue: &Catalogue<'_>) -> Result<Self, Problem> {
+    /// Prepares a catalogue whose names don't collide, given what rules' scopes name of principals.
+    pub(super) fn new(
+        catalogue: &Catalogue<'_>,
+        named: &HashSet<&EntityUid>,
+    ) -> Result<Self, Problem> {
         let mut entities: Vec<Entity> = Vec::new();
-        let mut agents =
-            HashMap::with_capacity_and_hasher(catalogue.agents.len(), RandomState::default());
-        for (number, agent) in (0..).zip(catalogue.agents) {
-            let uid = uid("Agent", agent.id.as_str());
-            let groups = agent
-                .groups
-                .iter()
-                .map(|one| self::uid("AgentGroup", one.as_str()));
-            let anchors = add(&mut entities, &uid, groups);
-            agents.insert(
-                agent.id.clone(),
-                KnownAgent {
-                    number,
-                    uid,
-                    anchors,
-                },
-            );
-        }
+        let agents = agents(catalogue, named, &mut entities);
         let mut operations =
             HashMap::with_capacity_and_hasher(catalogue.operations.len(), RandomState::default());
         for (number, operation) in (0..).zip(catalogue.operations) {
@@ -168,15 +155,36 @@ impl KnownOperation {
     }
 }
 
+fn agents(
+    catalogue: &Catalogue<'_>,
+    named: &HashSet<&EntityUid>,
+    entities: &mut Vec<Entity>,
+) -> HashMap<AgentId, KnownAgent, RandomState> {
+    let mut kinds: HashMap<Vec<EntityUid>, u32> = HashMap::new();
+    let mut agents = HashMap::default();
+    for agent in catalogue.agents {
+        let uid = uid("Agent", agent.id.as_str());
+        let groups = agent.groups.iter();
+        let groups = groups.map(|one| self::uid("AgentGroup", one.as_str()));
+        let mut anchors = add(entities, &uid, groups);
+        anchors.retain(|anchor| named.contains(anchor));
+        let next = u32::try_from(kinds.len()).unwrap_or(u32::MAX);
+        let kind = *kinds.entry(anchors.clone()).or_insert(next);
+        let known = KnownAgent { uid, kind, anchors };
+        agents.insert(agent.id.clone(), known);
+    }
+    agents
+}
+
 /// Adds an entity with its groups; returns all that a scope can name to take it in.
 fn add(
     entities: &mut Vec<Entity>,
     uid: &EntityUid,
     groups: impl Iterator<Item = EntityUid>,
 ) -> Vec<EntityUid> {
-    let groups: HashSet<EntityUid> = groups.collect();
     let mut anchors = vec![uid.clone()];
-    anchors.extend(groups.iter().cloned());
+    anchors.extend(groups);
+    let groups = anchors.iter().skip(1).cloned().collect();
     entities.push(Entity::new_no_attrs(uid.clone(), groups));
     anchors
 }

@@ -14,7 +14,6 @@ use cedar_policy::{
 use miette::Diagnostic;
 
 use crate::base::ErrorChain;
-use crate::model::ServiceName;
 
 use super::Catalogue;
 use super::catalogue::action;
@@ -47,56 +46,42 @@ pub(super) struct Draft {
 
 /// Checks statements against one catalogue.
 #[derive(Debug)]
-pub(super) struct Checker {
-    districts: HashMap<District, (String, OnceLock<Option<Validator>>)>,
-    /// The services below each action that a scope can name; none for asking.
+pub(super) struct Checker<'a> {
+    catalogue: Catalogue<'a>,
+    /// Each is built when it is first needed: most reloads need one, if any.
+    districts: HashMap<District, OnceLock<Result<Validator, String>>>,
+    /// The districts of each action that a scope can name.
     actions: HashMap<EntityUid, BTreeSet<District>>,
 }
 
-impl Checker {
-    /// Fails where the schema itself is not one.
-    pub(super) fn new(catalogue: &Catalogue<'_>) -> Self {
-        let services: BTreeSet<&ServiceName> = catalogue
-            .operations
-            .iter()
-            .map(|one| &one.service)
-            .collect();
-        let services = services.into_iter().cloned().map(District::Service);
-        let districts = services.chain([District::Requests, District::Whole]);
-        let districts = districts.map(|one| {
-            let text = schema::schema(catalogue, &one);
-            (one, (text, OnceLock::new()))
-        });
+impl<'a> Checker<'a> {
+    pub(super) fn new(catalogue: Catalogue<'a>) -> Self {
+        let mut districts = HashMap::new();
+        districts.insert(District::Requests, OnceLock::new());
+        districts.insert(District::Whole, OnceLock::new());
         let mut actions: HashMap<EntityUid, BTreeSet<District>> = HashMap::new();
-        let requests = BTreeSet::from([District::Requests]);
-        actions.insert(action(REQUEST), requests);
+        actions.insert(action(REQUEST), BTreeSet::from([District::Requests]));
         for operation in catalogue.operations {
             let district = District::Service(operation.service.clone());
             let names = schema::parents(operation).into_iter();
             for name in names.chain([operation.id.to_string()]) {
-                actions
-                    .entry(action(&name))
-                    .or_default()
-                    .insert(district.clone());
+                let districts = actions.entry(action(&name)).or_default();
+                districts.insert(district.clone());
             }
+            districts.entry(district).or_default();
         }
         Self {
-            districts: districts.collect(),
+            catalogue,
+            districts,
             actions,
         }
     }
 
-    /// The whole schema, or why it is not one.
+    /// Whether the names make a schema at all.
     pub(super) fn prove(&self) -> Result<(), Problem> {
-        let Some((text, _)) = self.districts.get(&District::Whole) else {
-            return Ok(());
-        };
-        Schema::from_cedarschema_str(text)
+        self.validator(&District::Whole)
             .map(drop)
-            .map_err(|error| {
-                let error = ErrorChain(&error).to_string();
-                Problem::of_names(format!("these names make no schema: {error}"), None)
-            })
+            .map_err(|error| Problem::of_names(error, None))
     }
 
     /// Parses and validates one statement. Without a sound schema only its form is looked at.
@@ -138,14 +123,16 @@ impl Checker {
     }
 
     fn validate(&self, policy: &Policy, statement: &str, findings: &mut Vec<Finding>) {
-        let Some(validator) = self.validator(policy) else {
-            return;
+        let alone = PolicySet::from_policies([policy.clone()]).map_err(|error| error.to_string());
+        let validator = self.validator(&self.district(policy));
+        let (alone, validator) = match (alone, validator) {
+            (Ok(alone), Ok(validator)) => (alone, validator),
+            // What can't be validated can't go live.
+            (Err(error), _) | (_, Err(error)) => {
+                findings.push(Finding::error(0..statement.len(), error, None));
+                return;
+            }
         };
-        let mut alone = PolicySet::new();
-        if let Err(error) = alone.add(policy.clone()) {
-            findings.push(Finding::error(0..statement.len(), error.to_string(), None));
-            return;
-        }
         let result = validator.validate(&alone, ValidationMode::Strict);
         let mut found = Vec::new();
         for error in result.validation_errors() {
@@ -161,18 +148,19 @@ impl Checker {
         merge(found, findings);
     }
 
-    /// The validator of the district that the rule's scope lies in. Each is built when it is first
-    /// needed: most reloads need one, if any.
-    fn validator(&self, policy: &Policy) -> Option<&Validator> {
-        let district = self.district(policy);
-        let (text, built) = self.districts.get(&district)?;
+    fn validator(&self, district: &District) -> Result<&Validator, String> {
+        let built = self.districts.get(district);
+        let built = built.ok_or_else(|| "there is no schema for this scope".to_owned())?;
         let built = built.get_or_init(|| {
-            let schema = Schema::from_cedarschema_str(text).ok()?;
-            Some(Validator::new(schema.0))
+            let text = schema::schema(&self.catalogue, district);
+            let (schema, _) = Schema::from_cedarschema_str(&text)
+                .map_err(|error| format!("these names make no schema: {}", ErrorChain(&error)))?;
+            Ok(Validator::new(schema))
         });
-        built.as_ref()
+        built.as_ref().map_err(Clone::clone)
     }
 
+    /// Where the rule's scope lies.
     pub(super) fn district(&self, policy: &Policy) -> District {
         let named = match policy.action_constraint() {
             ActionConstraint::Any => return District::Whole,

@@ -60,16 +60,19 @@ impl Policies {
         memory: &mut Memory,
     ) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let mut problems = schema::problems_of_names(catalogue);
-        let checker = Checker::new(catalogue);
-        if problems.is_empty() {
-            problems.extend(checker.prove().err());
-        }
         let schema = schema::schema(catalogue, &District::Whole);
-        let sound = problems.is_empty();
+        let digest = Digest::of(schema.as_bytes());
+        let checker = Checker::new(*catalogue);
+        if problems.is_empty() && !memory.knows_schema(digest) {
+            match checker.prove() {
+                Ok(()) => memory.keep_schema(digest),
+                Err(problem) => problems.push(problem),
+            }
+        }
         let statements = Statements {
             checker,
-            digest: Digest::of(schema.as_bytes()),
-            sound,
+            digest,
+            sound: problems.is_empty(),
         };
         let mut files: Vec<&Source> = sources.iter().collect();
         files.sort_by(|a, b| a.file.cmp(&b.file));
@@ -85,14 +88,14 @@ impl Policies {
         if problems.iter().any(|one| one.severity == Severity::Error) {
             return Err(problems);
         }
-        let directory = match Directory::new(catalogue) {
+        let index = Index::new(book.policies);
+        let directory = match Directory::new(catalogue, &index.principals()) {
             Ok(directory) => directory,
             Err(problem) => {
                 problems.push(problem);
                 return Err(problems);
             }
         };
-        let index = Index::new(book.policies);
         Ok((
             Self {
                 directory,
@@ -125,13 +128,13 @@ type Place = (Arc<str>, usize);
 type Placed = (Range<usize>, Arc<Checked>);
 
 /// Looks at statements, remembering.
-struct Statements {
-    checker: Checker,
+struct Statements<'a> {
+    checker: Checker<'a>,
     digest: Digest,
     sound: bool,
 }
 
-impl Statements {
+impl Statements<'_> {
     fn check_all(&self, files: &[&Source], memory: &mut Memory) -> Vec<Vec<Placed>> {
         let mut all = Vec::new();
         for file in files {

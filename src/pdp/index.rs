@@ -1,13 +1,14 @@
 //! Which rules can apply to whom: indexed by what their scopes name.
 //!
-//! A slice holds the rules for one agent and one target. It is made when it is first asked for, by a
-//! handful of look-ups whose number depends on groups, not on rules, and kept in a bounded cache that
-//! is safe to lose.
+//! A slice holds the rules for agents of one kind and one target; agents are of one kind where the
+//! scopes of all rules take them in alike. It is made when it is first asked for, by a handful of
+//! look-ups whose number depends on groups, not on rules, and kept in a bounded cache that is safe to
+//! lose.
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ struct Indexed {
     resource: Option<EntityUid>,
 }
 
-/// The rules that can apply to one agent and one target.
+/// The rules that can apply to agents of one kind and one target.
 #[derive(Debug)]
 pub(super) struct Slice {
     pub(super) policies: PolicySet,
@@ -79,6 +80,12 @@ impl Index {
         index
     }
 
+    /// What the scopes of rules name of principals.
+    pub(super) fn principals(&self) -> HashSet<&EntityUid> {
+        let scopes = self.scopes.keys();
+        scopes.filter_map(|(uid, _)| uid.as_ref()).collect()
+    }
+
     fn enter(&mut self, number: usize, principal: &Option<EntityUid>, action: &ActionConstraint) {
         let mut under = |action: Option<EntityUid>| {
             let scope = (principal.clone(), action);
@@ -93,7 +100,7 @@ impl Index {
 
     /// The rules that can apply when this agent asks for this target.
     pub(super) fn slice(&self, agent: &KnownAgent, target: &Target) -> Arc<Slice> {
-        let key = (agent.number, target.number);
+        let key = (agent.kind, target.number);
         self.slices.get(&key).unwrap_or_else(|| {
             let slice = Arc::new(self.cut(agent, target));
             self.slices.insert(key, Arc::clone(&slice));

@@ -20,6 +20,7 @@ const SPARE: usize = 20_000;
 pub struct Memory {
     checked: HashMap<Digest, Remembered>,
     round: u64,
+    schema: Option<Digest>,
 }
 
 struct Remembered {
@@ -31,6 +32,15 @@ impl Memory {
     /// Starts a compilation.
     pub(super) const fn begin(&mut self) {
         self.round += 1;
+    }
+
+    /// Whether this is the schema that was last found to be one.
+    pub(super) fn knows_schema(&self, schema: Digest) -> bool {
+        self.schema == Some(schema)
+    }
+
+    pub(super) const fn keep_schema(&mut self, schema: Digest) {
+        self.schema = Some(schema);
     }
 
     pub(super) fn recall(&mut self, key: &Digest) -> Option<Arc<Checked>> {

@@ -649,3 +649,9 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn policies_are_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&House::new().policies(ALL));
+}

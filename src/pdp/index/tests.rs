@@ -1,5 +1,5 @@
 use super::*;
-use crate::pdp::testing::House;
+use crate::pdp::testing::{House, agent};
 
 const RULES: &str = r#"
     @id("any") permit(principal, action, resource);
@@ -64,4 +64,27 @@ fn a_slice_knows_what_its_rules_read() {
     assert_eq!(reads("orders.list"), Reads::default());
     let expected = Reads::of("context.risk.known context.history[\"orders.list\"]");
     assert_eq!(reads("orders.refund"), expected);
+}
+
+#[test]
+fn agents_that_no_rule_tells_apart_share_slices() {
+    let mut house = House::new();
+    house
+        .agents
+        .push(agent("other-bot", &["billing", "unnamed"]));
+    house.agents.push(agent("last-bot", &[]));
+    let policies = house.policies(RULES);
+    let target = &policies
+        .directory
+        .operation(&"orders.list".parse().unwrap())
+        .unwrap()
+        .target;
+    let slice = |agent: &str| {
+        let agent = policies.directory.agent(&agent.parse().unwrap()).unwrap();
+        policies.index.slice(agent, target)
+    };
+    assert!(Arc::ptr_eq(&slice("loner"), &slice("last-bot")));
+    assert!(!Arc::ptr_eq(&slice("loner"), &slice("other-bot")));
+    // A rule names `billing-bot` itself.
+    assert!(!Arc::ptr_eq(&slice("billing-bot"), &slice("other-bot")));
 }
