@@ -90,7 +90,6 @@ impl<'a> Asker<'a> {
     }
 
     /// Decides whether the agent may ask for `entitlement`.
-    #[must_use]
     pub fn decide_request(&self, entitlement: &Entitlement) -> Decision {
         let ask = Ask::Request {
             entitlement: &entitlement.id,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::Json as Answer;
 use axum::extract::{Path, Query, State};
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::caller::Caller;
 use super::error::ApiError;
@@ -23,7 +22,7 @@ const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 500;
 
 /// Which part of a list.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Paging {
     /// Only those of this task.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::control::{self, Served};
 use super::listen::Sockets;
@@ -14,10 +15,12 @@ use super::running::{Parts, Running};
 use super::{upkeep, workers};
 use crate::access::{People, Requests};
 use crate::admin::{self, Admin, AdminParts, Face};
-use crate::audit;
+use crate::audit::{self, Audit};
 use crate::authn::{Authenticator, IssuerKeys, KeySource, TrustedIssuer};
 use crate::base::Clock;
-use crate::config::{self, ClientAuth, JwksSource, ListenerTls, Reloader, Settings, Sources};
+use crate::config::{
+    self, ClientAuth, JwksSource, ListenerTls, Reloader, Settings, Sources, Watcher,
+};
 use crate::grants::{Grants, Limits};
 use crate::model::{DenyReason, EndReason};
 use crate::oauth::{self, OAuth, OAuthFacts, OAuthParts};
@@ -54,143 +57,184 @@ pub async fn start(
     sockets: Sockets,
     options: StartOptions,
 ) -> anyhow::Result<Running> {
-    let StartOptions {
-        clock,
-        sources,
-        operator_key,
-        drain,
-    } = options;
-    let acceptors = Acceptors::open(&settings, &clock)?;
-    let (reloader, watcher) = Reloader::open(sources, &clock)?;
-    let metrics = Arc::new(Metrics::new(
-        DenyReason::ALL.iter().map(|reason| reason.as_str()),
-        EndReason::ALL.iter().map(|reason| reason.as_str()),
-    ));
-    metrics.live_generation(reloader.status().generation.as_str());
-    let (audit, writer) = open_audit(&settings.audit, &clock)?;
-    let writer = std::thread::Builder::new()
-        .name("audit".to_owned())
-        .spawn(move || writer.run())
-        .context("no thread for the audit log")?;
-    let grants = Grants::new(
-        clock.clone(),
-        Arc::new(MemoryStore::new()),
-        grant_limits(&settings.limits),
-        Arc::clone(&metrics),
-        Handle::current(),
-    );
-    let authority = open_authority(&settings, &clock)?;
-    let issuers: Vec<_> = settings.trusted_issuers.iter().map(issuer_keys).collect();
-    let issuers = issuers.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-    let authenticator = Arc::new(Authenticator::new(
-        Arc::clone(&authority),
-        issuers.clone(),
-        clock.clone(),
-        Arc::clone(&metrics),
-    ));
-    let requests = Requests::new(grants.clone(), audit.clone(), clock.clone());
-    let people = People::open(&operator_key)?;
+    let acceptors = Acceptors::open(&settings, &options.clock)?;
+    let (audit, writer) = open_audit(&settings.audit, &options.clock)?;
+    let (core, watcher) = Core::open(&settings, options.sources, options.clock, audit)?;
+    let people = People::open(&options.operator_key)?;
     let (stop, stopping) = watch::channel(false);
-
-    let gate = Arc::new(Gate::new(GateParts {
-        snapshot: reloader.live(),
-        grants: grants.clone(),
-        authenticator: Arc::clone(&authenticator),
-        audit: audit.clone(),
-        metrics: Arc::clone(&metrics),
-        clock: clock.clone(),
-        facts: facts(&settings),
-    }));
-    let oauth = Arc::new(OAuth::new(OAuthParts {
-        authority,
-        snapshot: reloader.live(),
-        grants: grants.clone(),
-        requests: requests.clone(),
-        audit: audit.clone(),
-        metrics: Arc::clone(&metrics),
-        clock: clock.clone(),
-        facts: OAuthFacts {
-            public_url: settings.gateway.public_url.to_string(),
-            control_url: settings.control.public_url.to_string(),
-            ttl: settings.tokens.ttl,
-        },
-    }));
-    let admin = Arc::new(Admin::new(AdminParts {
-        reloader: reloader.clone(),
-        grants: grants.clone(),
-        requests,
-        authenticator,
-        people,
-        audit: audit.clone(),
-        metrics: Arc::clone(&metrics),
-        clock: clock.clone(),
-        public_url: settings.gateway.public_url.to_string(),
-        stopping: stopping.clone(),
-    }));
+    let gate = Arc::new(core.gate(&settings));
+    let oauth = Arc::new(core.oauth(&settings));
+    let admin = Arc::new(core.admin(&settings, people, stopping.clone()));
 
     let addresses = sockets.gateway_addresses().to_vec();
     let control_address = sockets.control_address();
     let Sockets {
-        gateway: gateway_sockets,
-        control: control_socket,
-        admin: admin_socket,
+        gateway,
+        control,
+        admin: people_socket,
         ..
     } = sockets;
-    let face = if admin_socket.is_some() {
+    let mut tasks = core.upkeep(watcher, acceptors.all());
+    let face = if people_socket.is_some() {
         Face::Agents
     } else {
         Face::Everyone
     };
-    let agents = oauth::router(oauth).merge(admin::router(Arc::clone(&admin), face));
-    let mut served = vec![Served {
-        socket: control_socket,
+    let agents = Served {
+        socket: control,
         tls: acceptors.control.clone(),
-        router: agents,
-    }];
-    served.extend(admin_socket.map(|socket| Served {
+        router: oauth::router(oauth).merge(admin::router(Arc::clone(&admin), face)),
+    };
+    let people = people_socket.map(|socket| Served {
         socket,
         tls: acceptors.admin.clone(),
         router: admin::router(admin, Face::People),
-    }));
-
-    let mut tasks = vec![
-        tokio::spawn(watcher.run()),
-        tokio::spawn(grants.clone().run_clockwork()),
-        tokio::spawn(upkeep::reload_certificates(acceptors.all(), clock.clone())),
-        tokio::spawn(upkeep::report_policies(
-            reloader.clone(),
-            audit.clone(),
-            Arc::clone(&metrics),
-            clock.clone(),
-        )),
-    ];
-    for issuer in issuers {
-        tasks.push(tokio::spawn(issuer.keep_fresh(clock.clone())));
-    }
-    upkeep::reconcile_on_publish(&reloader, &grants);
-    let header_timeout = settings.limits.header_timeout;
-    for one in served {
-        let server = control::serve(one, header_timeout, stopping.clone())?;
+    });
+    for served in std::iter::once(agents).chain(people) {
+        let server = control::serve(served, settings.limits.header_timeout, stopping.clone())?;
         tasks.push(tokio::spawn(server));
     }
     let workers = Workers::new(gate, pool_limits(&settings.limits));
-    let threads = workers::spawn(
-        &workers,
-        gateway_sockets,
-        &acceptors.gateway,
-        &stopping,
-        drain,
-    )?;
+    let drain = options.drain;
+    let threads = workers::spawn(&workers, gateway, &acceptors.gateway, &stopping, drain)?;
+    let writer = std::thread::Builder::new()
+        .name("audit".to_owned())
+        .spawn(move || writer.run())
+        .context("no thread for the audit log")?;
     Ok(Running::new(Parts {
         addresses,
         control_address,
-        reloader,
+        reloader: core.reloader,
         acceptors: acceptors.all(),
         stop,
         tasks,
         threads,
         writer,
     }))
+}
+
+/// The parts that the doors share.
+struct Core {
+    clock: Clock,
+    reloader: Reloader,
+    grants: Grants,
+    audit: Audit,
+    metrics: Arc<Metrics>,
+    authority: Arc<Authority>,
+    issuers: Vec<Arc<IssuerKeys>>,
+    authenticator: Arc<Authenticator>,
+    requests: Requests,
+}
+
+impl Core {
+    fn open(
+        settings: &Settings,
+        sources: Sources,
+        clock: Clock,
+        audit: Audit,
+    ) -> anyhow::Result<(Self, Watcher)> {
+        let (reloader, watcher) = Reloader::open(sources, &clock)?;
+        let metrics = Arc::new(Metrics::new(
+            DenyReason::ALL.iter().map(|reason| reason.as_str()),
+            EndReason::ALL.iter().map(|reason| reason.as_str()),
+        ));
+        metrics.live_generation(reloader.status().generation.as_str());
+        let grants = Grants::new(
+            clock.clone(),
+            Arc::new(MemoryStore::new()),
+            grant_limits(&settings.limits),
+            Arc::clone(&metrics),
+            Handle::current(),
+        );
+        let authority = open_authority(settings, &clock)?;
+        let issuers = settings.trusted_issuers.iter().map(issuer_keys);
+        let issuers = issuers.collect::<anyhow::Result<Vec<_>>>()?;
+        let authenticator = Arc::new(Authenticator::new(
+            Arc::clone(&authority),
+            issuers.clone(),
+            clock.clone(),
+            Arc::clone(&metrics),
+        ));
+        let requests = Requests::new(grants.clone(), audit.clone(), clock.clone());
+        let core = Self {
+            clock,
+            reloader,
+            grants,
+            audit,
+            metrics,
+            authority,
+            issuers,
+            authenticator,
+            requests,
+        };
+        Ok((core, watcher))
+    }
+
+    fn gate(&self, settings: &Settings) -> Gate {
+        Gate::new(GateParts {
+            snapshot: self.reloader.live(),
+            grants: self.grants.clone(),
+            authenticator: Arc::clone(&self.authenticator),
+            audit: self.audit.clone(),
+            metrics: Arc::clone(&self.metrics),
+            clock: self.clock.clone(),
+            facts: facts(settings),
+        })
+    }
+
+    fn oauth(&self, settings: &Settings) -> OAuth {
+        OAuth::new(OAuthParts {
+            authority: Arc::clone(&self.authority),
+            snapshot: self.reloader.live(),
+            grants: self.grants.clone(),
+            requests: self.requests.clone(),
+            audit: self.audit.clone(),
+            metrics: Arc::clone(&self.metrics),
+            clock: self.clock.clone(),
+            facts: OAuthFacts {
+                public_url: settings.gateway.public_url.to_string(),
+                control_url: settings.control.public_url.to_string(),
+                ttl: settings.tokens.ttl,
+            },
+        })
+    }
+
+    fn admin(&self, settings: &Settings, people: People, stopping: watch::Receiver<bool>) -> Admin {
+        Admin::new(AdminParts {
+            reloader: self.reloader.clone(),
+            grants: self.grants.clone(),
+            requests: self.requests.clone(),
+            authenticator: Arc::clone(&self.authenticator),
+            people,
+            audit: self.audit.clone(),
+            metrics: Arc::clone(&self.metrics),
+            clock: self.clock.clone(),
+            public_url: settings.gateway.public_url.to_string(),
+            stopping,
+        })
+    }
+
+    /// Starts what goes on beside the requests.
+    fn upkeep(&self, watcher: Watcher, acceptors: Vec<Acceptor>) -> Vec<JoinHandle<()>> {
+        upkeep::reconcile_on_publish(&self.reloader, &self.grants);
+        let report = upkeep::report_policies(
+            self.reloader.clone(),
+            self.audit.clone(),
+            Arc::clone(&self.metrics),
+            self.clock.clone(),
+        );
+        let mut tasks = vec![
+            tokio::spawn(watcher.run()),
+            tokio::spawn(self.grants.clone().run_clockwork()),
+            tokio::spawn(upkeep::reload_certificates(acceptors, self.clock.clone())),
+            tokio::spawn(report),
+        ];
+        for issuer in &self.issuers {
+            let fresh = Arc::clone(issuer).keep_fresh(self.clock.clone());
+            tasks.push(tokio::spawn(fresh));
+        }
+        tasks
+    }
 }
 
 /// The TLS identities of all listeners; none where a listener speaks plain HTTP.
@@ -237,7 +281,7 @@ fn server_files(tls: &ListenerTls) -> ServerFiles {
     }
 }
 
-fn open_audit(directory: &Path, clock: &Clock) -> anyhow::Result<(audit::Audit, audit::Writer)> {
+fn open_audit(directory: &Path, clock: &Clock) -> anyhow::Result<(Audit, audit::Writer)> {
     let mut options = audit::Options::new(directory);
     options.queue = AUDIT_QUEUE;
     audit::open(&options, clock.clone()).context("the audit log can't be used")

@@ -88,7 +88,8 @@ async fn get(url: &Uri, ca: Option<PathBuf>, clock: Clock) -> Result<Vec<u8>, Fe
     let name = host.trim_start_matches('[').trim_end_matches(']');
     let secure = url.scheme() == Some(&Scheme::HTTPS);
     let local = matches!(name, "localhost" | "127.0.0.1" | "::1");
-    if !secure && !(local && url.scheme() == Some(&Scheme::HTTP)) {
+    let harmless = local && url.scheme() == Some(&Scheme::HTTP);
+    if !(secure || harmless) {
         return Err(refused());
     }
     let port = url.port_u16().unwrap_or(if secure { 443 } else { 80 });

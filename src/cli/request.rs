@@ -91,7 +91,7 @@ pub(super) async fn run(args: RequestArgs, connection: &Connection) -> anyhow::R
     if args.wait {
         let what = format!("`{}` waits for approval", args.entitlement);
         let decided = follow(&control, binding, request, BETWEEN_LOOKS);
-        request = spin(connection.output, &what, decided).await?;
+        request = Box::pin(spin(connection.output, &what, decided)).await?;
     }
     connection.output.show(&request, describe)?;
     Ok(ExitCode::from(exit_code(&request)))

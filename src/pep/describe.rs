@@ -57,7 +57,7 @@ pub(super) fn wants_body(operation: &Operation) -> bool {
 pub(super) async fn hold(mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
     let mut held = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(broken)?;
+        let frame = frame.map_err(|error| broken(&error))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
@@ -72,7 +72,7 @@ pub(super) async fn hold(mut body: Body, limit: usize) -> Result<Bytes, Refusal>
     Ok(held.freeze())
 }
 
-fn broken(error: BodyError) -> Refusal {
+fn broken(error: &BodyError) -> Refusal {
     match error {
         BodyError::Idle => {
             Refusal::new(DenyReason::Timeout, "the request's body stopped coming").closing()

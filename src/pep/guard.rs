@@ -165,9 +165,8 @@ impl http_body::Body for Upload {
                 }
                 this.idle.moved();
                 // Trailers of a request are headers that nobody has looked at.
-                let frame = match frame.into_trailers() {
-                    Ok(_) => return Poll::Ready(None),
-                    Err(frame) => frame,
+                let Err(frame) = frame.into_trailers() else {
+                    return Poll::Ready(None);
                 };
                 Poll::Ready(Some(this.pass(&frame).map(|()| frame)))
             }

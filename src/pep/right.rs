@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::gate::Gate;
 use super::refusal::Refusal;
@@ -79,22 +79,26 @@ impl Gate {
         approval: bool,
     ) -> Value {
         let control = &self.facts.control_url;
-        let mut details = json!({
-            "type": "portcullis_grant",
-            "entitlement": entitlement.as_str(),
-        });
-        let mut next = json!({
-            "request_url": format!("{control}/v1/requests"),
-            "approval": approval,
-        });
+        let mut details = Map::new();
+        details.insert("type".to_owned(), "portcullis_grant".into());
+        details.insert("entitlement".to_owned(), entitlement.as_str().into());
+        let mut next = Map::new();
         match task {
-            Some(task) => details["task"] = json!(task),
+            Some(task) => {
+                details.insert("task".to_owned(), task.into());
+            }
             None => {
-                next["task_url"] = json!(format!("{control}/v1/tasks"));
-                next["token_url"] = json!(format!("{control}/oauth/token"));
+                next.insert("task_url".to_owned(), format!("{control}/v1/tasks").into());
+                next.insert(
+                    "token_url".to_owned(),
+                    format!("{control}/oauth/token").into(),
+                );
             }
         }
-        next["authorization_details"] = json!([details]);
-        next
+        let request_url = format!("{control}/v1/requests");
+        next.insert("request_url".to_owned(), request_url.into());
+        next.insert("authorization_details".to_owned(), json!([details]));
+        next.insert("approval".to_owned(), approval.into());
+        next.into()
     }
 }

@@ -25,24 +25,29 @@ fn canonical(query: &str, headers: &[(&str, &str)]) -> Canonical {
     Canonical::read(request.body(()).unwrap().into_parts().0, 8192).unwrap()
 }
 
-fn check_query(query: &str, kind: InputKind, expected: Option<InputValue>) {
+fn check_query(query: &str, kind: InputKind, expected: impl Into<Option<InputValue>>) {
     let operation = operation(InputSource::Query("q".into()), kind);
     let read = inputs(&operation, &canonical(query, &[]), &[], None);
     assert_eq!(
         read.ok().map(|inputs| inputs["it"].clone()),
-        expected,
+        expected.into(),
         "{query}"
     );
 }
 
-fn check_body(content_type: &str, body: &str, kind: InputKind, expected: Option<InputValue>) {
+fn check_body(
+    content_type: &str,
+    body: &str,
+    kind: InputKind,
+    expected: impl Into<Option<InputValue>>,
+) {
     let operation = operation(InputSource::Body("/refund/amount".into()), kind);
     let canonical = canonical("", &[("content-type", content_type)]);
     let bytes = Bytes::copy_from_slice(body.as_bytes());
     let read = inputs(&operation, &canonical, &[], Some(&bytes));
     assert_eq!(
         read.ok().map(|inputs| inputs["it"].clone()),
-        expected,
+        expected.into(),
         "{body}"
     );
 }

@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn check(segment: &str, expected: Result<&str, SegmentError>) {
+fn check(segment: &str, expected: impl Into<Result<&'static str, SegmentError>>) {
+    let expected = expected.into();
     let spelt = canonical_segment(segment);
     assert_eq!(spelt.as_deref(), expected.as_ref().copied(), "{segment:?}");
 }
