@@ -150,7 +150,12 @@ fn conditions(
         Ok((policies, warnings)) => (Some(policies), warnings),
         Err(found) => (None, found),
     };
+    // What is wrong with the names of files other than these was found there, with its place.
+    let named = problems.has_errors();
     for problem in found {
+        if problem.file.is_empty() && named {
+            continue;
+        }
         add(problem, &texts, problems);
     }
     // INVARIANT: no policies without a reason; the caller would refuse the files in silence.

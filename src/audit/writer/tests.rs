@@ -82,7 +82,7 @@ async fn records_are_synced_in_groups_and_flushed_on_demand() {
 #[tokio::test]
 async fn a_full_disk_refuses_and_recovers_without_loss() {
     // Every number of bytes that can fit of two lines, in steps.
-    for room in (0..500).step_by(49) {
+    for room in (0..450).step_by(49) {
         let run = running(4);
         run.send(0..1);
         run.audit.flush().await.unwrap();
