@@ -16,6 +16,7 @@ use miette::Diagnostic;
 use crate::base::ErrorChain;
 
 use super::Catalogue;
+use super::bounds;
 use super::catalogue::action;
 use super::problem::{Finding, Problem, Severity};
 use super::reads::Reads;
@@ -86,6 +87,13 @@ impl<'a> Checker<'a> {
 
     /// Parses and validates one statement. Without a sound schema only its form is looked at.
     pub(super) fn check(&self, statement: &str, sound: bool) -> Checked {
+        if let Some(exceeded) = bounds::exceeded(statement) {
+            return Checked {
+                draft: None,
+                names: Vec::new(),
+                findings: vec![exceeded],
+            };
+        }
         let mut findings = Vec::new();
         let policy =
             match Policy::parse(Some(PolicyId::new(ALONE)), statement) {

@@ -13,6 +13,7 @@
 //! Invariant: no I/O, no clock, nothing awaits: the same question gets the same answer. Nothing
 //! outside this room can make a [`Permit`], and no other room knows Cedar.
 
+mod bounds;
 mod catalogue;
 mod check;
 mod compile;

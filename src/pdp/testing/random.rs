@@ -13,6 +13,7 @@ const ATOMS: &[&str] = &[
     "context.risk.score + 9223372036854775800 > 0",
     "context.local.hour >= 9 && context.local.hour < 17",
     "context.local.weekday <= 5",
+    "(context).local.hour >= 9",
     "context.local.date == \"2026-11-18\"",
     "context.now < datetime(\"2026-11-18T12:00:00Z\")",
     "context.source.ip.isInRange(ip(\"10.0.0.0/8\"))",
