@@ -75,6 +75,7 @@ pub async fn start(
         ..
     } = sockets;
     let mut tasks = core.upkeep(watcher, acceptors.all());
+    upkeep::reconcile_on_publish(&core.reloader, &core.grants, &gate);
     let face = if people_socket.is_some() {
         Face::Agents
     } else {
@@ -216,7 +217,6 @@ impl Core {
 
     /// Starts what goes on beside the requests.
     fn upkeep(&self, watcher: Watcher, acceptors: Vec<Acceptor>) -> Vec<JoinHandle<()>> {
-        upkeep::reconcile_on_publish(&self.reloader, &self.grants);
         let report = upkeep::report_policies(
             self.reloader.clone(),
             self.audit.clone(),

@@ -10,6 +10,7 @@ use crate::base::{Clock, ErrorChain};
 use crate::config::{Reloader, Snapshot};
 use crate::grants::Grants;
 use crate::model::GrantRequest;
+use crate::pep::Gate;
 use crate::telemetry::Metrics;
 use crate::tls::Acceptor;
 
@@ -39,14 +40,16 @@ pub(super) fn reload_all(acceptors: &[Acceptor]) {
     }
 }
 
-/// Ends the grants and tasks that a new generation no longer knows.
-pub(super) fn reconcile_on_publish(reloader: &Reloader, grants: &Grants) {
+/// Ends the grants and tasks that a new generation no longer knows, and cuts what it no longer allows.
+pub(super) fn reconcile_on_publish(reloader: &Reloader, grants: &Grants, gate: &Arc<Gate>) {
     let grants = grants.clone();
+    let gate = Arc::clone(gate);
     reloader.on_publish(move |snapshot| {
         grants.reconcile(
             |task| snapshot.agent(task.agent.as_str()).is_some(),
             |request| is_known(snapshot, request),
         );
+        gate.recheck();
     });
 }
 

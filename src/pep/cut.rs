@@ -6,11 +6,11 @@
 //! a task of its own, so that task is dropped, and the protocol engine discards what is queued and
 //! resets the stream; its siblings go on.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::task::spawn_local;
 
@@ -45,24 +45,61 @@ impl Future for Ends {
     }
 }
 
-/// Holds the ends of one running response. The response arms it; the task that owns the slot polls it.
+/// Holds what cuts one running response. The response arms it; the task that owns the slot polls it.
 #[derive(Debug, Default)]
-pub(super) struct Slot(RefCell<Ends>);
+pub(super) struct Slot {
+    /// The ends of what the response runs under; none before the response has begun.
+    armed: RefCell<Option<Ends>>,
+    /// Set by this worker alone, when what runs is no longer allowed.
+    withdrawn: Cell<Option<EndReason>>,
+    waker: RefCell<Option<Waker>>,
+}
 
 impl Slot {
     /// From now on `ends` cut what runs in the slot.
     pub(super) fn arm(&self, ends: Ends) {
-        self.0.replace(ends);
+        self.armed.replace(Some(ends));
     }
 
     /// What runs in the slot is over and can't be cut any more.
     pub(super) fn disarm(&self) {
-        self.0.take();
+        self.armed.take();
+        self.withdrawn.take();
     }
 
-    /// Ready when what runs in the slot has to be cut.
+    /// What runs in the slot is no longer allowed, whatever it runs under.
+    pub(super) fn withdraw(&self, reason: EndReason) {
+        self.withdrawn.set(Some(reason));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Why what runs is no longer allowed, if it was withdrawn.
+    pub(super) const fn withdrawn(&self) -> Option<EndReason> {
+        self.withdrawn.get()
+    }
+
+    /// Ready when what runs in the slot was withdrawn.
+    pub(super) fn poll_withdrawn(&self, context: &Context<'_>) -> Poll<EndReason> {
+        if let Some(reason) = self.withdrawn.get() {
+            return Poll::Ready(reason);
+        }
+        self.waker.replace(Some(context.waker().clone()));
+        Poll::Pending
+    }
+
+    /// Ready when what runs in the slot has to be cut. Before the response has begun there is nothing
+    /// to cut: whoever waits for it answers with a refusal.
     fn poll_cut(&self, context: &mut Context<'_>) -> Poll<EndReason> {
-        Pin::new(&mut *self.0.borrow_mut()).poll(context)
+        let mut armed = self.armed.borrow_mut();
+        let Some(ends) = armed.as_mut() else {
+            return Poll::Pending;
+        };
+        if let Poll::Ready(reason) = Pin::new(ends).poll(context) {
+            return Poll::Ready(reason);
+        }
+        self.poll_withdrawn(context)
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::canonical::Canonical;
+use super::recheck::Standing;
 use super::refusal::Refusal;
 use super::right::Right;
 use crate::access::{Asker, whole};
@@ -21,13 +22,13 @@ pub(super) struct Permitted {
 }
 
 impl Permitted {
-    /// The exchange under a grant; none for a baseline operation.
-    pub(super) const fn exchange(&self) -> Option<&Exchange> {
-        self.exchange.as_ref()
-    }
-
     pub(super) fn rules(&self) -> &[Arc<str>] {
         &self.rules
+    }
+
+    /// The grant that the exchange runs under.
+    pub(super) fn grant(&self) -> Option<&Arc<LiveGrant>> {
+        self.exchange.as_ref().map(Exchange::grant)
     }
 
     pub(super) fn into_parts(self) -> (Option<Exchange>, Inputs) {
@@ -147,8 +148,49 @@ fn decide(
     grant: Option<&LiveGrant>,
     history: &History,
 ) -> Result<Vec<Arc<str>>, Refusal> {
-    let endpoint = call.endpoint;
-    let canonical = call.canonical;
+    let Call {
+        endpoint,
+        canonical,
+        inputs,
+    } = call;
+    match ask(asker, endpoint, canonical, inputs, grant, history) {
+        Decision::Allow(permit) => Ok(permit.rules().to_vec()),
+        Decision::Deny(denial) => Err(refuse_denial(denial)),
+    }
+}
+
+/// Whether the live configuration still permits what `standing` was permitted as. A baseline operation
+/// that no longer is one needs a grant, and has none.
+pub(super) fn still_permits(asker: &Asker<'_>, endpoint: &Endpoint, standing: &Standing) -> bool {
+    let covered = match &standing.grant {
+        Some(grant) => endpoint.covering.contains(&grant.request().entitlement),
+        None => endpoint.operation.baseline,
+    };
+    let Standing {
+        canonical, inputs, ..
+    } = standing;
+    let mut ledger = asker.task.map(|task| task.ledger());
+    let none = History::new();
+    let history = match &mut ledger {
+        Some(ledger) => ledger.history(asker.now),
+        None => &none,
+    };
+    let grant = standing.grant.as_deref();
+    covered
+        && matches!(
+            ask(asker, endpoint, canonical, inputs, grant, history),
+            Decision::Allow(_)
+        )
+}
+
+fn ask(
+    asker: &Asker<'_>,
+    endpoint: &Endpoint,
+    canonical: &Canonical,
+    input: &Inputs,
+    grant: Option<&LiveGrant>,
+    history: &History,
+) -> Decision {
     let facts = grant.map(|grant| GrantFacts {
         id: &grant.request().grant,
         entitlement: &grant.request().entitlement,
@@ -157,7 +199,7 @@ fn decide(
         bytes_left: grant.bytes_left().map(whole),
         approved_by: grant.approved_by(),
     });
-    let ask = Ask::Call {
+    let call = Ask::Call {
         operation: &endpoint.operation.id,
         grant: facts,
         http: HttpFacts {
@@ -166,14 +208,11 @@ fn decide(
             path: canonical.path(),
             content_length: canonical.content_length().map(whole),
         },
-        input: &call.inputs,
+        input,
         history,
     };
-    let question = asker.question(ask, &endpoint.service.service.time_zone);
-    match asker.snapshot.policies().decide(&question) {
-        Decision::Allow(permit) => Ok(permit.rules().to_vec()),
-        Decision::Deny(denial) => Err(refuse_denial(denial)),
-    }
+    let question = asker.question(call, &endpoint.service.service.time_zone);
+    asker.snapshot.policies().decide(&question)
 }
 
 fn refuse_denial(denial: Denial) -> Refusal {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::sync::watch;
 
 use super::session::Sessions;
 use crate::audit::Audit;
@@ -25,6 +26,7 @@ pub struct Gate {
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     pub(super) facts: Facts,
+    published: watch::Sender<()>,
 }
 
 /// What a gate is made of.
@@ -108,7 +110,17 @@ impl Gate {
             metrics,
             clock,
             facts,
+            published: watch::Sender::new(()),
         }
+    }
+
+    /// A new generation went live: running exchanges are asked about again.
+    pub fn recheck(&self) {
+        self.published.send_replace(());
+    }
+
+    pub(super) fn published(&self) -> watch::Receiver<()> {
+        self.published.subscribe()
     }
 
     pub(super) fn is_trusted_proxy(&self, address: IpAddr) -> bool {

@@ -40,6 +40,11 @@ impl Guarded {
         }
     }
 
+    /// Why nothing more may pass, if that is so.
+    fn over(&self) -> Option<EndReason> {
+        self.ends.get().or_else(|| self.slot.withdrawn())
+    }
+
     fn cut(&self, reason: EndReason) -> BodyError {
         self.running.cut(reason);
         BodyError::Cut(reason.as_str())
@@ -55,7 +60,7 @@ impl http_body::Body for Guarded {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        if let Some(reason) = this.ends.get() {
+        if let Some(reason) = this.over() {
             return Poll::Ready(Some(Err(this.cut(reason))));
         }
         let frame = match Pin::new(&mut this.body).poll_frame(context) {
@@ -90,12 +95,12 @@ impl http_body::Body for Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        self.slot.disarm();
-        if let Some(reason) = self.ends.get()
+        if let Some(reason) = self.over()
             && !self.complete
         {
             self.running.cut(reason);
         }
+        self.slot.disarm();
     }
 }
 

@@ -20,6 +20,7 @@ mod gate;
 mod guard;
 mod metadata;
 mod pipeline;
+mod recheck;
 mod refusal;
 mod rewrite;
 mod right;

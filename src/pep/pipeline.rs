@@ -1,6 +1,7 @@
 //! One request, from its head to the guarded answer. Read it from top to bottom: each step's result is
 //! the next step's ticket.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use super::describe;
 use super::enforce::{Call, enforce, refuse_closed, refuse_ended};
 use super::guard::{Guarded, Upload};
 use super::metadata;
+use super::recheck::Standing;
 use super::refusal::{REQUEST_ID, Refusal};
 use super::rewrite::{Statement, clean_answer, rewrite};
 use super::running::Running;
@@ -63,9 +65,9 @@ impl Worker {
         if let Some(document) = metadata::answer(&self.gate, &parts) {
             return document;
         }
-        let opened = self
-            .exchanges
-            .open(&self.gate, connection.peer.address.ip(), &request_id);
+        let opened =
+            self.exchanges
+                .open(&self.gate, connection.peer.address.ip(), &request_id, &slot);
         let running = match opened {
             Ok(running) => running,
             Err(refusal) => {
@@ -74,7 +76,7 @@ impl Worker {
             }
         };
         let canonical = match Canonical::read(parts, self.gate.facts.limits.uri_bytes) {
-            Ok(canonical) => canonical,
+            Ok(canonical) => Rc::new(canonical),
             Err(refusal) => {
                 running.refuse(&refusal);
                 return self.refuse(&refusal.closing(), NOWHERE, &request_id);
@@ -82,7 +84,7 @@ impl Worker {
         };
         running.note(|record| describe_request(record, &canonical));
         let answered = self
-            .run(connection, &canonical, body, &running, &request_id)
+            .run(connection, &canonical, body, &running, (&slot, &request_id))
             .await;
         match answered {
             Ok(response) => self.guard(response, running, slot, &request_id),
@@ -99,10 +101,10 @@ impl Worker {
     async fn run(
         &self,
         connection: &Connection,
-        canonical: &Canonical,
+        canonical: &Rc<Canonical>,
         body: Incoming,
         running: &Rc<Running>,
-        request_id: &str,
+        (slot, request_id): (&Slot, &str),
     ) -> Result<Response<Received>, Refusal> {
         let gate = &self.gate;
         let source = source::address(gate, connection.peer.address.ip(), canonical.headers());
@@ -136,8 +138,15 @@ impl Worker {
             let detail = "the configuration keeps changing: come again";
             Refusal::new(DenyReason::Stale, detail).with_retry_after(1)
         })?;
-        self.forward(connection, canonical, payload, running, request_id, &passed)
-            .await
+        self.forward(
+            connection,
+            canonical,
+            payload,
+            running,
+            (slot, request_id),
+            &passed,
+        )
+        .await
     }
 
     /// Authenticate, route, right, describe, enforce: in this order, each by the same snapshot.
@@ -146,7 +155,7 @@ impl Worker {
         snapshot: &Arc<Snapshot>,
         connection: &Connection,
         source: IpAddr,
-        canonical: &Canonical,
+        canonical: &Rc<Canonical>,
         payload: &mut Payload,
         running: &Running,
     ) -> Result<Passed, Refusal> {
@@ -190,7 +199,15 @@ impl Worker {
         if let Some(task) = asker.task {
             task.renew(asker.now);
         }
-        running.permit(permitted, asker.task, &endpoint.operation.id);
+        let standing = |grant, inputs| Standing {
+            operation: endpoint.operation.id.clone(),
+            canonical: Rc::clone(canonical),
+            identity: identity.clone(),
+            source,
+            grant,
+            inputs,
+        };
+        running.permit(permitted, standing);
         Ok(Passed {
             agent: agent.id.to_string(),
             endpoint: Arc::clone(endpoint),
@@ -221,7 +238,7 @@ impl Worker {
         canonical: &Canonical,
         payload: Payload,
         running: &Rc<Running>,
-        request_id: &str,
+        (slot, request_id): (&Slot, &str),
         passed: &Passed,
     ) -> Result<Response<Received>, Refusal> {
         let body = match payload {
@@ -257,15 +274,17 @@ impl Worker {
         };
         let protocol = passed.endpoint.operation.protocol;
         let outgoing = rewrite(canonical, &passed.path, protocol, &statement, body)?;
+        self.gate.metrics.allowed.inc();
         let sent = self.pool.send(&service.target, outgoing);
-        tokio::select! {
+        let withdrawn = poll_fn(|context| slot.poll_withdrawn(context));
+        let ended = tokio::select! {
             biased;
-            reason = running.ends() => {
-                running.cut(reason);
-                Err(refuse_ended(reason).closing())
-            }
-            sent = sent => sent.map_err(|error| refuse_send(&error, running)),
-        }
+            reason = running.ends() => reason,
+            reason = withdrawn => reason,
+            sent = sent => return sent.map_err(|error| refuse_send(&error, running)),
+        };
+        running.cut(ended);
+        Err(refuse_ended(ended).closing())
     }
 
     fn guard(

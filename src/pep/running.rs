@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::cut::Ends;
+use super::cut::{Ends, Slot};
 use super::enforce::Permitted;
 use super::gate::Gate;
+use super::recheck::Standing;
 use super::refusal::Refusal;
 use crate::audit::{Place, Record, RecordKind, Verdict};
 use crate::base::BootInstant;
-use crate::grants::{Closed, Exchange, LiveTask};
-use crate::model::{DenyReason, EndReason, Inputs, OperationId};
+use crate::grants::{Closed, Exchange, LiveGrant, LiveTask};
+use crate::model::{DenyReason, EndReason, Inputs};
 
 /// An exchange that lasts longer has an `open` record too.
 const LONG: Duration = Duration::from_secs(1);
@@ -40,6 +41,8 @@ pub(super) struct Running {
     place: Cell<Option<Place>>,
     opened: Cell<bool>,
     under: RefCell<Under>,
+    /// The slot that the response runs in.
+    slot: Rc<Slot>,
     bytes_in: Cell<u64>,
     bytes_out: Cell<u64>,
     answered: Cell<Option<StatusCode>>,
@@ -50,9 +53,13 @@ pub(super) struct Running {
 #[derive(Debug, Default)]
 struct Under {
     exchange: Option<Exchange>,
-    task: Option<Arc<LiveTask>>,
-    /// The counted call, until it has succeeded or failed.
-    counted: Option<(OperationId, Inputs)>,
+    standing: Option<Standing>,
+}
+
+impl Under {
+    fn task(&self) -> Option<&Arc<LiveTask>> {
+        self.standing.as_ref()?.identity.task.as_ref()
+    }
 }
 
 impl Exchanges {
@@ -63,6 +70,7 @@ impl Exchanges {
         gate: &Arc<Gate>,
         source: IpAddr,
         request_id: &str,
+        slot: &Rc<Slot>,
     ) -> Result<Rc<Running>, Refusal> {
         let place = gate.audit.reserve().map_err(|unavailable| {
             let detail = "decisions can't be recorded at this moment, so none is made";
@@ -84,6 +92,7 @@ impl Exchanges {
             place: Cell::new(Some(place)),
             opened: Cell::new(false),
             under: RefCell::default(),
+            slot: Rc::clone(slot),
             bytes_in: Cell::new(0),
             bytes_out: Cell::new(0),
             answered: Cell::new(None),
@@ -92,6 +101,11 @@ impl Exchanges {
         let mut all = self.running.borrow_mut();
         all.insert(number, Rc::downgrade(&running));
         Ok(running)
+    }
+
+    /// Every running exchange of this moment.
+    pub(super) fn all(&self) -> Vec<Weak<Running>> {
+        self.running.borrow().values().cloned().collect()
     }
 
     /// Writes an `open` record for each exchange that has become a long one. Where the queue has no
@@ -117,30 +131,36 @@ impl Running {
     pub(super) fn permit(
         &self,
         permitted: Permitted,
-        task: Option<&Arc<LiveTask>>,
-        operation: &OperationId,
+        standing: impl FnOnce(Option<Arc<LiveGrant>>, Inputs) -> Standing,
     ) {
+        let grant = permitted.grant().cloned();
         self.note(|record| {
             record.verdict = Verdict::Allow;
             record.rules = permitted.rules().to_vec();
-            let grant = permitted.exchange().map(Exchange::grant);
-            record.grant = grant.map(|grant| grant.request().grant.clone());
-            record.entitlement = grant.map(|grant| grant.request().entitlement.clone());
+            let request = grant.as_ref().map(|grant| grant.request());
+            record.grant = request.map(|request| request.grant.clone());
+            record.entitlement = request.map(|request| request.entitlement.clone());
         });
-        self.gate.metrics.allowed.inc();
         let (exchange, inputs) = permitted.into_parts();
-        self.under.replace(Under {
-            exchange,
-            task: task.cloned(),
-            counted: task.map(|_| (operation.clone(), inputs)),
-        });
+        let standing = Some(standing(grant, inputs));
+        self.under.replace(Under { exchange, standing });
+    }
+
+    /// Looks at what the exchange was permitted as, if it was.
+    pub(super) fn with_standing<T>(&self, look: impl FnOnce(&Standing) -> T) -> Option<T> {
+        self.under.borrow().standing.as_ref().map(look)
+    }
+
+    /// The live configuration no longer permits the exchange.
+    pub(super) fn withdraw(&self) {
+        self.slot.withdraw(EndReason::PolicyChanged);
     }
 
     /// The ends that cut this exchange: its grant's and its task's.
     pub(super) fn ends(&self) -> Ends {
         let under = self.under.borrow();
         let grant = under.exchange.as_ref().map(Exchange::end_signal);
-        let task = under.task.as_ref().map(|task| task.end_signal());
+        let task = under.task().map(|task| task.end_signal());
         Ends::new([grant, task].into_iter().flatten())
     }
 
@@ -154,8 +174,7 @@ impl Running {
     /// The task that it belongs to, for the upstream.
     pub(super) fn task_id(&self) -> Option<String> {
         let under = self.under.borrow();
-        let task = under.task.as_ref();
-        task.map(|task| task.task().id.to_string())
+        under.task().map(|task| task.task().id.to_string())
     }
 
     /// The exchange was refused.
@@ -176,23 +195,22 @@ impl Running {
 
     /// Nothing of the request reached the upstream: its call is given back.
     pub(super) fn refund(&self) {
-        let Under {
-            exchange,
-            task,
-            counted,
-        } = self.under.take();
-        if let Some(exchange) = exchange {
-            exchange.refund();
+        let under = self.under.take();
+        if let (Some(task), Some(standing)) = (under.task(), &under.standing) {
+            let Standing {
+                operation, inputs, ..
+            } = standing;
+            task.ledger().withdraw(operation, inputs);
         }
-        if let (Some(task), Some((operation, inputs))) = (task, counted) {
-            task.ledger().withdraw(&operation, &inputs);
+        if let Some(exchange) = under.exchange {
+            exchange.refund();
         }
     }
 
     /// Bytes from the client are about to pass: a sign of life, and a part of the budget.
     pub(super) fn pass_in(&self, bytes: usize, now: BootInstant) -> Result<(), Closed> {
         let under = self.under.borrow();
-        if let Some(task) = &under.task {
+        if let Some(task) = under.task() {
             task.renew(now);
         }
         self.bytes_in.set(self.bytes_in.get() + bytes as u64);
@@ -238,8 +256,8 @@ impl Running {
     }
 
     fn settle_history(&self) {
-        let mut under = self.under.borrow_mut();
-        let Some((operation, inputs)) = under.counted.take() else {
+        let under = self.under.borrow();
+        let (Some(task), Some(standing)) = (under.task(), &under.standing) else {
             return;
         };
         let succeeded = self.cut.get().is_none()
@@ -247,13 +265,11 @@ impl Running {
                 .answered
                 .get()
                 .is_some_and(|status| status.is_success());
-        if let Some(task) = &under.task {
-            let mut ledger = task.ledger();
-            if succeeded {
-                ledger.succeed(&operation);
-            } else {
-                ledger.fail(&operation, &inputs);
-            }
+        let mut ledger = task.ledger();
+        if succeeded {
+            ledger.succeed(&standing.operation);
+        } else {
+            ledger.fail(&standing.operation, &standing.inputs);
         }
     }
 }

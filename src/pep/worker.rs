@@ -107,6 +107,8 @@ impl Workers {
             spawn_local(accept);
         }
         drop(connected);
+        let published = worker.gate.published();
+        let rechecker = spawn_local(Rc::clone(&worker).recheck(published));
         let sweeper = spawn_local(Rc::clone(&worker).sweep());
         let drained = async {
             stopped(stop).await;
@@ -117,6 +119,7 @@ impl Workers {
             () = drained => debug!("exchanges still run after the drain time; they are dropped"),
         }
         sweeper.abort();
+        rechecker.abort();
         Ok(())
     }
 }
