@@ -6,6 +6,9 @@
 //! a task of its own, so that task is dropped, and the protocol engine discards what is queued and
 //! resets the stream; its siblings go on.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -45,6 +45,15 @@ enum Payload {
     Stream(Upload),
 }
 
+/// How a request was judged.
+enum Judged {
+    /// Its inputs are in the body: that is read, which takes the client's time, and then everything is
+    /// asked anew.
+    BodyWanted,
+    /// It may be forwarded.
+    Passed(Passed),
+}
+
 /// What was judged and may be forwarded.
 struct Passed {
     endpoint: Arc<Endpoint>,
@@ -115,24 +124,19 @@ impl Worker {
         for _ in 0..ATTEMPTS {
             // Once per attempt: every step of it sees this one.
             let snapshot = gate.snapshot.current();
-            passed = Some(
-                self.judge(
-                    &snapshot,
-                    connection,
-                    source,
-                    canonical,
-                    &mut payload,
-                    running,
-                )
-                .await?,
-            );
-            // Reading inputs takes the client's time. What was decided under a configuration that is
-            // no longer live is decided again, before the first upstream byte.
-            if Arc::ptr_eq(&snapshot, &gate.snapshot.current()) {
-                break;
+            let judged = self.judge(&snapshot, connection, source, canonical, &payload, running);
+            match judged? {
+                Judged::BodyWanted => payload = self.hold(payload).await?,
+                // What was decided under a configuration that is no longer live is decided again, before
+                // the first upstream byte.
+                Judged::Passed(_) if !Arc::ptr_eq(&snapshot, &gate.snapshot.current()) => {
+                    running.refund();
+                }
+                Judged::Passed(judged) => {
+                    passed = Some(judged);
+                    break;
+                }
             }
-            running.refund();
-            passed = None;
         }
         let passed = passed.ok_or_else(|| {
             let detail = "the configuration keeps changing: come again";
@@ -149,23 +153,23 @@ impl Worker {
         .await
     }
 
-    /// Authenticate, route, right, describe, enforce: in this order, each by the same snapshot.
-    async fn judge(
+    /// Authenticate, route, right, describe, enforce: in this order, each by the same snapshot, and
+    /// nothing awaited between them.
+    fn judge(
         &self,
-        snapshot: &Arc<Snapshot>,
+        snapshot: &Snapshot,
         connection: &Connection,
         source: IpAddr,
         canonical: &Rc<Canonical>,
-        payload: &mut Payload,
+        payload: &Payload,
         running: &Running,
-    ) -> Result<Passed, Refusal> {
+    ) -> Result<Judged, Refusal> {
         let gate = &self.gate;
         running.note(|record| record.generation = Some(snapshot.generation().clone()));
         let now = gate.clock.now();
         let identity = gate.authenticate(snapshot, canonical, connection.peer.certificate, now)?;
-        let agent = &identity.agent.agent;
         running.note(|record| {
-            record.agent = Some(agent.id.clone());
+            record.agent = Some(identity.agent.agent.id.clone());
             record.task = identity.task.as_ref().map(|task| task.task().id.clone());
         });
         let Matched {
@@ -173,23 +177,21 @@ impl Worker {
             parameters,
             path,
         } = route(snapshot, canonical)?;
+        let operation = &endpoint.operation;
         running.note(|record| {
-            record.operation = Some(endpoint.operation.id.clone());
-            record.service = Some(endpoint.operation.service.clone());
+            record.operation = Some(operation.id.clone());
+            record.service = Some(operation.service.clone());
         });
-        let mut asker = Asker::new(snapshot, &identity, source, (now, gate.clock.wall()));
-        let mut right = gate.right(&asker, endpoint)?;
-        if describe::wants_body(&endpoint.operation) && self.hold_body(payload).await? {
-            // Time has passed: the right is asked for anew.
-            asker.now = gate.clock.now();
-            asker.wall = gate.clock.wall();
-            right = gate.right(&asker, endpoint)?;
-        }
+        let asker = Asker::new(snapshot, &identity, source, (now, gate.clock.wall()));
+        let right = gate.right(&asker, endpoint)?;
         let held = match payload {
-            Payload::Held(bytes) => Some(&*bytes),
+            Payload::Held(bytes) => Some(bytes),
+            Payload::Stream(_) if describe::wants_body(operation) => {
+                return Ok(Judged::BodyWanted);
+            }
             Payload::Stream(_) => None,
         };
-        let inputs = describe::inputs(&endpoint.operation, canonical, &parameters, held)?;
+        let inputs = describe::inputs(operation, canonical, &parameters, held)?;
         let call = Call {
             endpoint,
             canonical,
@@ -197,37 +199,32 @@ impl Worker {
         };
         let permitted = enforce(&asker, right, call)?;
         if let Some(task) = asker.task {
-            task.renew(asker.now);
+            task.renew(now);
         }
-        let standing = |grant, inputs| Standing {
-            operation: endpoint.operation.id.clone(),
+        let agent = identity.agent.agent.id.to_string();
+        running.permit(permitted, |grant, inputs| Standing {
+            operation: operation.id.clone(),
             canonical: Rc::clone(canonical),
-            identity: identity.clone(),
+            identity,
             source,
             grant,
             inputs,
-        };
-        running.permit(permitted, standing);
-        Ok(Passed {
-            agent: agent.id.to_string(),
+        });
+        Ok(Judged::Passed(Passed {
+            agent,
             endpoint: Arc::clone(endpoint),
             path: path.to_owned(),
-        })
+        }))
     }
 
-    /// Reads the body into memory, if that was not done before. Says whether it was done now.
-    async fn hold_body(&self, payload: &mut Payload) -> Result<bool, Refusal> {
-        let empty = Payload::Held(Bytes::new());
-        match std::mem::replace(payload, empty) {
-            Payload::Held(bytes) => {
-                *payload = Payload::Held(bytes);
-                Ok(false)
-            }
+    /// Reads the body into memory.
+    async fn hold(&self, payload: Payload) -> Result<Payload, Refusal> {
+        match payload {
+            Payload::Held(bytes) => Ok(Payload::Held(bytes)),
             Payload::Stream(upload) => {
                 let limit = self.gate.facts.limits.body_peek_bytes;
                 let bytes = describe::hold(upload.into_body(), limit).await?;
-                *payload = Payload::Held(bytes);
-                Ok(true)
+                Ok(Payload::Held(bytes))
             }
         }
     }
@@ -273,7 +270,8 @@ impl Worker {
                 .map(|(name, value)| (name, value.expose())),
         };
         let protocol = passed.endpoint.operation.protocol;
-        let outgoing = rewrite(canonical, &passed.path, protocol, &statement, body)?;
+        let outgoing = rewrite(canonical, &passed.path, protocol, &statement, body)
+            .inspect_err(|_| running.refund())?;
         self.gate.metrics.allowed.inc();
         let sent = self.pool.send(&service.target, outgoing);
         let withdrawn = poll_fn(|context| slot.poll_withdrawn(context));
