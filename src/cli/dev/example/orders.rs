@@ -86,17 +86,11 @@ impl Orders {
             (id.to_owned(), order)
         };
         Self(BTreeMap::from([
-            order("1001", "Mara Lind", "desk lamp", 89, Status::Delivered),
-            order("1002", "Idris Okafor", "office chair", 349, Status::Paid),
-            order(
-                "1003",
-                "Yuki Tanaka",
-                "ten laptops",
-                24_000,
-                Status::Delivered,
-            ),
-            order("1004", "Lea Brandt", "headphones", 179, Status::OnHold),
-            order("1005", "Tomás Ribeiro", "monitor", 620, Status::Paid),
+            order("1001", "customer-17", "desk lamp", 89, Status::Delivered),
+            order("1002", "customer-41", "office chair", 349, Status::Paid),
+            order("1003", "customer-08", "laptops", 24_000, Status::Delivered),
+            order("1004", "customer-23", "headphones", 179, Status::OnHold),
+            order("1005", "customer-41", "monitor", 620, Status::Paid),
         ]))
     }
 
