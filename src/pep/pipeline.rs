@@ -197,7 +197,8 @@ impl Worker {
             canonical,
             inputs,
         };
-        let permitted = enforce(&asker, right, call)?;
+        let permitted = enforce(&asker, right, call)
+            .map_err(|refusal| gate.advise(refusal, &asker, endpoint))?;
         if let Some(task) = asker.task {
             task.renew(now);
         }

@@ -10,7 +10,7 @@ use super::refusal::Refusal;
 use crate::access::Asker;
 use crate::config::Endpoint;
 use crate::grants::LiveGrant;
-use crate::model::{DenyReason, EntitlementId};
+use crate::model::{DenyReason, Entitlement, EntitlementId};
 
 /// The right that a call is made by.
 #[derive(Debug)]
@@ -42,15 +42,30 @@ impl Gate {
         Ok(Right::Grants(grants))
     }
 
-    /// What an agent without a grant can do about it: the narrowest entitlement that covers the
-    /// operation and that it may ask for now.
+    /// Tells an agent that a rule sends to a person what to ask one for.
+    pub(super) fn advise(
+        &self,
+        refusal: Refusal,
+        asker: &Asker<'_>,
+        endpoint: &Endpoint,
+    ) -> Refusal {
+        let reason = refusal.reason();
+        if !matches!(
+            reason,
+            DenyReason::ApprovalRequired | DenyReason::MfaRequired
+        ) {
+            return refusal;
+        }
+        let Some((entitlement, _)) = narrowest(asker, endpoint) else {
+            return refusal;
+        };
+        let task = asker.task.map(|task| task.task().id.as_str());
+        refusal.with_next(self.request_step(&entitlement.id, task, true))
+    }
+
+    /// What an agent without a grant can do about it.
     fn next_step(&self, asker: &Asker<'_>, endpoint: &Endpoint) -> Refusal {
-        let snapshot = asker.snapshot;
-        let narrowest = endpoint.covering.iter().find_map(|id| {
-            let entitlement = snapshot.entitlement(id.as_str())?;
-            Some((entitlement, asker.may_ask(entitlement)?))
-        });
-        let Some((entitlement, approval)) = narrowest else {
+        let Some((entitlement, approval)) = narrowest(asker, endpoint) else {
             let detail = "nothing that this agent may ask for covers this operation";
             return Refusal::new(DenyReason::NotEntitled, detail);
         };
@@ -101,4 +116,13 @@ impl Gate {
         next.insert("approval".to_owned(), approval.into());
         next.into()
     }
+}
+
+/// The narrowest entitlement that covers the operation and that the agent may ask for now, and whether
+/// a person has to approve it.
+fn narrowest<'s>(asker: &Asker<'s>, endpoint: &Endpoint) -> Option<(&'s Entitlement, bool)> {
+    endpoint.covering.iter().find_map(|id| {
+        let entitlement = asker.snapshot.entitlement(id.as_str())?;
+        Some((&**entitlement, asker.may_ask(entitlement)?))
+    })
 }
