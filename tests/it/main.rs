@@ -1,4 +1,13 @@
 //! Integration tests: the real gateway on real sockets.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that finds something else than it wants has to fail there"
+)]
 
-#[cfg(test)]
+mod harness;
+
+mod refusals;
 mod shipped_policies;

@@ -1,0 +1,70 @@
+//! What every test stands on: a real gateway on free ports, an upstream that records what reaches it,
+//! clients that say exactly what they are told to say, and a clock that the test moves.
+//!
+//! Entry points: [`run`] for the test itself, [`Plan`] for its gateway. Each test has its own; nothing is
+//! shared. What could hang is awaited through [`within`], so that a hang is a failure with a name.
+
+mod agent;
+mod answer;
+mod body;
+mod client;
+mod gateway;
+mod jwt;
+mod plan;
+mod raw;
+mod stub;
+mod upstream;
+
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::time::{Instant, sleep, timeout};
+
+pub(crate) use agent::{Agent, Work};
+pub(crate) use answer::{Answer, Challenge};
+pub(crate) use body::{Feed, TestBody, full, pipe};
+pub(crate) use client::{Call, Client, Opened, http2_reset};
+pub(crate) use gateway::Gateway;
+pub(crate) use jwt::{Es256, base64url, hs256, now_seconds, unsigned};
+pub(crate) use plan::Plan;
+pub(crate) use raw::{End, Raw};
+pub(crate) use stub::{Peer, Stub};
+pub(crate) use upstream::{HELLO, Recorded, Upstream};
+
+/// Longer than anything takes that works.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Runs a test. The control side runs on the test's own runtime, as in production on the main one.
+pub(crate) fn run(test: impl Future<Output = ()>) {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let ended = runtime.block_on(async { timeout(4 * PATIENCE, test).await });
+    runtime.shutdown_background();
+    ended.expect("the test hangs");
+}
+
+/// Awaits what has to come soon.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let Ok(output) = timeout(PATIENCE, future).await else {
+        panic!("{what}: nothing for {PATIENCE:?}");
+    };
+    output
+}
+
+/// Looks again and again for what nobody announces, such as a line in a file.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{what}: nothing for {PATIENCE:?}"
+        );
+        sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,89 @@
+//! A client that writes and reads bytes, over TCP or TLS.
+
+use std::io::ErrorKind;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::{Gateway, within};
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// A connection to the gateway.
+pub(crate) struct Raw(Box<dyn Stream>);
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// In order: FIN, and over TLS `close_notify` before it.
+    Closed,
+    /// Reset, or over TLS without `close_notify`.
+    Broken,
+}
+
+impl Raw {
+    /// Connects the way that the gateway speaks: over TLS where it has a certificate.
+    pub(crate) async fn connect(gate: &Gateway) -> Self {
+        let stream = TcpStream::connect(gate.address()).await.unwrap();
+        match gate.connector(false) {
+            None => Self(Box::new(stream)),
+            Some(tls) => {
+                let connected = within("a handshake", tls.connect("localhost", stream));
+                Self(Box::new(connected.await.unwrap()))
+            }
+        }
+    }
+
+    pub(crate) async fn say(&mut self, bytes: impl AsRef<[u8]>) {
+        let written = within("bytes are written", async {
+            self.0.write_all(bytes.as_ref()).await?;
+            self.0.flush().await
+        });
+        written.await.unwrap();
+    }
+
+    /// What comes, up to and with `end`.
+    pub(crate) async fn until(&mut self, end: &str) -> String {
+        let mut seen = Vec::new();
+        let reading = async {
+            while !seen.ends_with(end.as_bytes()) {
+                match self.0.read_u8().await {
+                    Ok(byte) => seen.push(byte),
+                    Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&seen)),
+                }
+            }
+        };
+        within(&format!("{end:?} comes"), reading).await;
+        String::from_utf8(seen).unwrap()
+    }
+
+    /// The next head.
+    pub(crate) async fn head(&mut self) -> String {
+        self.until("\r\n\r\n").await
+    }
+
+    /// The next `length` bytes.
+    pub(crate) async fn exactly(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        let read = within("bytes come", self.0.read_exact(&mut bytes));
+        read.await.unwrap();
+        bytes
+    }
+
+    /// Everything up to the end of the connection, and how it ended.
+    pub(crate) async fn rest(&mut self) -> (Vec<u8>, End) {
+        let mut bytes = Vec::new();
+        let read = within("the connection ends", self.0.read_to_end(&mut bytes)).await;
+        let end = match read {
+            Ok(_) => End::Closed,
+            Err(error) => {
+                let broken = [ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof];
+                assert!(broken.contains(&error.kind()), "{error}");
+                End::Broken
+            }
+        };
+        (bytes, end)
+    }
+}
