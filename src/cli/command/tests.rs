@@ -1,6 +1,9 @@
+use std::path::Path;
+
 use clap::CommandFactory as _;
 
 use super::*;
+use crate::config::Settings;
 
 #[test]
 fn the_command_line_is_consistent() {
@@ -69,4 +72,22 @@ fn lines_are_understood_or_are_usage_errors() {
             }
         }
     }
+}
+
+/// The settings would call a variable that they do not know a mistake.
+#[test]
+fn the_settings_leave_variables_of_the_command_line_alone() {
+    let mut variables = Vec::new();
+    let mut commands = vec![CommandLine::command()];
+    while let Some(command) = commands.pop() {
+        let named = command.get_arguments().filter_map(clap::Arg::get_env);
+        variables.extend(named.map(|name| name.to_string_lossy().into_owned()));
+        commands.extend(command.get_subcommands().cloned());
+    }
+    assert!(variables.contains(&"PORTCULLIS_CONFIG".to_owned()));
+    let text =
+        "[[gateway.listen]]\naddress = \"127.0.0.1:0\"\n[control]\nlisten = \"127.0.0.1:0\"\n";
+    let set = variables.into_iter().map(|name| (name, "x".to_owned()));
+    let parsed = Settings::parse("t", text, Path::new(""), set);
+    assert_eq!(parsed.unwrap().1.to_string(), "");
 }
