@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::client::ClientError;
 use super::connection::Connection;
@@ -180,8 +180,13 @@ fn exit_code(request: &Value) -> u8 {
 
 /// The request, for people.
 pub(super) fn describe(request: &Value) -> String {
-    let mut text = fields(
-        request,
+    let mut request = request.clone();
+    // Where the whole grant is shown, its id will do.
+    if let Some(grant) = request.get_mut("grant").filter(|one| one.is_object()) {
+        *grant = field(grant, "id").into();
+    }
+    fields(
+        &request,
         &[
             "id",
             "state",
@@ -193,14 +198,7 @@ pub(super) fn describe(request: &Value) -> String {
             "requested_at",
             "expires_at",
             "digest",
+            "grant",
         ],
-    );
-    let grant = request.get("grant").unwrap_or(&Value::Null);
-    let grant = if grant.is_object() {
-        json!({ "grant": field(grant, "id") })
-    } else {
-        json!({ "grant": grant })
-    };
-    text.push_str(&fields(&grant, &["grant"]));
-    text
+    )
 }

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::routing::get;
 use http::StatusCode;
+use serde_json::json;
 
 use super::*;
 use crate::cli::testing::control_of;
@@ -93,4 +94,13 @@ async fn an_id_that_is_none_is_not_put_into_a_path() {
         let outcome = follow(&control, Binding::None, pending, Duration::ZERO).await;
         assert!(outcome.is_err(), "{id}");
     }
+}
+
+#[test]
+fn a_request_is_shown_as_one_aligned_table() {
+    let request = json!({ "id": "req_1", "duration_seconds": 600, "grant": { "id": "grt_1" } });
+    let shown = "id                req_1\nduration seconds  600\ngrant             grt_1\n";
+    assert_eq!(describe(&request).trim_end(), shown.trim_end());
+    let request = json!({ "id": "req_1", "grant": "grt_1" });
+    assert_eq!(describe(&request).trim_end(), "id     req_1\ngrant  grt_1");
 }
