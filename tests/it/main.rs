@@ -9,5 +9,6 @@
 
 mod harness;
 
+mod readme;
 mod refusals;
 mod shipped_policies;
