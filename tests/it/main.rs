@@ -9,6 +9,9 @@
 
 mod harness;
 
+mod house;
 mod readme;
 mod refusals;
 mod shipped_policies;
+mod tokens;
+mod zero_standing;
