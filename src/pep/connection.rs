@@ -135,17 +135,23 @@ where
         run_in_slot(&slot, &mut run).await
     };
     match ran {
-        Ran::Cut => {
-            // What the kernel still holds is not delivered either: the connection is reset.
-            let stream = served.into_parts().io.into_inner();
-            SockRef::from(stream.socket()).set_linger(Some(Duration::ZERO))?;
-            Ok(())
+        Ran::Cut => reset(&served.into_parts().io.into_inner()),
+        Ran::Done(Err(broken)) if broken.is_user() => {
+            // The answer's body broke off. Where only the end of the connection ends it, an orderly
+            // end would make it look complete.
+            reset(&served.into_parts().io.into_inner())?;
+            Err(broken.into())
         }
         Ran::Done(ended) => {
             ended?;
             close(served.into_parts().io.into_inner()).await
         }
     }
+}
+
+/// Has the connection reset when it is dropped: what the kernel still holds is not delivered either.
+fn reset(stream: &impl Resettable) -> Result<(), ConnectionError> {
+    Ok(SockRef::from(stream.socket()).set_linger(Some(Duration::ZERO))?)
 }
 
 /// hyper refuses a smaller buffer.
