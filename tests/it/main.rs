@@ -9,6 +9,8 @@
 
 mod harness;
 
+mod budgets;
+mod forwarding;
 mod house;
 mod readme;
 mod refusals;

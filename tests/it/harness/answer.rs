@@ -41,6 +41,13 @@ impl Answer {
             .unwrap_or_else(|error| panic!("{error} in {} {:?}", self.status, self.body))
     }
 
+    /// As [`expect`](Self::expect), for a body that is too long to be shown.
+    #[track_caller]
+    pub(crate) fn expect_bytes(self, status: u16) -> Self {
+        assert_eq!(self.status, status);
+        self
+    }
+
     /// Asserts the status; the body says what is wrong.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Self {

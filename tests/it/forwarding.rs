@@ -1,0 +1,798 @@
+//! What the upstream receives and what the client gets back: every byte, and nothing that is not theirs.
+
+use std::io::Write as _;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use serde_json::json;
+
+use crate::harness::{
+    Client, End, Gateway, HELLO, Plan, Raw, Recorded, Stub, Work, full, pipe, run, within,
+};
+
+/// A mebibyte in which every place differs from its neighbours.
+fn mebibyte() -> Bytes {
+    let mut state = 0x2545_F491_4F6C_DD1D_u64;
+    let words = (0..(1 << 20) / 8).flat_map(|_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.collect()
+}
+
+/// A gateway, and a grant for everything that the tests below call.
+async fn granted(plan: Plan) -> (Gateway, Work) {
+    let gate = plan.start().await;
+    let work = gate.agent("bot").works("work").await;
+    (gate, work)
+}
+
+/// A gateway whose upstream is played by the test.
+async fn played() -> (Gateway, Work, Stub) {
+    let stub = Stub::bind().await;
+    let services = format!(
+        "[[service]]\nname = \"shop\"\nmatch = {{ path = \"/shop\" }}\nupstreams = [\"http://{}\"]\n",
+        stub.address()
+    );
+    let (gate, work) = granted(Plan::new().file("services.toml", &services)).await;
+    (gate, work, stub)
+}
+
+#[test]
+fn the_upstream_learns_who_calls_and_never_sees_the_token() {
+    run(async {
+        let (gate, work) = granted(Plan::new()).await;
+        let call = gate
+            .call("GET", "/shop/items?page=2&q=a%20b")
+            .bearer(&work.token);
+        let answer = call.header("x-note", "kept").send().await.expect(200);
+        assert_eq!(answer.text(), HELLO);
+        let arrived = gate.upstream.only();
+        assert_eq!(arrived.target, "/shop/items?page=2&q=a%20b");
+        let authority = gate.public_url.strip_prefix("http://").unwrap();
+        for (name, value) in [
+            ("portcullis-agent", "bot"),
+            ("portcullis-task", work.task.as_str()),
+            ("portcullis-grant", work.grant.as_str()),
+            (
+                "portcullis-request-id",
+                answer.header("portcullis-request-id").unwrap(),
+            ),
+            ("x-forwarded-for", "127.0.0.1"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", authority),
+            ("host", authority),
+            ("x-note", "kept"),
+        ] {
+            assert_eq!(arrived.header(name), Some(value), "{name}");
+        }
+        assert_eq!(arrived.header("authorization"), None);
+        assert!(!format!("{arrived:?}").contains(&work.token));
+        let trace = arrived.header("traceparent").unwrap();
+        let parts: Vec<_> = trace.split('-').collect();
+        assert_eq!(
+            [2, 32, 16, 2],
+            parts[..].iter().map(|p| p.len()).collect::<Vec<_>>()[..]
+        );
+    });
+}
+
+#[test]
+fn a_baseline_call_names_no_task_and_no_grant() {
+    run(async {
+        let gate = Plan::new().start().await;
+        let token = gate.agent("bot").token().await;
+        gate.call("GET", "/shop/status")
+            .bearer(&token)
+            .send()
+            .await
+            .expect(200);
+        let arrived = gate.upstream.only();
+        assert_eq!(arrived.header("portcullis-agent"), Some("bot"));
+        assert_eq!(arrived.header("portcullis-task"), None);
+        assert_eq!(arrived.header("portcullis-grant"), None);
+    });
+}
+
+/// Headers that only the gateway may say, or that end at it.
+const SPOOFED: [(&str, &str); 27] = [
+    ("Portcullis-Agent", "root"),
+    ("PORTCULLIS-GRANT", "g-forged"),
+    ("Portcullis-Request-Id", "forged"),
+    ("Portcullis-Anything", "forged"),
+    ("Portcullis_Agent", "root"),
+    ("X-Forwarded-For", "10.9.9.9"),
+    ("X-Forwarded-Proto", "gopher"),
+    ("X-Forwarded-Host", "forged.example"),
+    ("X-Forwarded-Port", "1"),
+    ("X-Forwarded-Prefix", "/admin"),
+    ("X_Forwarded_For", "10.9.9.9"),
+    ("X-Real-Ip", "10.9.9.9"),
+    ("Forwarded", "for=10.9.9.9"),
+    ("DPoP", "proof"),
+    ("Proxy-Authorization", "Basic eA=="),
+    ("Proxy-Connection", "keep-alive"),
+    ("Proxy-Authenticate", "Basic"),
+    ("Keep-Alive", "timeout=5"),
+    ("TE", "trailers"),
+    ("Trailer", "x-checksum"),
+    ("Upgrade", "websocket"),
+    ("HTTP2-Settings", "AAMAAABkAAQAoAAAAAIAAAAA"),
+    (
+        "Connection",
+        "close, x-listed, portcullis-agent, x-forwarded-for, host",
+    ),
+    ("X-Listed", "hop"),
+    ("Via", "1.0 forged"),
+    ("Expect", "nothing"),
+    (
+        "traceparent",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    ),
+];
+
+#[test]
+fn what_only_the_gateway_may_say_is_not_taken_from_a_client() {
+    run(async {
+        let (gate, work) = granted(Plan::new()).await;
+        let mut raw = Raw::connect(&gate).await;
+        let token = &work.token;
+        let mut request = format!(
+            "GET /shop/items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+        );
+        for (name, value) in SPOOFED.iter().filter(|(name, _)| *name != "Expect") {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        raw.say(format!("{request}\r\n")).await;
+        let head = raw.head().await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        let arrived = gate.upstream.only();
+        let mut names: Vec<&str> = arrived.headers.keys().map(|name| name.as_str()).collect();
+        names.sort_unstable();
+        let wanted = [
+            "host",
+            "portcullis-agent",
+            "portcullis-grant",
+            "portcullis-request-id",
+            "portcullis-task",
+            "traceparent",
+            "via",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+        ];
+        assert_eq!(names, wanted, "{arrived:?}");
+        assert_eq!(arrived.header("portcullis-agent"), Some("bot"));
+        assert_eq!(arrived.header("x-forwarded-for"), Some("127.0.0.1"));
+        assert_eq!(arrived.header("x-forwarded-proto"), Some("http"));
+        let shown = format!("{arrived:?}");
+        for forged in ["forged", "root", "10.9.9.9", "gopher", "hop\""] {
+            assert!(!shown.contains(forged), "`{forged}` in {shown}");
+        }
+        // The trace goes on, in a span of the gateway's own.
+        let trace = arrived.header("traceparent").unwrap();
+        assert!(
+            trace.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"),
+            "{trace}"
+        );
+        assert!(!trace.contains("00f067aa0ba902b7"), "{trace}");
+    });
+}
+
+#[test]
+fn a_trusted_proxy_speaks_for_its_client() {
+    run(async {
+        let plan = Plan::new().gateway("trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]");
+        let (gate, work) = granted(plan).await;
+        let call = gate.call("GET", "/shop/items").bearer(&work.token);
+        let call = call.header("x-forwarded-for", "203.0.113.9, 198.51.100.7, 10.1.1.1");
+        let call = call.header("x-forwarded-proto", "https");
+        call.header("x-forwarded-host", "gate.example")
+            .send()
+            .await
+            .expect(200);
+        let arrived = gate.upstream.only();
+        let chain = "203.0.113.9, 198.51.100.7, 10.1.1.1, 127.0.0.1";
+        assert_eq!(arrived.header("x-forwarded-for"), Some(chain));
+        assert_eq!(arrived.header("x-forwarded-proto"), Some("https"));
+        assert_eq!(arrived.header("x-forwarded-host"), Some("gate.example"));
+        let mut gate = gate;
+        let lines = gate.stop().await;
+        let call = lines.iter().find(|line| line["kind"] == "call").unwrap();
+        assert_eq!(
+            call["source"], "198.51.100.7",
+            "the last hop that nobody vouches for"
+        );
+    });
+}
+
+#[test]
+fn the_services_credential_is_added_and_never_shown() {
+    run(async {
+        let services = r#"
+            [[service]]
+            name = "shop"
+            match = { path = "/shop" }
+            upstreams = ["http://{upstream}"]
+            inject = { header = "Authorization", value_from = "file:{secret}" }
+        "#;
+        let directory = tempfile::tempdir().unwrap();
+        let secret = directory.path().join("shop");
+        std::fs::write(&secret, "Basic c2hvcDpzM2NyM3Q=\n").unwrap();
+        let services = services.replace("{secret}", secret.to_str().unwrap());
+        let allow = format!(
+            "[credentials]\nallow = [\"file:{}/*\"]\n",
+            directory.path().display()
+        );
+        let (gate, work) = granted(
+            Plan::new()
+                .file("services.toml", &services)
+                .settings(&allow),
+        )
+        .await;
+        let call = gate.call("GET", "/shop/items").bearer(&work.token);
+        let answer = call.send().await.expect(200);
+        let arrived = gate.upstream.only();
+        assert_eq!(
+            arrived.header("authorization"),
+            Some("Basic c2hvcDpzM2NyM3Q=")
+        );
+        assert!(!format!("{answer:?}").contains("c2hvcDpzM2NyM3Q"));
+    });
+}
+
+#[test]
+fn a_service_by_host_and_one_without_its_prefix_get_their_requests() {
+    run(async {
+        let services = r#"
+            [[service]]
+            name = "shop"
+            match = { host = "shop.internal" }
+            upstreams = ["http://{upstream}"]
+
+            [[service]]
+            name = "stripped"
+            match = { path = "/short", strip = true }
+            upstreams = ["http://{upstream}"]
+        "#;
+        let operations = r#"
+            [[operation]]
+            id = "shop.status"
+            service = "shop"
+            route = "GET /status"
+            baseline = true
+
+            [[operation]]
+            id = "stripped.status"
+            service = "stripped"
+            route = "GET /status"
+            baseline = true
+        "#;
+        let plan = Plan::new()
+            .file("services.toml", services)
+            .file("operations.toml", operations)
+            .file("entitlements.toml", "# none")
+            .file(
+                "rules.cedar",
+                "@id(\"all\") permit (principal, action, resource);",
+            );
+        let gate = plan.start().await;
+        let token = gate.agent("bot").token().await;
+        let by_host = gate
+            .call("GET", "/status")
+            .header("host", "SHOP.internal:8443");
+        by_host.bearer(&token).send().await.expect(200);
+        assert_eq!(gate.upstream.last().target, "/status");
+        assert_eq!(
+            gate.upstream.last().header("host"),
+            Some("shop.internal:8443")
+        );
+        let stripped = gate.call("GET", "/short/status?x=1").bearer(&token);
+        stripped.send().await.expect(200);
+        assert_eq!(gate.upstream.last().target, "/status?x=1");
+        let whole = gate.call("GET", "/status").bearer(&token).send().await;
+        whole.refusal(404, "operation_unknown");
+    });
+}
+
+#[test]
+fn uploads_arrive_byte_for_byte() {
+    run(async {
+        let (gate, work) = granted(Plan::new()).await;
+        let body = mebibyte();
+        let put = || gate.call("PUT", "/shop/data/file").bearer(&work.token);
+        put().bytes(body.clone()).send().await.expect(200);
+        let arrived = gate.upstream.last();
+        assert!(arrived.body == body, "with a length");
+        assert_eq!(arrived.header("content-length"), Some("1048576"));
+
+        let (feed, stream) = pipe();
+        let sent = put().body(stream).send();
+        let pieces = body.clone();
+        let (answer, ()) = tokio::join!(sent, async move {
+            for piece in pieces.chunks(10_007) {
+                feed.send(Bytes::copy_from_slice(piece)).await;
+            }
+        });
+        answer.expect(200);
+        let arrived = gate.upstream.last();
+        assert!(arrived.body == body, "chunked");
+        assert_eq!(arrived.header("content-length"), None);
+        assert_eq!(arrived.header("transfer-encoding"), Some("chunked"));
+        assert_eq!(arrived.trailers, None);
+    });
+}
+
+#[test]
+fn a_body_that_inputs_are_read_from_arrives_as_it_was_sent() {
+    run(async {
+        let (gate, work) = granted(Plan::new()).await;
+        let body = "{ \"note\" : \"\\u00e9 1e2\" ,\r\n\t\"amount\": 5 }  ";
+        let call = gate.call("POST", "/shop/pay").bearer(&work.token);
+        let call = call.header("content-type", "application/json").bytes(body);
+        call.send().await.expect(200);
+        assert_eq!(gate.upstream.only().body, body);
+    });
+}
+
+#[test]
+fn downloads_arrive_byte_for_byte_whatever_frames_them() {
+    run(async {
+        let (gate, work, stub) = played().await;
+        let body = mebibyte();
+        let chunked: Vec<u8> = body
+            .chunks(65_521)
+            .flat_map(|piece| {
+                let size = format!("{:x}\r\n", piece.len());
+                [size.as_bytes(), piece, b"\r\n"].concat()
+            })
+            .chain(b"0\r\n\r\n".iter().copied())
+            .collect();
+        let length = format!("content-length: {}", body.len());
+        for (framing, bytes) in [
+            (length.as_str(), body.to_vec()),
+            ("transfer-encoding: chunked", chunked),
+            ("connection: close", body.to_vec()),
+        ] {
+            let sent = gate.call("GET", "/shop/items").bearer(&work.token).send();
+            let (answer, ()) = tokio::join!(sent, async {
+                let mut peer = stub.accept().await;
+                peer.head().await;
+                peer.say(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n"))
+                    .await;
+                peer.say(bytes).await;
+                peer.close().await;
+            });
+            let answer = answer.expect_bytes(200);
+            assert!(answer.body == body, "{framing}");
+        }
+    });
+}
+
+#[test]
+fn compressed_answers_are_left_as_they_are() {
+    run(async {
+        let (gate, work) = granted(Plan::new()).await;
+        // What is inside is nobody's business; that it is no gzip shows that nobody looked.
+        let packed = Bytes::from_static(&[0x1f, 0x8b, 0x08, 0, 0xde, 0xad, 0xbe, 0xef, 0, 255]);
+        let response = Response::builder()
+            .header("content-encoding", "gzip")
+            .header("content-type", "text/plain")
+            .header("etag", "\"7\"")
+            .body(full(packed.clone()))
+            .unwrap();
+        gate.upstream.answer_next(response);
+        let call = gate.call("GET", "/shop/items").bearer(&work.token);
+        let answer = call.header("accept-encoding", "gzip, br").send().await;
+        assert_eq!(answer.body, packed);
+        assert_eq!(answer.header("content-encoding"), Some("gzip"));
+        assert_eq!(answer.header("etag"), Some("\"7\""));
+        assert_eq!(
+            gate.upstream.only().header("accept-encoding"),
+            Some("gzip, br")
+        );
+    });
+}
+
+#[test]
+fn answers_without_a_body_have_none() {
+    run(async {
+        let (gate, work) = granted(Plan::new()).await;
+        let mut client = Client::http1(&gate).await;
+        for (method, status, length) in [
+            ("HEAD", 200, Some("1000")),
+            ("GET", 204, None),
+            ("GET", 304, None),
+        ] {
+            let mut response = Response::new(full(""));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            if let Some(length) = length {
+                let length = HeaderValue::from_static(length);
+                response.headers_mut().insert("content-length", length);
+            }
+            gate.upstream.answer_next(response);
+            let call = gate.call(method, "/shop/items").bearer(&work.token);
+            let answer = call.send_on(&mut client).await;
+            assert_eq!(answer.status, status);
+            assert!(answer.body.is_empty());
+            assert_eq!(answer.header("content-length"), length, "{method} {status}");
+            assert_eq!(gate.upstream.last().method, method);
+        }
+        // The connection is still in step.
+        let call = gate.call("GET", "/shop/items").bearer(&work.token);
+        assert_eq!(call.send_on(&mut client).await.expect(200).text(), HELLO);
+    });
+}
+
+#[test]
+fn trailers_of_an_answer_pass_to_a_client_that_can_read_them() {
+    run(async {
+        let stub = Stub::bind().await;
+        let services = format!(
+            "[[service]]\nname = \"shop\"\nmatch = {{ path = \"/shop\" }}\nupstreams = [\"http://{}\"]\n",
+            stub.address()
+        );
+        let (gate, work) = granted(Plan::new().tls().file("services.toml", &services)).await;
+        let call = gate.call("GET", "/shop/items").bearer(&work.token).http2();
+        let (answer, ()) = tokio::join!(call.send(), async {
+            let mut peer = stub.accept().await;
+            peer.head().await;
+            peer.say(
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-checksum\r\n\r\n",
+            )
+            .await;
+            peer.say("4\r\ndown\r\n0\r\nx-checksum: 7\r\n\r\n").await;
+        });
+        assert_eq!(answer.text(), "down");
+        assert_eq!(answer.trailers.expect("trailers")["x-checksum"], "7");
+    });
+}
+
+/// They are headers that nobody has looked at.
+#[test]
+fn trailers_of_a_request_stay_behind() {
+    run(async {
+        let (gate, work) = granted(Plan::new().tls()).await;
+        for http2 in [false, true] {
+            let (feed, body) = pipe();
+            let call = gate
+                .call("PUT", "/shop/data/x")
+                .bearer(&work.token)
+                .body(body);
+            let call = if http2 {
+                call.http2()
+            } else {
+                call.header("trailer", "x-role")
+            };
+            let (answer, ()) = tokio::join!(call.send(), async move {
+                feed.send("up").await;
+                let mut trailers = HeaderMap::new();
+                trailers.insert("x-role", HeaderValue::from_static("admin"));
+                feed.trailers(trailers).await;
+            });
+            answer.expect(200);
+            let arrived = gate.upstream.last();
+            assert_eq!(arrived.body, "up");
+            assert_eq!(arrived.trailers, None);
+            assert_eq!(arrived.header("trailer"), None);
+        }
+    });
+}
+
+#[test]
+fn an_upstream_cannot_speak_for_the_gateway() {
+    run(async {
+        let (gate, work) = granted(Plan::new()).await;
+        let response = Response::builder()
+            .header("portcullis-request-id", "forged")
+            .header("portcullis-anything", "forged")
+            .header("alt-svc", "h3=\":443\"")
+            .header("connection", "x-listed")
+            .header("x-listed", "hop")
+            .header("keep-alive", "timeout=5")
+            .header("proxy-authenticate", "Basic")
+            .header("x-kept", "yes")
+            .header("set-cookie", "a=1")
+            .header("set-cookie", "b=2")
+            .body(full("x"))
+            .unwrap();
+        gate.upstream.answer_next(response);
+        let answer = gate
+            .call("GET", "/shop/items")
+            .bearer(&work.token)
+            .send()
+            .await;
+        let told = gate.upstream.only();
+        let id = told.header("portcullis-request-id");
+        assert_eq!(answer.header("portcullis-request-id"), id);
+        for name in [
+            "portcullis-anything",
+            "alt-svc",
+            "x-listed",
+            "keep-alive",
+            "proxy-authenticate",
+        ] {
+            assert_eq!(answer.header(name), None, "{name}");
+        }
+        assert_eq!(answer.header("x-kept"), Some("yes"));
+        assert_eq!(answer.headers.get_all("set-cookie").iter().count(), 2);
+    });
+}
+
+#[test]
+fn answers_of_every_status_pass_and_no_redirect_is_followed() {
+    run(async {
+        let (gate, work) = granted(Plan::new()).await;
+        for status in [201, 206, 301, 307, 400, 401, 404, 429, 500, 503] {
+            let response = Response::builder()
+                .status(status)
+                .header("location", "http://169.254.169.254/")
+                .header("www-authenticate", "Basic realm=\"shop\"")
+                .body(full("said by the upstream"))
+                .unwrap();
+            gate.upstream.answer_next(response);
+            let answer = gate
+                .call("GET", "/shop/items")
+                .bearer(&work.token)
+                .send()
+                .await;
+            assert_eq!(answer.status, status);
+            assert_eq!(answer.text(), "said by the upstream");
+            assert_eq!(answer.header("location"), Some("http://169.254.169.254/"));
+        }
+        assert_eq!(gate.upstream.count(), 10);
+    });
+}
+
+#[test]
+fn one_http1_connection_serves_many_requests() {
+    run(async {
+        for plan in [Plan::new(), Plan::new().tls()] {
+            let (gate, work) = granted(plan).await;
+            let mut client = Client::http1(&gate).await;
+            for number in 0..20 {
+                // A refusal in between does not cost the connection.
+                let refused = gate.call("GET", "/nowhere").bearer(&work.token);
+                refused
+                    .send_on(&mut client)
+                    .await
+                    .refusal(404, "operation_unknown");
+                let path = format!("/shop/items/{number}");
+                let call = gate.call("GET", &path).bearer(&work.token);
+                let answer = call.send_on(&mut client).await.expect(200);
+                assert_eq!(answer.version, Version::HTTP_11);
+                assert_eq!(gate.upstream.last().target, path);
+            }
+            assert_eq!(
+                gate.upstream.connections(),
+                1,
+                "the upstream's connection is kept too"
+            );
+        }
+    });
+}
+
+#[test]
+fn http2_is_agreed_on_by_alpn_and_runs_calls_side_by_side() {
+    run(async {
+        let (gate, work) = granted(Plan::new().tls()).await;
+        gate.upstream
+            .answer(|request: &Recorded| Response::new(full(request.target.clone())));
+        let client = Client::http2(&gate).await;
+        let calls = (0..32).map(|number| {
+            let (mut client, gate, work) = (client.another(), &gate, &work);
+            async move {
+                let path = format!("/shop/items/{number}");
+                let call = gate.call("GET", &path).bearer(&work.token);
+                let answer = call.send_on(&mut client).await.expect(200);
+                assert_eq!(answer.version, Version::HTTP_2);
+                assert_eq!(answer.text(), path);
+            }
+        });
+        join_all(calls).await;
+        for arrived in gate.upstream.recorded() {
+            assert_eq!(arrived.version, Version::HTTP_11);
+            assert_eq!(arrived.header("x-forwarded-proto"), Some("https"));
+            let authority = gate.public_url.strip_prefix("https://");
+            assert_eq!(arrived.header("host"), authority);
+        }
+    });
+}
+
+/// Awaits all, one as far as it comes after the other.
+async fn join_all<F: Future<Output = ()>>(futures: impl Iterator<Item = F>) {
+    let mut all: Vec<_> = futures.map(Box::pin).collect();
+    let joined = std::future::poll_fn(|context| {
+        all.retain_mut(|future| future.as_mut().poll(context).is_pending());
+        if all.is_empty() {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    });
+    within("all calls end", joined).await;
+}
+
+#[test]
+fn a_client_that_asks_first_is_told_to_go_on_only_when_it_may() {
+    run(async {
+        let (gate, work) = granted(Plan::new()).await;
+        let token = &work.token;
+        let head = |path: &str, token: &str| {
+            format!(
+                "PUT {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+                 Content-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+            )
+        };
+        let mut raw = Raw::connect(&gate).await;
+        raw.say(head("/shop/data/x", token)).await;
+        assert_eq!(raw.head().await, "HTTP/1.1 100 Continue\r\n\r\n");
+        raw.say("body").await;
+        let answer = raw.head().await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert_eq!(gate.upstream.only().body, "body");
+        assert_eq!(gate.upstream.only().header("expect"), None);
+
+        // Refused, it is not told to send what nobody will read.
+        let mut raw = Raw::connect(&gate).await;
+        raw.say(head("/nowhere", token)).await;
+        let answer = raw.head().await;
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        assert_eq!(gate.upstream.count(), 1);
+    });
+}
+
+#[test]
+fn an_answer_that_comes_before_the_upload_is_over_is_passed_on() {
+    run(async {
+        let (gate, work, stub) = played().await;
+        let (feed, body) = pipe();
+        let call = gate
+            .call("PUT", "/shop/data/x")
+            .bearer(&work.token)
+            .body(body);
+        let (mut opened, mut peer) = tokio::join!(call.open(), async {
+            feed.send("first").await;
+            let mut peer = stub.accept().await;
+            peer.until("first\r\n").await;
+            peer.say("HTTP/1.1 413 Payload Too Large\r\ncontent-length: 6\r\n\r\nenough")
+                .await;
+            peer
+        });
+        assert_eq!(opened.status(), 413);
+        assert_eq!(opened.text().await, "enough");
+        // A connection whose request was not sent whole is not used again.
+        peer.closed().await;
+    });
+}
+
+#[test]
+fn an_answer_that_breaks_off_does_not_look_complete() {
+    run(async {
+        let (gate, work, stub) = played().await;
+        for framing in ["content-length: 1000", "transfer-encoding: chunked"] {
+            let mut raw = Raw::connect(&gate).await;
+            let token = &work.token;
+            raw.say(format!(
+                "GET /shop/items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
+            ))
+            .await;
+            let mut peer = stub.accept().await;
+            peer.head().await;
+            peer.say(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n"))
+                .await;
+            peer.say("5\r\nhello\r\n").await;
+            let head = raw.head().await;
+            assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+            raw.until("hello\r\n").await;
+            peer.reset();
+            let (rest, _) = raw.rest().await;
+            assert!(rest.is_empty(), "{framing}: {rest:?}");
+        }
+        // A body without any framing can't be told from a whole one but by a reset.
+        let mut raw = Raw::connect(&gate).await;
+        let token = &work.token;
+        raw.say(format!(
+            "GET /shop/items HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
+        ))
+        .await;
+        let mut peer = stub.accept().await;
+        peer.head().await;
+        peer.say("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n")
+            .await;
+        raw.until("hello").await;
+        peer.reset();
+        assert_eq!(raw.rest().await, (Vec::new(), End::Broken));
+    });
+}
+
+#[test]
+fn an_upstream_that_breaks_off_cuts_an_http2_stream_and_not_its_connection() {
+    run(async {
+        let (gate, work) = granted(Plan::new().tls()).await;
+        let (feed, body) = pipe();
+        gate.upstream.answer_next(Response::new(body));
+        let mut client = Client::http2(&gate).await;
+        let call = gate.call("GET", "/shop/items").bearer(&work.token);
+        let opened = call.open_on(&mut client);
+        let (mut opened, ()) = tokio::join!(opened, feed.send("hello"));
+        assert_eq!(opened.text().await, "hello");
+        feed.break_off().await;
+        opened.cut().await;
+        let call = gate.call("GET", "/shop/items").bearer(&work.token);
+        call.send_on(&mut client).await.expect(200);
+    });
+}
+
+#[test]
+fn an_answer_that_is_not_http_is_a_bad_gateway() {
+    run(async {
+        let (gate, work, stub) = played().await;
+        for nonsense in [
+            "",
+            "SSH-2.0-OpenSSH_9.2\r\n\r\n",
+            "HTTP/1.1 2000 OK\r\n\r\n",
+        ] {
+            let sent = gate.call("GET", "/shop/items").bearer(&work.token).send();
+            let (answer, ()) = tokio::join!(sent, async {
+                let mut peer = stub.accept().await;
+                peer.head().await;
+                peer.say(nonsense).await;
+                peer.close().await;
+            });
+            answer.refusal(502, "upstream_unreachable");
+        }
+    });
+}
+
+/// What an upstream says too much is nobody's answer.
+#[test]
+fn surplus_bytes_of_one_answer_never_reach_the_next_request() {
+    run(async {
+        let (gate, work, stub) = played().await;
+        let get = || gate.call("GET", "/shop/items").bearer(&work.token).send();
+        let (first, mut peer) = tokio::join!(get(), async {
+            let mut peer = stub.accept().await;
+            peer.head().await;
+            let poison = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison";
+            peer.say(format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst{poison}"
+            ))
+            .await;
+            peer
+        });
+        assert_eq!(first.text(), "first");
+        let (second, ()) = tokio::join!(get(), async {
+            let mut peer = stub.accept().await;
+            peer.head().await;
+            peer.say("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecond")
+                .await;
+        });
+        assert_eq!(second.text(), "second");
+        peer.closed().await;
+    });
+}
+
+#[test]
+fn the_gateway_itself_serves_nothing_else() {
+    run(async {
+        let gate = Plan::new().start().await;
+        let token = gate.agent("bot").token().await;
+        for path in [
+            "/metrics",
+            "/livez",
+            "/v1/tasks",
+            "/oauth/token",
+            "/.well-known/openid-configuration",
+        ] {
+            let answer = gate.call("GET", path).bearer(&token).send().await;
+            answer.refusal(404, "operation_unknown");
+        }
+        let described = "/.well-known/oauth-protected-resource";
+        let document = gate.call("GET", described).send().await.expect(200).json();
+        assert_eq!(document["resource"], json!(gate.public_url));
+        gate.call("POST", described).send().await.expect(405);
+    });
+}
