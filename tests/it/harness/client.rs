@@ -254,10 +254,15 @@ impl Opened {
         self.head.status.as_u16()
     }
 
-    /// The next piece of the body; nothing at its orderly end.
+    /// The next piece of the body that is not empty; nothing at its orderly end.
     pub(crate) async fn piece(&mut self) -> Option<hyper::Result<Bytes>> {
-        let frame = within("a piece of the answer", self.body.frame()).await?;
-        Some(frame.map(|frame| frame.into_data().unwrap_or_default()))
+        loop {
+            let frame = within("a piece of the answer", self.body.frame()).await?;
+            match frame.map(|frame| frame.into_data().unwrap_or_default()) {
+                Ok(data) if data.is_empty() => {}
+                piece => return Some(piece),
+            }
+        }
     }
 
     /// A piece that has to be there, as text.
