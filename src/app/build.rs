@@ -329,6 +329,7 @@ fn facts(settings: &Settings) -> Facts {
             header_count: limits.header_count,
             uri_bytes: size(limits.uri_bytes),
             header_timeout: limits.header_timeout,
+            idle_timeout: limits.idle_timeout,
             body_idle_timeout: limits.body_idle_timeout,
             request_timeout: limits.request_timeout,
             connections: limits.connections,

@@ -137,6 +137,21 @@ impl Clock {
         }
     }
 
+    /// Completes when the boot clock has reached `deadline`, but after a suspend as much later as that
+    /// took: nothing wakes in between to look. For the patience with a silent peer, of which there may
+    /// be thousands. Safe to drop at any point.
+    pub fn doze_until(&self, deadline: BootInstant) -> impl Future<Output = ()> + Send + 'static {
+        let clock = self.clone();
+        async move {
+            match &clock.0 {
+                Source::Manual(_) => clock.sleep_until(deadline).await,
+                Source::System => {
+                    tokio::time::sleep(deadline - clock.now()).await;
+                }
+            }
+        }
+    }
+
     /// Completes when the boot clock has reached `deadline`. Safe to drop at any point.
     pub fn sleep_until(&self, deadline: BootInstant) -> impl Future<Output = ()> + Send + 'static {
         let clock = self.clone();

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::cut::{Ran, Slot, StreamExecutor, run_in_slot};
+use super::strict::{Rest, Strict};
 use super::worker::{Worker, stopped};
 use crate::tls::{Acceptor, ServerStream, TlsError};
 use crate::wire::Peer;
@@ -105,20 +106,27 @@ where
     let limits = worker.gate.facts.limits;
     let slot = Rc::new(Slot::default());
     let connection = Rc::new(connection);
+    let stream = Strict::new(stream, &worker.gate.clock, &limits);
     let service = {
         let slot = Rc::clone(&slot);
+        let verdict = stream.verdict();
         service_fn(move |request: Request<Incoming>| {
             let (worker, connection) = (Rc::clone(&worker), Rc::clone(&connection));
             let slot = Rc::clone(&slot);
+            let refused = verdict.take();
             // Boxed, because only a connection that can be moved gives its socket back.
-            Box::pin(
-                async move { Ok::<_, Infallible>(worker.handle(&connection, slot, request).await) },
-            )
+            Box::pin(async move {
+                Ok::<_, Infallible>(match refused {
+                    Some(refusal) => worker.refuse_unread(&connection, &refusal),
+                    None => worker.handle(&connection, slot, request).await,
+                })
+            })
         })
     };
+    // The stream keeps the deadlines of heads, and tells the end of requests from that of the client.
     let mut served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        .header_read_timeout(None)
+        .half_close(true)
         .max_headers(limits.header_count)
         .max_buf_size(limits.header_bytes.max(MIN_BUFFER))
         .serve_connection(TokioIo::new(stream), service);
@@ -135,16 +143,16 @@ where
         run_in_slot(&slot, &mut run).await
     };
     match ran {
-        Ran::Cut => reset(&served.into_parts().io.into_inner()),
+        Ran::Cut => reset(&served.into_parts().io.into_inner().into_rest().stream),
         Ran::Done(Err(broken)) if broken.is_user() => {
             // The answer's body broke off. Where only the end of the connection ends it, an orderly
             // end would make it look complete.
-            reset(&served.into_parts().io.into_inner())?;
+            reset(&served.into_parts().io.into_inner().into_rest().stream)?;
             Err(broken.into())
         }
         Ran::Done(ended) => {
             ended?;
-            close(served.into_parts().io.into_inner()).await
+            close(served.into_parts().io.into_inner().into_rest()).await
         }
     }
 }
@@ -160,13 +168,42 @@ const MIN_BUFFER: usize = 8192;
 /// How long a peer may take to take note of the end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Says goodbye (TLS `close_notify`, FIN).
-async fn close(mut stream: impl AsyncWrite + Unpin) -> Result<(), ConnectionError> {
+/// How long what a peer still sends is thrown away, and how much of it.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1 << 20;
+
+/// Says goodbye (TLS `close_notify`, FIN). Where the client has sent more than was read, its bytes are
+/// thrown away for a while (RFC 9112 §9.6): a reset would overtake the last answer.
+async fn close<S>(rest: Rest<S>) -> Result<(), ConnectionError>
+where
+    S: AsyncWrite + Resettable + Unpin,
+{
+    let Rest { mut stream, unread } = rest;
     let shutdown = poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context));
     match timeout(CLOSE_PATIENCE, shutdown).await {
-        Ok(closed) => Ok(closed?),
-        Err(_) => Ok(()),
+        Ok(closed) => closed?,
+        Err(_) => return Ok(()),
     }
+    if unread {
+        // However it ends, the connection is over.
+        let _ = timeout(LINGER, discard(stream.socket())).await;
+    }
+    Ok(())
+}
+
+async fn discard(socket: &TcpStream) -> io::Result<()> {
+    let mut space = [0; 1024];
+    let mut left = LINGER_BYTES;
+    while left > 0 {
+        socket.readable().await?;
+        match socket.try_read(&mut space) {
+            Ok(0) => break,
+            Ok(count) => left = left.saturating_sub(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 async fn serve_http2<S>(

@@ -72,8 +72,10 @@ pub struct InboundLimits {
     pub header_count: usize,
     /// A request target, in bytes.
     pub uri_bytes: usize,
-    /// From the first to the last byte of a request head; between two requests of a connection too.
+    /// From the first to the last byte of a request head.
     pub header_timeout: Duration,
+    /// Between two requests of a connection, and before the first.
+    pub idle_timeout: Duration,
     /// Between two pieces of a request body.
     pub body_idle_timeout: Duration,
     /// From the head to the last byte of a request body.

@@ -107,6 +107,26 @@ impl Worker {
         }
     }
 
+    /// Answers and records a request whose head has no reading: nothing in it is believed.
+    pub(super) fn refuse_unread(
+        &self,
+        connection: &Connection,
+        refusal: &Refusal,
+    ) -> Response<Body> {
+        let request_id = self.next_request_id();
+        let source = connection.peer.address.ip();
+        match self.exchanges.open(&self.gate, source, &request_id) {
+            Ok(running) => {
+                running.refuse(refusal);
+                self.refuse(refusal, NOWHERE, &request_id)
+            }
+            Err(unrecorded) => {
+                self.gate.metrics.refuse(unrecorded.reason().as_str());
+                self.refuse(&unrecorded.closing(), NOWHERE, &request_id)
+            }
+        }
+    }
+
     async fn run(
         &self,
         connection: &Connection,

@@ -1,0 +1,394 @@
+//! The stream that hyper reads: one validated request, then the next when hyper asks for it.
+//!
+//! hyper asks for bytes in two places only: for a body that its reader wants, and for a head once the last
+//! answer is written (with `half_close` set, it never looks ahead). That is what makes "the next request"
+//! a thing that can be withheld.
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::alarm::Alarm;
+use super::chunks::Chunks;
+use super::fault::Fault;
+use super::head::{Framing, Head, HeadLimits, HeadReader};
+use crate::base::{BootInstant, Clock};
+use crate::pep::gate::InboundLimits;
+use crate::pep::refusal::Refusal;
+
+/// What hyper is handed in the place of a request that is refused: something that it can't refuse by
+/// itself, and that ends the connection.
+const HARMLESS: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
+
+/// While an answer is on its way, so many bytes of what comes next are taken off the socket: enough to
+/// see that the client has gone, and a bound on what it can leave here.
+const READ_AHEAD: usize = 1024;
+
+/// The refusal that waits for its request to be asked about.
+#[derive(Clone, Debug)]
+pub(in crate::pep) struct Verdict {
+    fault: Rc<Cell<Option<Fault>>>,
+    limits: HeadLimits,
+}
+
+impl Verdict {
+    /// The refusal of the request that hyper has just parsed, if that was not the client's.
+    pub(in crate::pep) fn take(&self) -> Option<Refusal> {
+        let fault = self.fault.take()?;
+        Some(fault.refusal(&self.limits))
+    }
+}
+
+/// A connection whose requests have one reading.
+#[derive(Debug)]
+pub(in crate::pep) struct Strict<S> {
+    stream: S,
+    stage: Stage,
+    /// Bytes that were received and not yet handed over; none for as long as nothing is out of step.
+    held: BytesMut,
+    /// So many of them are the current request's and may be handed over.
+    passed: usize,
+    /// Whether a request was handed over whose answer may still be on its way.
+    answering: bool,
+    /// Whether the client has said that it sends no more.
+    ended: bool,
+    /// Since when the client is waited for.
+    since: Option<BootInstant>,
+    alarm: Alarm,
+    head_patience: Duration,
+    idle_patience: Duration,
+    verdict: Verdict,
+}
+
+/// Where in its requests a connection is.
+#[derive(Debug)]
+enum Stage {
+    /// At, or in, a head.
+    Head(HeadReader),
+    /// In a body, with so many bytes to come.
+    Length(u64),
+    Chunked(Chunks),
+    /// In a body that went wrong.
+    Broken(Fault),
+    /// Nothing more is read.
+    Over,
+}
+
+/// What is left when a connection is over.
+#[derive(Debug)]
+pub(in crate::pep) struct Rest<S> {
+    pub(in crate::pep) stream: S,
+    /// Whether the client may have sent something that nobody has read: closing at once would then
+    /// reset the connection, and the last answer be lost with it.
+    pub(in crate::pep) unread: bool,
+}
+
+impl<S> Strict<S> {
+    pub(in crate::pep) fn new(stream: S, clock: &Clock, limits: &InboundLimits) -> Self {
+        Self {
+            stream,
+            stage: Stage::Head(HeadReader::default()),
+            held: BytesMut::new(),
+            passed: 0,
+            answering: false,
+            ended: false,
+            since: None,
+            alarm: Alarm::new(clock),
+            head_patience: limits.header_timeout,
+            idle_patience: limits.idle_timeout,
+            verdict: Verdict {
+                fault: Rc::default(),
+                limits: HeadLimits::new(limits),
+            },
+        }
+    }
+
+    /// Where the service finds the refusals.
+    pub(in crate::pep) fn verdict(&self) -> Verdict {
+        self.verdict.clone()
+    }
+
+    pub(in crate::pep) fn into_rest(self) -> Rest<S> {
+        let between = matches!(self.stage, Stage::Head(_)) && self.held.is_empty();
+        Rest {
+            unread: !between && !self.ended,
+            stream: self.stream,
+        }
+    }
+
+    /// Says how many of the bytes behind a head, or behind a part of a body, are the request's.
+    fn frame(&mut self, bytes: &[u8]) -> usize {
+        let (own, over) = match &mut self.stage {
+            Stage::Length(left) => {
+                let own = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
+                *left -= own as u64;
+                (own, *left == 0)
+            }
+            Stage::Chunked(chunks) => match chunks.read(bytes) {
+                Ok(own) => (own, chunks.is_over()),
+                Err(fault) => {
+                    // Not even the good bytes before it: the request can't become whole any more.
+                    self.stage = Stage::Broken(fault);
+                    return 0;
+                }
+            },
+            Stage::Head(_) | Stage::Broken(_) | Stage::Over => return 0,
+        };
+        if over {
+            self.stage = Stage::Head(HeadReader::default());
+        }
+        own
+    }
+
+    /// Goes on with a head that has just been read, and what is behind it. Says how many of `bytes` are
+    /// the request's.
+    fn begin(&mut self, head: Head, bytes: &[u8]) -> usize {
+        self.since = None;
+        self.answering = true;
+        self.stage = match head.framing {
+            Framing::None => Stage::Head(HeadReader::default()),
+            Framing::Length(length) => Stage::Length(length),
+            Framing::Chunked => Stage::Chunked(Chunks::new(self.verdict.limits.lines)),
+        };
+        head.length + self.frame(bytes.get(head.length..).unwrap_or_default())
+    }
+
+    fn refuse(&mut self, fault: Fault) {
+        self.verdict.fault.set(Some(fault));
+        self.held = BytesMut::from(HARMLESS);
+        self.passed = HARMLESS.len();
+        self.stage = Stage::Over;
+    }
+
+    /// Hands over what may be handed over, as far as it fits.
+    fn hand_over(&mut self, buffer: &mut ReadBuf<'_>) {
+        let count = self.passed.min(buffer.remaining());
+        if let Some(bytes) = self.held.get(..count) {
+            buffer.put_slice(bytes);
+            self.held.advance(count);
+        }
+        self.passed -= count;
+        if self.held.is_empty() {
+            // An idle connection keeps no buffer.
+            self.held = BytesMut::new();
+        }
+    }
+
+    /// Looks at what is held; says whether that led anywhere.
+    fn read_held(&mut self) -> bool {
+        if self.held.is_empty() {
+            return false;
+        }
+        let held = std::mem::take(&mut self.held);
+        self.passed = match &mut self.stage {
+            Stage::Head(reader) => match reader.read(&held, &self.verdict.limits) {
+                Ok(Some(head)) => self.begin(head, &held),
+                Ok(None) => {
+                    self.held = held;
+                    return false;
+                }
+                Err(fault) => {
+                    self.refuse(fault);
+                    return true;
+                }
+            },
+            Stage::Length(_) | Stage::Chunked(_) => self.frame(&held),
+            Stage::Broken(_) | Stage::Over => 0,
+        };
+        self.held = held;
+        true
+    }
+
+    /// Looks at what has just come, where it lies. What is not the current request's is held back.
+    fn read_fresh(&mut self, before: usize, buffer: &mut ReadBuf<'_>) {
+        let fresh = buffer.filled().get(before..).unwrap_or_default();
+        let own = match &mut self.stage {
+            Stage::Head(reader) if self.held.is_empty() => {
+                match reader.read(fresh, &self.verdict.limits) {
+                    Ok(Some(head)) => self.begin(head, fresh),
+                    Ok(None) => {
+                        self.since = Some(self.alarm.now());
+                        0
+                    }
+                    Err(fault) => {
+                        self.refuse(fault);
+                        buffer.set_filled(before);
+                        return;
+                    }
+                }
+            }
+            Stage::Length(_) | Stage::Chunked(_) => self.frame(fresh),
+            Stage::Head(_) | Stage::Broken(_) | Stage::Over => 0,
+        };
+        self.held
+            .extend_from_slice(fresh.get(own..).unwrap_or_default());
+        buffer.set_filled(before + own);
+    }
+
+    /// The client says nothing. Ready when its time is over.
+    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !matches!(self.stage, Stage::Head(_)) {
+            // A body's pauses are watched by who reads it.
+            return Poll::Pending;
+        }
+        let since = *self.since.get_or_insert_with(|| self.alarm.now());
+        let idle = self.held.is_empty();
+        let patience = if idle {
+            self.idle_patience
+        } else {
+            self.head_patience
+        };
+        ready!(self.alarm.poll(since + patience, context));
+        if idle {
+            self.stage = Stage::Over;
+        } else {
+            self.refuse(Fault::Slow);
+        }
+        Poll::Ready(())
+    }
+
+    /// The client sends no more.
+    fn end(&mut self) {
+        self.ended = true;
+        if matches!(self.stage, Stage::Head(_)) && !self.held.is_empty() {
+            self.refuse(Fault::Malformed("the request breaks off in its head"));
+        } else {
+            self.stage = Stage::Over;
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Strict<S> {
+    /// While an answer is on its way nobody reads, so that a client that has gone would be noticed at
+    /// the next write only: of a quiet stream, never. One that has merely stopped sending gets its
+    /// answer, for as long as that moves.
+    fn watch(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        while !self.ended && self.held.len() < READ_AHEAD {
+            let mut space = [0; READ_AHEAD];
+            let mut buffer = ReadBuf::new(&mut space);
+            let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, &mut buffer)
+            else {
+                return Ok(());
+            };
+            read?;
+            self.ended = buffer.filled().is_empty();
+            self.held.extend_from_slice(buffer.filled());
+        }
+        if self.ended {
+            let since = *self.since.get_or_insert_with(|| self.alarm.now());
+            let over = self.alarm.poll(since + self.head_patience, context);
+            if over.is_ready() {
+                return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if matches!(this.stage, Stage::Head(_)) && this.passed == 0 {
+            this.answering = false;
+        }
+        loop {
+            if this.passed > 0 {
+                this.hand_over(buffer);
+                return Poll::Ready(Ok(()));
+            }
+            match this.stage {
+                Stage::Broken(fault) => {
+                    let fault = io::Error::new(io::ErrorKind::InvalidData, fault);
+                    return Poll::Ready(Err(fault));
+                }
+                Stage::Over => return Poll::Ready(Ok(())),
+                Stage::Head(_) | Stage::Length(_) | Stage::Chunked(_) => {}
+            }
+            if this.read_held() {
+                continue;
+            }
+            if this.ended {
+                this.end();
+                continue;
+            }
+            let before = buffer.filled().len();
+            match Pin::new(&mut this.stream).poll_read(context, buffer) {
+                Poll::Ready(Ok(())) if buffer.filled().len() == before => this.end(),
+                Poll::Ready(Ok(())) => {
+                    this.read_fresh(before, buffer);
+                    if buffer.filled().len() > before {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => ready!(this.poll_patience(context)),
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write(context, bytes));
+        this.moved();
+        Poll::Ready(written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(context, slices));
+        this.moved();
+        Poll::Ready(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// hyper flushes at every turn, so that this is where to look after the client.
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.stream).poll_flush(context))?;
+        if this.answering && this.passed == 0 && matches!(this.stage, Stage::Head(_)) {
+            this.watch(context)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+impl<S> Strict<S> {
+    /// The answer moves.
+    fn moved(&mut self) {
+        if self.answering && self.ended {
+            self.since = None;
+        }
+    }
+}

@@ -1,0 +1,250 @@
+mod served;
+
+use jiff::Timestamp;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+use super::*;
+use crate::base::ManualClock;
+use crate::model::DenyReason;
+
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+const IDLE_PATIENCE: Duration = Duration::from_secs(60);
+
+fn limits() -> InboundLimits {
+    InboundLimits {
+        header_bytes: 16 << 10,
+        header_count: 100,
+        uri_bytes: 8 << 10,
+        header_timeout: HEAD_PATIENCE,
+        idle_timeout: IDLE_PATIENCE,
+        body_idle_timeout: HEAD_PATIENCE,
+        request_timeout: IDLE_PATIENCE,
+        connections: 1,
+        connections_per_source: 1,
+        streams_per_connection: 1,
+        body_peek_bytes: 1,
+    }
+}
+
+/// The client's end, ours, and the clock.
+fn connected() -> (DuplexStream, Strict<DuplexStream>, ManualClock) {
+    let (client, server) = duplex(64 << 10);
+    let (clock, hands) = Clock::manual(Timestamp::UNIX_EPOCH);
+    (client, Strict::new(server, &clock, &limits()), hands)
+}
+
+/// What one read of a large buffer gives, as hyper makes it.
+async fn read(strict: &mut Strict<DuplexStream>) -> String {
+    let mut space = [0; 32 << 10];
+    let count = strict.read(&mut space).await.unwrap();
+    String::from_utf8_lossy(&space[..count]).into_owned()
+}
+
+/// What each of several reads gives, when all of `sent` is there at once and the client then ends.
+async fn check(sent: &str, expected: &[&str]) {
+    let (mut client, mut strict, _hands) = connected();
+    client.write_all(sent.as_bytes()).await.unwrap();
+    client.shutdown().await.unwrap();
+    for expected in expected {
+        assert_eq!(read(&mut strict).await, *expected, "{sent:?}");
+    }
+    assert_eq!(read(&mut strict).await, "", "{sent:?}");
+    assert!(strict.verdict().take().is_none(), "{sent:?}");
+}
+
+const GET: &str = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
+const POST: &str = "POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello";
+const CHUNKED: &str =
+    "PUT /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+
+#[tokio::test]
+async fn one_request_at_a_time() {
+    check("", &[]).await;
+    check(GET, &[GET]).await;
+    check(&format!("{GET}{GET}"), &[GET, GET]).await;
+    check(&format!("{POST}{GET}"), &[POST, GET]).await;
+    check(&format!("{CHUNKED}{POST}{GET}"), &[CHUNKED, POST, GET]).await;
+    check(&format!("{GET}{CHUNKED}{POST}"), &[GET, CHUNKED, POST]).await;
+}
+
+#[tokio::test]
+async fn a_request_comes_in_pieces() {
+    for request in [GET, POST, CHUNKED] {
+        let (mut client, mut strict, _hands) = connected();
+        let mut seen = String::new();
+        for byte in request.bytes() {
+            client.write_all(&[byte]).await.unwrap();
+            if let Poll::Ready(piece) = polled(read(&mut strict)).await {
+                seen.push_str(&piece);
+            }
+        }
+        assert_eq!(seen, request);
+        client.write_all(GET.as_bytes()).await.unwrap();
+        assert_eq!(read(&mut strict).await, GET);
+        assert!(strict.held.is_empty());
+        assert_eq!(
+            strict.held.capacity(),
+            0,
+            "an idle connection keeps no buffer"
+        );
+    }
+}
+
+/// Polls once.
+async fn polled<T>(future: impl Future<Output = T>) -> Poll<T> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_fit_is_handed_over_in_parts() {
+    let (mut client, mut strict, _hands) = connected();
+    let head = format!(
+        "GET /a HTTP/1.1\r\nHost: h\r\nA: {}\r\n\r\n",
+        "b".repeat(10_000)
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    client.write_all(GET.as_bytes()).await.unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < head.len() {
+        let mut space = [0; 100];
+        let count = strict.read(&mut space).await.unwrap();
+        seen.extend_from_slice(&space[..count]);
+    }
+    assert_eq!(seen, head.as_bytes());
+    assert_eq!(read(&mut strict).await, GET);
+}
+
+async fn refused(sent: &str, reason: DenyReason) {
+    let (mut client, mut strict, _hands) = connected();
+    client.write_all(sent.as_bytes()).await.unwrap();
+    client.shutdown().await.unwrap();
+    let verdict = strict.verdict();
+    let good = sent.matches(GET).count().min(1);
+    for _ in 0..good {
+        assert_eq!(read(&mut strict).await, GET);
+        assert!(verdict.take().is_none(), "not before it is asked for");
+    }
+    assert_eq!(read(&mut strict).await.as_bytes(), HARMLESS);
+    assert_eq!(verdict.take().map(|refusal| refusal.reason()), Some(reason));
+    assert_eq!(read(&mut strict).await, "", "nothing after it is read");
+    assert!(verdict.take().is_none());
+}
+
+#[tokio::test]
+async fn a_bad_head_is_refused_in_its_turn() {
+    let malformed = DenyReason::RequestMalformed;
+    refused("GET / HTTP/1.1\n\n", malformed).await;
+    refused(&format!("{GET}BAD\r\n\r\n"), malformed).await;
+    refused("GET / HT", malformed).await;
+    refused(&format!("{GET}GET / HTTP/1.1\r\nHo"), malformed).await;
+    refused(&"a".repeat(20_000), DenyReason::TooLarge).await;
+}
+
+#[tokio::test]
+async fn a_bad_chunk_breaks_the_body_off() {
+    let head = "PUT /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (body, good) in [("5;x\r\nhello", 0), ("5\r\nhelloXX", 0), ("zz", 0)] {
+        let (mut client, mut strict, _hands) = connected();
+        client
+            .write_all(format!("{head}{body}{GET}").as_bytes())
+            .await
+            .unwrap();
+        assert_eq!(read(&mut strict).await, format!("{head}{}", &body[..good]));
+        let mut space = [0; 100];
+        for _ in 0..2 {
+            let error = strict.read(&mut space).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{body:?}");
+        }
+        assert!(strict.into_rest().unread);
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_ends_without_a_word() {
+    for before in ["", GET] {
+        let (mut client, mut strict, hands) = connected();
+        client.write_all(before.as_bytes()).await.unwrap();
+        if !before.is_empty() {
+            assert_eq!(read(&mut strict).await, before);
+        }
+        assert!(polled(read(&mut strict)).await.is_pending());
+        hands.advance(IDLE_PATIENCE - Duration::from_secs(1));
+        assert!(polled(read(&mut strict)).await.is_pending());
+        hands.advance(Duration::from_secs(1));
+        assert_eq!(read(&mut strict).await, "");
+        assert!(strict.verdict().take().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_head_has_its_time_from_its_first_byte_on() {
+    let (mut client, mut strict, hands) = connected();
+    assert!(polled(read(&mut strict)).await.is_pending());
+    hands.advance(IDLE_PATIENCE / 2);
+    // A byte each second is no sign of good will.
+    for byte in GET.bytes().take(10) {
+        client.write_all(&[byte]).await.unwrap();
+        assert!(polled(read(&mut strict)).await.is_pending());
+        hands.advance(Duration::from_secs(1));
+    }
+    assert_eq!(read(&mut strict).await.as_bytes(), HARMLESS);
+    let refusal = strict.verdict().take().unwrap();
+    assert_eq!(refusal.reason(), DenyReason::Timeout);
+    assert!(strict.into_rest().unread);
+}
+
+#[tokio::test]
+async fn a_client_that_has_gone_is_noticed_while_it_is_answered() {
+    let (mut client, mut strict, hands) = connected();
+    client.write_all(GET.as_bytes()).await.unwrap();
+    assert_eq!(read(&mut strict).await, GET);
+    strict.flush().await.unwrap();
+    client.shutdown().await.unwrap();
+    strict.flush().await.unwrap();
+    // What moves goes on.
+    for _ in 0..3 {
+        hands.advance(HEAD_PATIENCE - Duration::from_secs(1));
+        strict.write_all(b"x").await.unwrap();
+        strict.flush().await.unwrap();
+    }
+    hands.advance(HEAD_PATIENCE);
+    strict.flush().await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_client_that_only_stops_sending_is_answered() {
+    let (mut client, mut strict, _hands) = connected();
+    client
+        .write_all(format!("{GET}{POST}").as_bytes())
+        .await
+        .unwrap();
+    client.shutdown().await.unwrap();
+    for expected in [GET, POST, ""] {
+        assert_eq!(read(&mut strict).await, expected);
+        strict.flush().await.unwrap();
+    }
+    assert!(!strict.into_rest().unread);
+}
+
+#[tokio::test]
+async fn what_comes_while_an_answer_is_on_its_way_is_bounded() {
+    let (mut client, mut strict, _hands) = connected();
+    client.write_all(GET.as_bytes()).await.unwrap();
+    assert_eq!(read(&mut strict).await, GET);
+    client.write_all(&[b'x'; 32 << 10]).await.unwrap();
+    for _ in 0..100 {
+        strict.flush().await.unwrap();
+    }
+    assert!(strict.held.len() < 2 * READ_AHEAD);
+    assert!(strict.into_rest().unread);
+}
+
+#[test]
+fn the_harmless_request_is_one() {
+    let limits = HeadLimits::new(&limits());
+    let read = HeadReader::default().read(HARMLESS, &limits);
+    let framing = Framing::None;
+    let length = HARMLESS.len();
+    assert_eq!(read, Ok(Some(Head { length, framing })));
+}
