@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::Request;
+use http::header::{CONNECTION, HeaderValue};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -113,13 +114,18 @@ where
         service_fn(move |request: Request<Incoming>| {
             let (worker, connection) = (Rc::clone(&worker), Rc::clone(&connection));
             let slot = Rc::clone(&slot);
-            let refused = verdict.take();
+            let verdict = verdict.clone();
             // Boxed, because only a connection that can be moved gives its socket back.
             Box::pin(async move {
-                Ok::<_, Infallible>(match refused {
+                let mut response = match verdict.take() {
                     Some(refusal) => worker.refuse_unread(&connection, &refusal),
                     None => worker.handle(&connection, slot, request).await,
-                })
+                };
+                if verdict.is_incomplete() {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
+                Ok::<_, Infallible>(response)
             })
         })
     };

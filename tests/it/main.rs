@@ -18,4 +18,5 @@ mod refusals;
 mod reload;
 mod shipped_policies;
 mod tokens;
+mod wire;
 mod zero_standing;

@@ -33,18 +33,30 @@ const HARMLESS: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r
 /// see that the client has gone, and a bound on what it can leave here.
 const READ_AHEAD: usize = 1024;
 
-/// The refusal that waits for its request to be asked about.
+/// What the stream knows of the request that hyper has parsed.
 #[derive(Clone, Debug)]
 pub(in crate::pep) struct Verdict {
-    fault: Rc<Cell<Option<Fault>>>,
+    said: Rc<Said>,
     limits: HeadLimits,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    fault: Cell<Option<Fault>>,
+    /// Whether a part of its body is still to come.
+    incomplete: Cell<bool>,
 }
 
 impl Verdict {
     /// The refusal of the request that hyper has just parsed, if that was not the client's.
     pub(in crate::pep) fn take(&self) -> Option<Refusal> {
-        let fault = self.fault.take()?;
+        let fault = self.said.fault.take()?;
         Some(fault.refusal(&self.limits))
+    }
+
+    /// Whether a part of the request's body has not come yet. Who answers now ends the connection.
+    pub(in crate::pep) fn is_incomplete(&self) -> bool {
+        self.said.incomplete.get()
     }
 }
 
@@ -106,7 +118,7 @@ impl<S> Strict<S> {
             head_patience: limits.header_timeout,
             idle_patience: limits.idle_timeout,
             verdict: Verdict {
-                fault: Rc::default(),
+                said: Rc::default(),
                 limits: HeadLimits::new(limits),
             },
         }
@@ -147,6 +159,7 @@ impl<S> Strict<S> {
         };
         if over {
             self.stage = Stage::Head(HeadReader::default());
+            self.verdict.said.incomplete.set(false);
         }
         own
     }
@@ -156,6 +169,8 @@ impl<S> Strict<S> {
     fn begin(&mut self, head: Head, bytes: &[u8]) -> usize {
         self.since = None;
         self.answering = true;
+        let bodiless = head.framing == Framing::None;
+        self.verdict.said.incomplete.set(!bodiless);
         self.stage = match head.framing {
             Framing::None => Stage::Head(HeadReader::default()),
             Framing::Length(length) => Stage::Length(length),
@@ -165,7 +180,7 @@ impl<S> Strict<S> {
     }
 
     fn refuse(&mut self, fault: Fault) {
-        self.verdict.fault.set(Some(fault));
+        self.verdict.said.fault.set(Some(fault));
         self.held = BytesMut::from(HARMLESS);
         self.passed = HARMLESS.len();
         self.stage = Stage::Over;
