@@ -115,7 +115,11 @@ impl Worker {
     ) -> Response<Body> {
         let request_id = self.next_request_id();
         let source = connection.peer.address.ip();
-        match self.exchanges.open(&self.gate, source, &request_id) {
+        let no_response = Rc::default();
+        let opened = self
+            .exchanges
+            .open(&self.gate, source, &request_id, &no_response);
+        match opened {
             Ok(running) => {
                 running.refuse(refusal);
                 self.refuse(refusal, NOWHERE, &request_id)
