@@ -64,6 +64,12 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", "No such thing", detail)
     }
 
+    /// The route is there, the method is not.
+    fn no_such_method(detail: impl Into<String>) -> Self {
+        let (status, title) = (StatusCode::METHOD_NOT_ALLOWED, "No such method");
+        Self::new(status, "method_not_allowed", title, detail)
+    }
+
     /// What is asked for contradicts what there is.
     pub(super) fn conflict(detail: impl Into<String>) -> Self {
         let title = "It contradicts what there is";
@@ -137,4 +143,8 @@ impl IntoResponse for ApiError {
 
 pub(super) async fn no_such_route(method: Method, uri: Uri) -> ApiError {
     ApiError::not_found(format!("nothing answers to {method} {}", uri.path()))
+}
+
+pub(super) async fn no_such_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::no_such_method(format!("`{}` does not take {method}", uri.path()))
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json as Answer;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::extract::{Path, Query};
 use super::requests::is_shown_to;
 use super::state::Admin;
 use super::views::{ClosedGrantView, GrantView, Page};

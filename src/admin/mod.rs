@@ -9,6 +9,7 @@
 
 mod caller;
 mod error;
+mod extract;
 mod grants;
 mod health;
 mod json;
@@ -64,6 +65,7 @@ pub fn router(admin: Arc<Admin>, face: Face) -> Router {
     };
     routes
         .fallback(error::no_such_route)
+        .method_not_allowed_fallback(error::no_such_method)
         .layer(Extension(face))
         .with_state(admin)
 }

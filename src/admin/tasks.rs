@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json as Answer;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::caller::{AgentCaller, Caller};
 use super::error::ApiError;
+use super::extract::Path;
 use super::json::Json;
 use super::state::Admin;
 use super::views::{ReceiptView, TaskView};
