@@ -16,7 +16,7 @@ use crate::access::{
 use crate::authn::Authenticated;
 use crate::base::BootInstant;
 use crate::config::{EnrolledAgent, Snapshot};
-use crate::model::{AgentId, DenyReason, Person, PersonId, Task, TaskId};
+use crate::model::{AgentId, DenyReason, Grant, Person, PersonId, Task, TaskId};
 use crate::tokens::TokenError;
 use crate::wire::Peer;
 
@@ -147,10 +147,25 @@ impl AgentCaller {
         if !own {
             return Ok(false);
         }
+        self.is_within(admin, &task.id).await
+    }
+
+    /// Whether a grant is the agent's own, and one that its token reaches.
+    pub(super) async fn reaches_grant(
+        &self,
+        admin: &Admin,
+        grant: &Grant,
+    ) -> Result<bool, ApiError> {
+        let request = &grant.request;
+        Ok(request.agent == *self.id() && self.is_within(admin, &request.task).await?)
+    }
+
+    /// Whether a task is the token's own or lies below it; a token without one reaches all.
+    async fn is_within(&self, admin: &Admin, task: &TaskId) -> Result<bool, ApiError> {
         let Some(bound) = self.authenticated.task().or(self.named.as_deref()) else {
             return Ok(true);
         };
-        let mut id = Some(task.id.clone());
+        let mut id = Some(task.clone());
         while let Some(at) = id {
             if at.as_str() == bound {
                 return Ok(true);

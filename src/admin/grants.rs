@@ -99,8 +99,13 @@ async fn find(admin: &Admin, caller: &Caller, id: &str) -> Result<Grant, ApiErro
     let parsed: GrantId = id.parse().map_err(|_| missing())?;
     let stored = admin.grants.store().grant(&parsed).await;
     let stored = stored.map_err(GrantsError::from)?;
-    let shown = stored.filter(|grant| grant.term().is_some() && is_shown_to(caller, grant));
-    shown.ok_or_else(missing)
+    let grant = stored.filter(|grant| grant.term().is_some());
+    let grant = grant.ok_or_else(missing)?;
+    if is_shown_to(admin, caller, &grant).await? {
+        Ok(grant)
+    } else {
+        Err(missing())
+    }
 }
 
 fn view(admin: &Admin, grant: &Grant) -> GrantView {
@@ -108,7 +113,8 @@ fn view(admin: &Admin, grant: &Grant) -> GrantView {
     GrantView::new(grant, live.as_deref())
 }
 
-/// One page of what the caller may see.
+/// One page of what the caller may see. It can be shorter than asked for, or empty, and yet not the
+/// last: a token for one task is not shown what lies beside it.
 pub(super) async fn page(
     admin: &Admin,
     caller: &Caller,
@@ -146,7 +152,13 @@ pub(super) async fn page(
     };
     let page = admin.grants.store().grants(filter).await;
     let page = page.map_err(GrantsError::from)?;
-    Ok((page.grants, page.next.map(|next| next.to_string())))
+    let mut shown = Vec::with_capacity(page.grants.len());
+    for grant in page.grants {
+        if is_shown_to(admin, caller, &grant).await? {
+            shown.push(grant);
+        }
+    }
+    Ok((shown, page.next.map(|next| next.to_string())))
 }
 
 fn no_such(name: &str) -> ApiError {

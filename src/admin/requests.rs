@@ -112,14 +112,21 @@ pub(super) async fn show(
     let id: RequestId = id.parse().map_err(|_| missing())?;
     let stored = admin.grants.store().request(&id).await;
     let stored = stored.map_err(GrantsError::from)?;
-    let grant = stored.filter(|grant| is_shown_to(&caller, grant));
-    Ok(Answer(RequestView::new(&grant.ok_or_else(missing)?)))
+    let grant = stored.ok_or_else(missing)?;
+    if !is_shown_to(&admin, &caller, &grant).await? {
+        return Err(missing());
+    }
+    Ok(Answer(RequestView::new(&grant)))
 }
 
-/// An agent is shown its own; an operator all.
-pub(super) fn is_shown_to(caller: &Caller, grant: &Grant) -> bool {
+/// An agent is shown what its token reaches; an operator all.
+pub(super) async fn is_shown_to(
+    admin: &Admin,
+    caller: &Caller,
+    grant: &Grant,
+) -> Result<bool, ApiError> {
     match caller {
-        Caller::Agent(agent) => grant.request.agent == *agent.id(),
-        Caller::Person(person) => People::is_operator(person),
+        Caller::Agent(agent) => agent.reaches_grant(admin, grant).await,
+        Caller::Person(person) => Ok(People::is_operator(person)),
     }
 }
