@@ -9,7 +9,9 @@
 
 mod harness;
 
+mod audit;
 mod budgets;
+mod control;
 mod forwarding;
 mod house;
 mod in_flight;
@@ -18,5 +20,6 @@ mod refusals;
 mod reload;
 mod shipped_policies;
 mod tokens;
+mod walkthrough;
 mod wire;
 mod zero_standing;

@@ -28,7 +28,7 @@ async fn reload_by_api(gate: &Gateway) -> Answer {
     call.send().await
 }
 
-/// What the busy connections are told: `up` switches when the new rule is live.
+/// How often the busy connections saw which rule.
 struct Seen {
     before: AtomicUsize,
     after: AtomicUsize,
@@ -71,12 +71,13 @@ fn sixty_four_busy_connections_see_a_change_at_once_and_whole() {
             });
         }
         reaches(&seen.before, 200).await;
-        gate.edit_policy("rules.cedar", "at most 100", "at most 50");
-        gate.edit_policy("rules.cedar", "> 100", "> 50");
-        assert_eq!(
-            reload_by_api(&gate).await.expect(200).json()["outcome"],
-            "published"
-        );
+        let rules = fs::read_to_string(gate.policies().join("rules.cedar")).unwrap();
+        let rules = rules
+            .replace("at most 100", "at most 50")
+            .replace("> 100", "> 50");
+        gate.write_policy("rules.cedar", &rules);
+        // It may have been noticed before it was asked for.
+        reload_by_api(&gate).await.expect(200);
         live.store(true, Ordering::SeqCst);
         let new = gate.status().generation.to_string();
         assert_ne!(old, new);
@@ -113,12 +114,10 @@ fn sixty_four_busy_connections_see_a_change_at_once_and_whole() {
             allowed.iter().all(|generation| *generation == old),
             "allowed by the old rule only"
         );
-        // The two edits may have gone live one after the other.
         assert!(
-            denied.iter().all(|generation| *generation != old),
-            "denied by a new one only"
+            denied.iter().all(|generation| *generation == new),
+            "denied by the new rule only"
         );
-        assert!(denied.contains(&new));
     });
 }
 

@@ -36,6 +36,19 @@ impl Raw {
         }
     }
 
+    /// Connects to the control side of a gateway without TLS.
+    pub(crate) async fn connect_to_control(gate: &Gateway) -> Self {
+        Self(Box::new(
+            TcpStream::connect(gate.control_address()).await.unwrap(),
+        ))
+    }
+
+    /// Writes as much as the other side takes.
+    pub(crate) async fn offer(&mut self, bytes: impl AsRef<[u8]>) {
+        // Its hanging up is an answer, too.
+        let _ = within("bytes are taken", self.0.write_all(bytes.as_ref())).await;
+    }
+
     pub(crate) async fn say(&mut self, bytes: impl AsRef<[u8]>) {
         let written = within("bytes are written", async {
             self.0.write_all(bytes.as_ref()).await?;
