@@ -147,7 +147,7 @@ check "the very next call" "$code" task_ended
 step "the stop and the audit log"
 kill -TERM "$gate_pid"
 wait "$gate_pid" && code=0 || code=$?
-check "SIGTERM ends with" "$code" 0
+check "SIGTERM: exit 0" "$code" 0
 "$PORTCULLIS" audit verify data/audit
 
 [ "$failed" -eq 0 ] && echo && echo "everything arrived byte for byte"
