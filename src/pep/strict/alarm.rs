@@ -10,8 +10,10 @@ use crate::base::{BootInstant, Clock};
 /// earlier moment is kept and set again when it fires, so that a busy connection never touches one.
 pub(super) struct Alarm {
     clock: Clock,
-    set: Option<(BootInstant, Pin<Box<dyn Future<Output = ()>>>)>,
+    set: Option<(BootInstant, Timer)>,
 }
+
+type Timer = Pin<Box<dyn Future<Output = ()>>>;
 
 impl Alarm {
     pub(super) fn new(clock: &Clock) -> Self {

@@ -35,7 +35,7 @@ fn connected() -> (DuplexStream, Strict<DuplexStream>, ManualClock) {
 
 /// What one read of a large buffer gives, as hyper makes it.
 async fn read(strict: &mut Strict<DuplexStream>) -> String {
-    let mut space = [0; 32 << 10];
+    let mut space = vec![0; 32 << 10];
     let count = strict.read(&mut space).await.unwrap();
     String::from_utf8_lossy(&space[..count]).into_owned()
 }
@@ -144,13 +144,13 @@ async fn a_bad_head_is_refused_in_its_turn() {
 #[tokio::test]
 async fn a_bad_chunk_breaks_the_body_off() {
     let head = "PUT /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
-    for (body, good) in [("5;x\r\nhello", 0), ("5\r\nhelloXX", 0), ("zz", 0)] {
+    for body in ["5;x\r\nhello", "5\r\nhelloXX", "zz"] {
         let (mut client, mut strict, _hands) = connected();
         client
             .write_all(format!("{head}{body}{GET}").as_bytes())
             .await
             .unwrap();
-        assert_eq!(read(&mut strict).await, format!("{head}{}", &body[..good]));
+        assert_eq!(read(&mut strict).await, head);
         let mut space = [0; 100];
         for _ in 0..2 {
             let error = strict.read(&mut space).await.unwrap_err();

@@ -77,8 +77,7 @@ async fn serve(sent: &[u8], piece: usize) -> Vec<Seen> {
         talk,
         listen
     );
-    let all = all.borrow().clone();
-    all
+    all.take()
 }
 
 /// The whole requests in `bytes` by another parser, which is more lenient than ours.
