@@ -11,8 +11,8 @@ use crate::base::BootInstant;
 use crate::config::{EnrolledAgent, Snapshot};
 use crate::grants::LiveTask;
 use crate::model::{
-    Ask, AuthFacts, Entitlement, Proof, Question, RiskFacts, SourceFacts, TaskFacts, TaskId,
-    UsualFacts,
+    Ask, AuthFacts, Circumstances, Entitlement, GroupName, Proof, Question, RiskFacts, SourceFacts,
+    TaskFacts, TaskId, UsualFacts,
 };
 use crate::pdp::{Decision, Requirement};
 use crate::tokens::Confirmation;
@@ -28,7 +28,7 @@ pub struct Asker<'a> {
     /// What it works on.
     pub task: Option<&'a Arc<LiveTask>>,
     /// How it proved who it is.
-    pub methods: &'a [&'static str],
+    pub methods: &'a [&'a str],
     /// How its token is bound to it.
     pub proof: Proof,
     /// Its address.
@@ -89,11 +89,11 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// Decides whether the agent may ask for `entitlement`.
-    pub fn decide_request(&self, entitlement: &Entitlement) -> Decision {
+    /// Decides whether the agent may have `entitlement`, people of `approved_by` having agreed.
+    pub fn decide_request(&self, entitlement: &Entitlement, approved_by: &[GroupName]) -> Decision {
         let ask = Ask::Request {
             entitlement: &entitlement.id,
-            approved_by: &[],
+            approved_by,
         };
         let utc = TimeZone::UTC;
         let question = self.question(ask, &utc);
@@ -124,6 +124,20 @@ impl<'a> Asker<'a> {
                 Some(Requirement::Approval(_)) => Some(true),
                 Some(Requirement::Mfa | Requirement::Proof(_)) | None => None,
             },
+        }
+    }
+
+    /// What is known of the asker besides its name, to be kept with what it asks for.
+    #[must_use]
+    pub fn circumstances(&self) -> Circumstances {
+        Circumstances {
+            source: self.source,
+            methods: self
+                .methods
+                .iter()
+                .map(|method| Arc::from(*method))
+                .collect(),
+            proof: self.proof,
         }
     }
 

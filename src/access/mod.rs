@@ -15,4 +15,4 @@ pub use asker::{Asker, whole};
 pub use binding::{Binding, Identity, Unbound, agent_of, bind, bind_named};
 pub use people::{People, PeopleError};
 pub use possession::{NotHeld, check_possession};
-pub use requests::{Ask, Granted, Refused, Requests};
+pub use requests::{Ask, Granted, Outcome, Refused, Requests};

@@ -11,11 +11,15 @@ use super::Asker;
 use crate::audit::{Audit, Record, RecordKind, Verdict};
 use crate::base::Clock;
 use crate::config::Snapshot;
-use crate::grants::{Asking, Grants, GrantsError, LiveGrant, LiveTask};
+use crate::grants::{Asking, Grants, GrantsError, LiveGrant, LiveTask, PendingGrant};
 use crate::model::{
-    AgentId, DenyReason, EndReason, Entitlement, InputKind, InputValue, Inputs, TaskId,
+    AgentId, ApprovalRule, DenyReason, EndReason, Entitlement, InputKind, InputValue, Inputs,
+    TaskId,
 };
 use crate::pdp::{Decision, Denial, Permit, Requirement};
+
+/// How long people may take where a rule, and not the entitlement, wants them asked.
+const RULE_EXPIRES: Duration = Duration::from_mins(30);
 
 /// The longest reason, in characters.
 const LONGEST_REASON: usize = 1000;
@@ -50,6 +54,20 @@ pub struct Granted {
     pub rules: Vec<Arc<str>>,
 }
 
+/// What became of a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The grant is in force.
+    Granted(Granted),
+    /// People have to agree first.
+    Pending {
+        /// The request that waits; the same one where it was asked for before in the same words.
+        request: Arc<PendingGrant>,
+        /// The rules that will let it come into force.
+        rules: Vec<Arc<str>>,
+    },
+}
+
 /// Why a request did not become a grant.
 #[derive(Debug)]
 pub enum Refused {
@@ -77,6 +95,14 @@ struct Permitted {
     duration: Option<Duration>,
     input: Inputs,
     permit: Permit,
+    /// Who has to agree first.
+    approval: Option<ApprovalRule>,
+}
+
+/// An outcome, and whether it was brought about just now.
+struct Done {
+    outcome: Outcome,
+    fresh: bool,
 }
 
 impl Requests {
@@ -95,13 +121,15 @@ impl Requests {
     /// # Errors
     ///
     /// See [`Refused`]; nothing is created then.
-    pub async fn submit(&self, asker: &Asker<'_>, ask: Ask) -> Result<Granted, Refused> {
-        let mut granted = self.submit_all(asker, vec![ask]).await?;
+    pub async fn submit(&self, asker: &Asker<'_>, ask: Ask) -> Result<Outcome, Refused> {
+        let mut outcomes = self.submit_all(asker, vec![ask]).await?;
         let none = || Refused::Malformed("nothing was asked for".to_owned());
-        granted.pop().ok_or_else(none)
+        outcomes.pop().ok_or_else(none)
     }
 
-    /// Asks for several grants for the asker's task: all come into force, or none.
+    /// Asks for several grants for the asker's task, in order: all are taken, or none. Where some wait
+    /// for people, asking for all of it again makes nothing new: the grants of the rest that are in
+    /// force are the answer.
     ///
     /// # Errors
     ///
@@ -110,28 +138,53 @@ impl Requests {
         &self,
         asker: &Asker<'_>,
         asks: Vec<Ask>,
-    ) -> Result<Vec<Granted>, Refused> {
+    ) -> Result<Vec<Outcome>, Refused> {
         let no_task = || Refused::Malformed("a grant needs an open task".to_owned());
         let task = asker.task.ok_or_else(no_task)?;
         let mut permitted = Vec::with_capacity(asks.len());
         for ask in asks {
             permitted.push(self.decide(asker, ask)?);
         }
-        let mut granted: Vec<Granted> = Vec::with_capacity(permitted.len());
+        let waits = permitted.iter().any(|one| one.approval.is_some());
+        let mut done: Vec<Done> = Vec::with_capacity(permitted.len());
         for one in permitted {
-            match self.activate(asker, task, one).await {
-                Ok(one) => granted.push(one),
+            let earlier = waits.then(|| in_force(task, &one, asker)).flatten();
+            let outcome = match (&one.approval, earlier) {
+                (None, Some(grant)) => Ok(Done {
+                    outcome: Outcome::Granted(Granted {
+                        rules: one.permit.rules().to_vec(),
+                        grant,
+                    }),
+                    fresh: false,
+                }),
+                (None, None) => self.activate(asker, task, one).await,
+                (Some(_), _) => self.ask_people(asker, task, one).await,
+            };
+            match outcome {
+                Ok(one) => done.push(one),
                 Err(refused) => {
-                    for earlier in granted {
-                        let id = &earlier.grant.request().grant;
-                        // One that has ended meanwhile is as good as taken back.
-                        let _ = self.grants.end_grant(id, EndReason::Withdrawn).await;
-                    }
+                    self.take_back(done).await;
                     return Err(refused);
                 }
             }
         }
-        Ok(granted)
+        Ok(done.into_iter().map(|done| done.outcome).collect())
+    }
+
+    /// One that has ended meanwhile is as good as taken back.
+    async fn take_back(&self, done: Vec<Done>) {
+        for done in done.into_iter().filter(|done| done.fresh) {
+            match done.outcome {
+                Outcome::Granted(granted) => {
+                    let id = &granted.grant.request().grant;
+                    let _ = self.grants.end_grant(id, EndReason::Withdrawn).await;
+                }
+                Outcome::Pending { request, .. } => {
+                    let reason = EndReason::Withdrawn;
+                    let _ = self.grants.refuse(&request, reason, None).await;
+                }
+            }
+        }
     }
 
     fn decide(&self, asker: &Asker<'_>, ask: Ask) -> Result<Permitted, Refused> {
@@ -140,22 +193,8 @@ impl Requests {
             let refused = no_rule(&ask.entitlement);
             return Err(self.record_refusal(asker, None, refused));
         };
-        let refuse = |refused| self.record_refusal(asker, Some(entitlement), refused);
-        let permit = match asker.decide_request(entitlement) {
-            Decision::Allow(permit) => permit,
-            Decision::Deny(denial) => return Err(refuse(denied(entitlement, denial))),
-        };
-        if let Some(rule) = &entitlement.approval {
-            let detail = format!(
-                "`{}` needs the approval of a person of `{}`",
-                entitlement.id, rule.group
-            );
-            return Err(refuse(Refused::No {
-                reason: DenyReason::ApprovalRequired,
-                detail,
-                rules: permit.rules().to_vec(),
-            }));
-        }
+        let (permit, approval) = judge(asker, entitlement)
+            .map_err(|refused| self.record_refusal(asker, Some(entitlement), refused))?;
         let well_formed = well_formed(asker.snapshot, entitlement, ask);
         let (reason, duration, input) = well_formed.map_err(Refused::Malformed)?;
         Ok(Permitted {
@@ -164,6 +203,7 @@ impl Requests {
             duration,
             input,
             permit,
+            approval,
         })
     }
 
@@ -172,16 +212,9 @@ impl Requests {
         asker: &Asker<'_>,
         task: &Arc<LiveTask>,
         permitted: Permitted,
-    ) -> Result<Granted, Refused> {
+    ) -> Result<Done, Refused> {
         let place = self.audit.reserve().map_err(unrecorded)?;
-        let asking = Asking {
-            entitlement: &permitted.entitlement,
-            task,
-            reason: permitted.reason,
-            duration: permitted.duration,
-            input: permitted.input,
-        };
-        let activated = self.grants.activate(asking).await;
+        let activated = self.grants.activate(permitted.asking(asker, task)).await;
         let mut record = self.record(asker, Some(&permitted.entitlement));
         record.rules = permitted.permit.rules().to_vec();
         match activated {
@@ -193,7 +226,43 @@ impl Requests {
                 record.detail.clone_from(&grant.request().reason);
                 place.write(record);
                 let rules = permitted.permit.rules().to_vec();
-                Ok(Granted { grant, rules })
+                let outcome = Outcome::Granted(Granted { grant, rules });
+                Ok(Done {
+                    outcome,
+                    fresh: true,
+                })
+            }
+            Err(error) => {
+                record.detail = Some(error.to_string());
+                place.write(record);
+                Err(Refused::NotKept(error))
+            }
+        }
+    }
+
+    async fn ask_people(
+        &self,
+        asker: &Asker<'_>,
+        task: &Arc<LiveTask>,
+        permitted: Permitted,
+    ) -> Result<Done, Refused> {
+        let place = self.audit.reserve().map_err(unrecorded)?;
+        let mut record = self.record(asker, Some(&permitted.entitlement));
+        let rules = permitted.permit.rules().to_vec();
+        record.rules.clone_from(&rules);
+        let Some(rule) = permitted.approval.clone() else {
+            return Err(Refused::Malformed("nobody has to agree to this".to_owned()));
+        };
+        let group = rule.group.clone();
+        let asking = permitted.asking(asker, task);
+        match self.grants.ask_people(asking, rule).await {
+            Ok((request, fresh)) => {
+                record.request = Some(request.request().id.clone());
+                let again = if fresh { "" } else { "asked again: " };
+                record.detail = Some(format!("{again}waits for the people of `{group}`"));
+                place.write(record);
+                let outcome = Outcome::Pending { request, rules };
+                Ok(Done { outcome, fresh })
             }
             Err(error) => {
                 record.detail = Some(error.to_string());
@@ -237,6 +306,59 @@ impl Requests {
         record.source = Some(asker.source);
         record
     }
+}
+
+impl Permitted {
+    fn asking<'a>(&'a self, asker: &Asker<'_>, task: &'a Arc<LiveTask>) -> Asking<'a> {
+        Asking {
+            entitlement: &self.entitlement,
+            task,
+            reason: self.reason.clone(),
+            duration: self.duration,
+            input: self.input.clone(),
+            asked: asker.circumstances(),
+        }
+    }
+}
+
+/// Whether the agent may have the entitlement, and who has to agree first: because the entitlement says
+/// so, or a rule. What people could not bring into force either is refused before they are asked.
+pub(super) fn judge(
+    asker: &Asker<'_>,
+    entitlement: &Entitlement,
+) -> Result<(Permit, Option<ApprovalRule>), Refused> {
+    let own = entitlement.approval.as_ref();
+    let groups = own.map(|rule| rule.group.clone());
+    let denial = match asker.decide_request(entitlement, groups.as_slice()) {
+        Decision::Allow(permit) => return Ok((permit, own.cloned())),
+        Decision::Deny(denial) => denial,
+    };
+    let (Some(Requirement::Approval(group)), None) = (&denial.requires, own) else {
+        return Err(denied(entitlement, denial));
+    };
+    let rule = ApprovalRule {
+        group: group.clone(),
+        quorum: 1,
+        mfa: false,
+        expires: RULE_EXPIRES,
+    };
+    match asker.decide_request(entitlement, std::slice::from_ref(group)) {
+        Decision::Allow(permit) => Ok((permit, Some(rule))),
+        Decision::Deny(denial) => Err(denied(entitlement, denial)),
+    }
+}
+
+/// The grant in force that the same request has become before.
+fn in_force(task: &LiveTask, asked: &Permitted, asker: &Asker<'_>) -> Option<Arc<LiveGrant>> {
+    let grants = task.grants();
+    let same = |grant: &&Arc<LiveGrant>| {
+        let request = grant.request();
+        grant.ended(asker.now).is_none()
+            && request.entitlement == asked.entitlement.id
+            && request.input == asked.input
+            && request.reason == asked.reason
+    };
+    grants.iter().find(same).cloned()
 }
 
 fn unrecorded(unavailable: impl fmt::Display) -> Refused {

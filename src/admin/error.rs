@@ -87,13 +87,17 @@ impl From<GrantsError> for ApiError {
     fn from(failure: GrantsError) -> Self {
         let detail = ErrorChain(&failure).to_string();
         match failure {
-            GrantsError::GrantUnknown(_) | GrantsError::TaskUnknown(_) => Self::not_found(detail),
+            GrantsError::GrantUnknown(_)
+            | GrantsError::RequestUnknown(_)
+            | GrantsError::TaskUnknown(_) => Self::not_found(detail),
             GrantsError::OutOfPlace(_)
             | GrantsError::TaskEnded(..)
             | GrantsError::TaskIdUsed(_)
             | GrantsError::TooDeep { .. }
             | GrantsError::TooManyGrants { .. }
+            | GrantsError::TooManyPending { .. }
             | GrantsError::TooManyTasks { .. } => Self::conflict(detail),
+            GrantsError::Stopping => Self::unavailable("stopping", detail),
             GrantsError::Store(_) => {
                 error!(error = detail, "the store failed");
                 Self::unavailable("store_unavailable", detail)

@@ -17,7 +17,7 @@ use super::grants::{Paging, page};
 use super::json::Json;
 use super::state::Admin;
 use super::views::{Page, RequestView};
-use crate::access::{Ask, Asker, Identity, People};
+use crate::access::{Ask, Asker, Identity, Outcome, People};
 use crate::grants::GrantsError;
 use crate::model::{Grant, RequestId, TaskId};
 
@@ -41,6 +41,7 @@ pub(super) struct CreateBody {
 /// Asks for a grant.
 #[utoipa::path(post, path = "/v1/requests", request_body = CreateBody, responses(
     (status = 201, body = RequestView, description = "The grant is in force"),
+    (status = 202, body = RequestView, description = "People have to agree first"),
     (status = 403, description = "A rule says no; nothing was created")))]
 pub(super) async fn create(
     State(admin): State<Arc<Admin>>,
@@ -58,10 +59,12 @@ pub(super) async fn create(
         duration_seconds: body.duration_seconds,
         input: body.input,
     };
-    let granted = admin.requests.submit(&asker, ask).await?;
-    let view = RequestView::new(&granted.grant.record());
-    let location = format!("/v1/requests/{}", granted.grant.request().id);
-    let mut response = (StatusCode::CREATED, Answer(view)).into_response();
+    let (status, grant) = match admin.requests.submit(&asker, ask).await? {
+        Outcome::Granted(granted) => (StatusCode::CREATED, granted.grant.record()),
+        Outcome::Pending { request, .. } => (StatusCode::ACCEPTED, request.record()),
+    };
+    let location = format!("/v1/requests/{}", grant.request.id);
+    let mut response = (status, Answer(RequestView::new(&grant))).into_response();
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, location);
     }

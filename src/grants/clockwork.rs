@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::Grants;
 use crate::base::BootInstant;
-use crate::model::{EndReason, GrantId, TaskId};
+use crate::model::{EndReason, GrantId, RequestId, TaskId, Transition};
 
 /// What is due, the earliest first. A deadline that has moved since is looked at when it would have
 /// been due, and set again.
@@ -20,12 +20,17 @@ pub(super) struct Timers {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     Grant(GrantId),
+    Request(RequestId),
     Task(TaskId),
 }
 
 impl Timers {
     pub(super) fn add_grant(&self, deadline: BootInstant, id: &GrantId) {
         self.add(deadline, Due::Grant(id.clone()));
+    }
+
+    pub(super) fn add_request(&self, deadline: BootInstant, id: &RequestId) {
+        self.add(deadline, Due::Request(id.clone()));
     }
 
     pub(super) fn add_task(&self, deadline: BootInstant, id: &TaskId) {
@@ -84,6 +89,7 @@ impl Grants {
         let inner = &self.0;
         let now = inner.clock.now();
         let mut expired = Vec::new();
+        let mut unanswered = Vec::new();
         for due in inner.timers.take_due(now) {
             match &due {
                 Due::Grant(id) => {
@@ -95,6 +101,7 @@ impl Grants {
                         None => inner.timers.add(grant.deadline(), due),
                     }
                 }
+                Due::Request(id) => unanswered.extend(inner.pending.get(id)),
                 Due::Task(id) => {
                     let Some(task) = inner.tasks.get(id) else {
                         continue;
@@ -107,5 +114,6 @@ impl Grants {
             }
         }
         self.begin_end_grants(expired);
+        self.begin_end_pending(unanswered, &Transition::End(EndReason::Expired));
     }
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tracing::error;
 
-use super::service::{Inner, Outcome};
-use super::{Grants, GrantsError, LiveGrant, LiveTask};
+use super::events::Event;
+use super::service::{Family, Inner, Outcome};
+use super::{Grants, GrantsError, LiveGrant, LiveTask, PendingGrant};
 use crate::base::{BootInstant, ErrorChain};
 use crate::model::{
     ClosedGrant, EndReason, Grant, GrantId, GrantRequest, Receipt, Task, TaskId, TaskState,
+    Transition,
 };
 use crate::store::{Change, StoredTask};
 
@@ -24,12 +26,13 @@ pub struct Ending {
 
 /// What an end has changed in memory and is still to be stored and waited for.
 #[derive(Debug)]
-struct Begun {
+pub(super) struct Begun {
     at: BootInstant,
     /// The ended tasks; the first is the one that was named.
     tasks: Vec<Task>,
     records: Vec<Grant>,
     closing: Vec<Arc<LiveGrant>>,
+    decided: Vec<Arc<PendingGrant>>,
 }
 
 impl Grants {
@@ -96,6 +99,8 @@ impl Grants {
         let lost = self.0.grants.collect(|grant| !keep_grant(grant.request()));
         let lost = lost.into_iter().map(|g| (g, EndReason::PolicyChanged));
         self.begin_end_grants(lost.collect());
+        let lost = self.0.pending.collect(|one| !keep_grant(one.request()));
+        self.begin_end_pending(lost, &Transition::End(EndReason::PolicyChanged));
     }
 
     /// Ends a task in memory and leaves the rest to a task of its own.
@@ -120,7 +125,7 @@ impl Grants {
                     .endings
                     .insert(task.task().id.clone(), receiver.clone());
             }
-            self.0.end_tasks_in_memory(&line)
+            self.0.end_tasks_in_memory(&mut family, &line)
         };
         let inner = Arc::clone(&self.0);
         self.0.runtime.spawn(async move {
@@ -144,7 +149,11 @@ impl Grants {
 }
 
 impl Inner {
-    fn end_tasks_in_memory(&self, line: &[(Arc<LiveTask>, EndReason)]) -> Begun {
+    fn end_tasks_in_memory(
+        &self,
+        family: &mut Family,
+        line: &[(Arc<LiveTask>, EndReason)],
+    ) -> Begun {
         let (now, at) = (self.clock.now(), self.clock.wall());
         let mut begun = Begun::new(now);
         for (live, reason) in line {
@@ -152,9 +161,13 @@ impl Inner {
             self.tasks.remove(&live.task().id);
             self.metrics.live_tasks.dec();
             for grant in live.grants().iter() {
-                self.end_in_memory(grant, *reason, &mut begun);
+                self.end_in_memory(family, grant, *reason, &mut begun);
             }
             live.set_grants(Vec::new());
+            let waiting = family.pending_of_task.get(&live.task().id).cloned();
+            for pending in waiting.unwrap_or_default() {
+                self.end_pending_in_memory(family, &pending, Transition::End(*reason), &mut begun);
+            }
             let mut task = live.task().clone();
             task.state = TaskState::Ended {
                 reason: *reason,
@@ -167,33 +180,64 @@ impl Inner {
 
     fn end_grants_in_memory(&self, grants: Vec<(Arc<LiveGrant>, EndReason)>) -> Begun {
         let mut begun = Begun::new(self.clock.now());
-        let _order = self.family();
+        let mut family = self.family();
         for (grant, reason) in grants {
-            self.end_in_memory(&grant, reason, &mut begun);
+            self.end_in_memory(&mut family, &grant, reason, &mut begun);
+        }
+        begun
+    }
+
+    /// Ends a grant, and with it all that were carved from it.
+    fn end_in_memory(
+        &self,
+        family: &mut Family,
+        grant: &Arc<LiveGrant>,
+        reason: EndReason,
+        begun: &mut Begun,
+    ) {
+        let mut line = vec![(Arc::clone(grant), reason)];
+        while let Some((grant, reason)) = line.pop() {
+            let id = &grant.request().grant;
+            let ended = grant.end(reason, begun.at, self.clock.wall());
+            begun.records.extend(ended);
+            if self.grants.remove(id).is_some() {
+                self.metrics.live_grants.dec();
+            }
             if let Some(task) = self.tasks.get(&grant.request().task) {
                 let mut rest = task.grants().to_vec();
                 rest.retain(|other| !Arc::ptr_eq(other, &grant));
                 task.set_grants(rest);
             }
+            let carved = family.carved.remove(id).unwrap_or_default();
+            let carved = carved.iter().filter_map(|id| self.grants.get(id));
+            line.extend(carved.map(|grant| (grant, EndReason::ParentEnded)));
+            begun.closing.push(grant);
         }
-        begun
     }
 
-    fn end_in_memory(&self, grant: &Arc<LiveGrant>, reason: EndReason, begun: &mut Begun) {
-        let ended = grant.end(reason, begun.at, self.clock.wall());
-        begun.records.extend(ended);
-        if self.grants.remove(&grant.request().grant).is_some() {
-            self.metrics.live_grants.dec();
+    /// Decides a request that waits; one that is decided already stays as it is.
+    pub(super) fn end_pending_in_memory(
+        &self,
+        family: &mut Family,
+        pending: &Arc<PendingGrant>,
+        step: Transition,
+        begun: &mut Begun,
+    ) {
+        if let Ok(ended) = pending.step(step, self.clock.wall()) {
+            self.forget_pending(family, pending);
+            begun.records.push(ended);
+            begun.decided.push(Arc::clone(pending));
         }
-        begun.closing.push(Arc::clone(grant));
     }
 
     /// Stores the end, then waits for the last exchange under each grant.
-    async fn finish(&self, begun: &Begun) -> Result<Receipt, GrantsError> {
+    pub(super) async fn finish(&self, begun: &Begun) -> Result<Receipt, GrantsError> {
         let tasks = begun.tasks.iter().cloned();
         let tasks = tasks.map(|task| Change::PutTask(task, None));
         let grants = begun.records.iter().cloned().map(Change::PutGrant);
-        self.store.commit(tasks.chain(grants).collect()).await?;
+        let stored = self.store.commit(tasks.chain(grants).collect()).await;
+        self.tell(begun);
+        stored?;
         let mut receipt = Receipt::default();
         for grant in &begun.closing {
             let mut closed = grant.closed().await;
@@ -202,6 +246,22 @@ impl Inner {
             receipt.grants.push(closed);
         }
         Ok(receipt)
+    }
+
+    /// Tells all who watch or wait, also where the store has failed: in memory the end stands.
+    fn tell(&self, begun: &Begun) {
+        for pending in &begun.decided {
+            pending.settle();
+        }
+        for grant in &begun.records {
+            self.events.tell(|| match grant.term() {
+                Some(_) => Event::GrantEnded(grant.clone()),
+                None => Event::RequestDecided(grant.clone()),
+            });
+        }
+        for task in &begun.tasks {
+            self.events.tell(|| Event::TaskEnded(task.clone()));
+        }
     }
 
     async fn finish_tasks(&self, begun: Begun, done: watch::Sender<Option<Outcome>>) {
@@ -234,13 +294,19 @@ impl Inner {
 }
 
 impl Begun {
-    const fn new(at: BootInstant) -> Self {
+    pub(super) const fn new(at: BootInstant) -> Self {
         Self {
             at,
             tasks: Vec::new(),
             records: Vec::new(),
             closing: Vec::new(),
+            decided: Vec::new(),
         }
+    }
+
+    /// Whether nothing has changed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.tasks.is_empty() && self.closing.is_empty()
     }
 
     fn part_of(&self, whole: &Receipt, task: &TaskId) -> Receipt {

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::model::{AgentId, EndReason, GrantId, TaskId, TransitionError};
+use crate::model::{AgentId, EndReason, GrantId, RequestId, TaskId, TransitionError};
 use crate::store::StoreError;
 
 /// What went wrong in a call of [`Grants`](super::Grants).
@@ -14,6 +14,12 @@ pub enum GrantsError {
     /// The step can't be taken from where the grant stands.
     #[error(transparent)]
     OutOfPlace(#[from] TransitionError),
+    /// The request waits for nobody any more.
+    #[error("no request `{0}` waits for approval")]
+    RequestUnknown(RequestId),
+    /// The gateway stops, and the step was not taken, or not to its end.
+    #[error("the gateway is stopping")]
+    Stopping,
     /// The tasks above the new one are too many.
     #[error("a task lies at most {limit} levels deep")]
     TooDeep {
@@ -34,6 +40,12 @@ pub enum GrantsError {
         /// The task.
         task: TaskId,
         /// How many it may have.
+        limit: usize,
+    },
+    /// The task or the agent has as many requests that wait as it may have.
+    #[error("{limit} requests wait for approval already: withdraw one first")]
+    TooManyPending {
+        /// How many there may be.
         limit: usize,
     },
     /// The store could not keep it; in memory, what had ended stays ended.

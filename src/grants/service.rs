@@ -13,12 +13,13 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::clockwork::Timers;
+use super::events::{Event, Events};
 use super::index::Index;
-use super::{GrantsError, LiveGrant, LiveTask};
+use super::{GrantsError, LiveGrant, LiveTask, PendingGrant};
 use crate::base::{BootInstant, Clock};
 use crate::model::{
-    AgentId, Budget, EndReason, Entitlement, Grant, GrantId, GrantRequest, Inputs, RequestId, Task,
-    TaskId, TaskState, Transition,
+    AgentId, Budget, Circumstances, EndReason, Entitlement, Grant, GrantId, GrantRequest, Inputs,
+    RequestId, Task, TaskId, TaskState, Transition,
 };
 use crate::store::{Change, GrantStore, StoreError};
 use crate::telemetry::Metrics;
@@ -38,6 +39,10 @@ pub struct Limits {
     pub tasks_per_agent: usize,
     /// Grants in force for one task.
     pub grants_per_task: usize,
+    /// Requests of one task that wait for people.
+    pub pending_per_task: usize,
+    /// Requests of one agent that wait for people.
+    pub pending_per_agent: usize,
 }
 
 impl Default for Limits {
@@ -49,6 +54,8 @@ impl Default for Limits {
             depth: 8,
             tasks_per_agent: 10_000,
             grants_per_task: 64,
+            pending_per_task: 32,
+            pending_per_agent: 256,
         }
     }
 }
@@ -66,7 +73,9 @@ pub(super) struct Inner {
     pub(super) runtime: Handle,
     pub(super) tasks: Index<TaskId, Arc<LiveTask>>,
     pub(super) grants: Index<GrantId, Arc<LiveGrant>>,
+    pub(super) pending: Index<RequestId, Arc<PendingGrant>>,
     pub(super) timers: Timers,
+    pub(super) events: Events,
     family: Mutex<Family>,
 }
 
@@ -76,6 +85,10 @@ pub(super) struct Inner {
 pub(super) struct Family {
     pub(super) children: HashMap<TaskId, Vec<TaskId>>,
     pub(super) open_by_agent: HashMap<AgentId, usize>,
+    /// The grants that were carved from a grant.
+    pub(super) carved: HashMap<GrantId, Vec<GrantId>>,
+    pub(super) pending_of_task: HashMap<TaskId, Vec<Arc<PendingGrant>>>,
+    pub(super) pending_by_agent: HashMap<AgentId, usize>,
     pub(super) endings: HashMap<TaskId, watch::Receiver<Option<Outcome>>>,
 }
 
@@ -114,6 +127,8 @@ pub struct Asking<'a> {
     pub duration: Option<Duration>,
     /// What calls will have to agree with.
     pub input: Inputs,
+    /// What else is known of the asker.
+    pub asked: Circumstances,
 }
 
 impl Grants {
@@ -134,7 +149,9 @@ impl Grants {
             runtime,
             tasks: Index::new(),
             grants: Index::new(),
+            pending: Index::new(),
             timers: Timers::default(),
+            events: Events::new(),
             family: Mutex::default(),
         }))
     }
@@ -207,43 +224,26 @@ impl Grants {
     /// When the task has ended or has too many grants, or the store can't keep it.
     pub async fn activate(&self, asking: Asking<'_>) -> Result<Arc<LiveGrant>, GrantsError> {
         let inner = &self.0;
-        let task = asking.task;
+        let task = Arc::clone(asking.task);
         let now = inner.clock.now();
-        inner.check_room(task, now)?;
+        inner.check_room(&task, now)?;
         let deadline = (now + asking.term()).min(task.oldest());
         let at = inner.clock.wall();
         let mut grant = Grant::requested(Arc::new(asking.request(at)));
         let expires_at = later(at, deadline - now);
         grant.apply(Transition::Activate { expires_at }, at)?;
-        let id = grant.request.grant.clone();
-        inner
-            .store
-            .commit(vec![Change::PutGrant(grant.clone())])
-            .await?;
-        let live = Arc::new(LiveGrant::new(grant, now, deadline));
-        let attached = {
-            let _order = inner.family();
-            let attached = inner.check_room(task, inner.clock.now());
-            if attached.is_ok() {
-                let mut grants = task.grants().to_vec();
-                grants.push(Arc::clone(&live));
-                task.set_grants(grants);
-                inner.grants.insert(id.clone(), Arc::clone(&live));
-                inner.metrics.live_grants.inc();
-            }
-            attached
-        };
-        if let Err(error) = attached {
-            // The task ended while the store was writing; its end did not see this grant.
-            let reason = task.ended(inner.clock.now());
-            let reason = reason.unwrap_or(EndReason::Revoked);
-            if let Some(ended) = live.end(reason, inner.clock.now(), inner.clock.wall()) {
-                inner.store.commit(vec![Change::PutGrant(ended)]).await?;
-            }
-            return Err(error);
-        }
-        inner.timers.add_grant(deadline, &id);
-        Ok(live)
+        let inner = Arc::clone(inner);
+        self.see_through(async move { inner.bring_into_force(&task, grant, deadline).await })
+            .await
+    }
+
+    /// Runs a step that has to finish once it has begun, whether or not its caller waits for it.
+    pub(super) async fn see_through<T: Send + 'static>(
+        &self,
+        step: impl Future<Output = Result<T, GrantsError>> + Send + 'static,
+    ) -> Result<T, GrantsError> {
+        let step = self.0.runtime.spawn(step);
+        step.await.unwrap_or(Err(GrantsError::Stopping))
     }
 
     fn live_parent(&self, id: &TaskId) -> Result<Arc<LiveTask>, GrantsError> {
@@ -286,7 +286,69 @@ impl Inner {
         })
     }
 
-    fn check_room(&self, task: &LiveTask, now: BootInstant) -> Result<(), GrantsError> {
+    /// Stores an active grant and makes it live.
+    async fn bring_into_force(
+        &self,
+        task: &Arc<LiveTask>,
+        grant: Grant,
+        deadline: BootInstant,
+    ) -> Result<Arc<LiveGrant>, GrantsError> {
+        self.store
+            .commit(vec![Change::PutGrant(grant.clone())])
+            .await?;
+        let live = Arc::new(LiveGrant::new(grant, self.clock.now(), deadline));
+        let attached = self.attach(&mut self.family(), task, &live);
+        match attached {
+            Ok(()) => Ok(live),
+            Err(error) => Err(self.bury(task, &live, error).await),
+        }
+    }
+
+    /// Makes a stored grant live: calls may pass under it from here on.
+    pub(super) fn attach(
+        &self,
+        family: &mut Family,
+        task: &Arc<LiveTask>,
+        live: &Arc<LiveGrant>,
+    ) -> Result<(), GrantsError> {
+        self.check_room(task, self.clock.now())?;
+        let request = live.request();
+        if let Some(parent) = &request.parent {
+            let above = self.grants.get(parent);
+            above.ok_or_else(|| GrantsError::GrantUnknown(parent.clone()))?;
+            let carved = family.carved.entry(parent.clone()).or_default();
+            carved.push(request.grant.clone());
+        }
+        let mut grants = task.grants().to_vec();
+        grants.push(Arc::clone(live));
+        task.set_grants(grants);
+        self.grants.insert(request.grant.clone(), Arc::clone(live));
+        self.metrics.live_grants.inc();
+        self.timers.add_grant(live.deadline(), &request.grant);
+        self.events.tell(|| Event::GrantActive(live.record()));
+        Ok(())
+    }
+
+    /// Ends a stored grant that could not be made live. Its task ended while the store was writing, and
+    /// that end did not see the grant.
+    pub(super) async fn bury(
+        &self,
+        task: &LiveTask,
+        live: &LiveGrant,
+        error: GrantsError,
+    ) -> GrantsError {
+        let now = self.clock.now();
+        let reason = task.ended(now).unwrap_or(EndReason::Revoked);
+        let Some(ended) = live.end(reason, now, self.clock.wall()) else {
+            return error;
+        };
+        match self.store.commit(vec![Change::PutGrant(ended)]).await {
+            Ok(()) => error,
+            Err(unstored) => unstored.into(),
+        }
+    }
+
+    pub(super) fn check_room(&self, task: &LiveTask, now: BootInstant) -> Result<(), GrantsError> {
         let id = || task.task().id.clone();
         if let Some(reason) = task.ended(now) {
             return Err(GrantsError::TaskEnded(id(), reason));
@@ -327,7 +389,7 @@ impl Asking<'_> {
         self.duration.map_or(longest, |asked| asked.min(longest))
     }
 
-    fn request(&self, requested_at: Timestamp) -> GrantRequest {
+    pub(super) fn request(&self, requested_at: Timestamp) -> GrantRequest {
         let entitlement = self.entitlement;
         GrantRequest {
             id: RequestId::random(),
@@ -347,12 +409,14 @@ impl Asking<'_> {
             proof: entitlement.proof,
             approval: entitlement.approval.clone(),
             requested_at,
+            parent: None,
+            asked: self.asked.clone(),
         }
     }
 }
 
 /// `at` plus `by`, or the end of time where the sum has no date.
-fn later(at: Timestamp, by: Duration) -> Timestamp {
+pub(super) fn later(at: Timestamp, by: Duration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 

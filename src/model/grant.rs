@@ -1,6 +1,7 @@
 //! Grants: one entitlement in use, from the asking to the end.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +51,30 @@ pub struct GrantRequest {
     pub approval: Option<ApprovalRule>,
     /// When it was asked for.
     pub requested_at: Timestamp,
+    /// The grant that it was carved from, where one agent handed it down to another.
+    pub parent: Option<GrantId>,
+    /// What else was known of the asker: rules are asked again with the same when people have agreed.
+    pub asked: Circumstances,
+}
+
+/// What was known of an asker besides its name and its task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Circumstances {
+    /// Its address.
+    pub source: IpAddr,
+    /// How it proved who it is.
+    pub methods: Vec<Arc<str>>,
+    /// How its token was bound to it.
+    pub proof: Proof,
+}
+
+impl Circumstances {
+    /// Nothing is known: no address, no method, no binding.
+    pub const UNKNOWN: Self = Self {
+        source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        methods: Vec::new(),
+        proof: Proof::Bearer,
+    };
 }
 
 /// What a grant may use up. `None` is no limit.
@@ -87,6 +112,8 @@ pub enum GrantState {
         at: Timestamp,
         /// Its term, where it was ever in force.
         term: Option<Term>,
+        /// Why, in the words of whoever refused it.
+        note: Option<Arc<str>>,
     },
 }
 
@@ -110,6 +137,8 @@ pub struct Approval {
     pub at: Timestamp,
     /// Whether a second factor was shown.
     pub mfa: bool,
+    /// The longest life that the person agreed to, where that is less than was asked for.
+    pub at_most: Option<Duration>,
 }
 
 impl Grant {

@@ -19,7 +19,7 @@ mod transition;
 
 pub use action::{Input, InputKind, InputSource, InputValue, Inputs, Operation, Protocol, Risk};
 pub use entitlement::{ApprovalRule, Entitlement, Proof};
-pub use grant::{Approval, Budget, Grant, GrantRequest, GrantState, Term};
+pub use grant::{Approval, Budget, Circumstances, Grant, GrantRequest, GrantState, Term};
 pub use name::{
     AgentId, EntitlementId, Generation, GrantId, GroupName, NameError, OperationId, PersonId,
     RequestId, ServiceName, TaskId,

@@ -28,7 +28,7 @@ pub struct Question<'a> {
     /// What it works on.
     pub task: Option<TaskFacts<'a>>,
     /// How it proved who it is.
-    pub auth: AuthFacts,
+    pub auth: AuthFacts<'a>,
     /// What is usual for it.
     pub usual: UsualFacts,
 }
@@ -106,9 +106,9 @@ pub struct TaskFacts<'a> {
 
 /// How the agent proved who it is.
 #[derive(Clone, Debug)]
-pub struct AuthFacts {
+pub struct AuthFacts<'a> {
     /// The methods, such as `private_key_jwt`.
-    pub methods: Vec<&'static str>,
+    pub methods: Vec<&'a str>,
     /// How many independent factors.
     pub factors: i64,
     /// How the token is bound to its holder.

@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use thiserror::Error;
 
@@ -30,6 +32,13 @@ pub enum Transition {
     },
     /// It is over.
     End(EndReason),
+    /// It does not come into force.
+    Refuse {
+        /// Why.
+        reason: EndReason,
+        /// Why, in the words of whoever refuses.
+        note: Arc<str>,
+    },
     /// Its term is moved to `expires_at`.
     Renew {
         /// The new end of its term.
@@ -79,7 +88,7 @@ fn next(
     now: Timestamp,
 ) -> Result<GrantState, TransitionError> {
     use GrantState::{Active, Ended, Pending, Requested, Suspended};
-    use Transition::{Activate, Approve, AskApproval, End, Renew, Resume, Suspend};
+    use Transition::{Activate, Approve, AskApproval, End, Refuse, Renew, Resume, Suspend};
 
     Ok(match (state, step) {
         (Requested, AskApproval { until }) => Pending {
@@ -115,11 +124,19 @@ fn next(
             reason,
             at: now,
             term: None,
+            note: None,
+        },
+        (Requested | Pending { .. }, Refuse { reason, note }) => Ended {
+            reason,
+            at: now,
+            term: None,
+            note: Some(note),
         },
         (Active(term) | Suspended(term), End(reason)) => Ended {
             reason,
             at: now,
             term: Some(term.clone()),
+            note: None,
         },
         (Ended { reason, .. }, _) => return Err(TransitionError::Ended(*reason)),
         (
@@ -127,6 +144,7 @@ fn next(
             step @ (Activate { .. }
             | Approve(_)
             | AskApproval { .. }
+            | Refuse { .. }
             | Renew { .. }
             | Resume
             | Suspend),
@@ -160,6 +178,7 @@ impl Transition {
             Self::Approve(_) => "be approved",
             Self::AskApproval { .. } => "wait for approval",
             Self::End(_) => "end",
+            Self::Refuse { .. } => "be refused",
             Self::Renew { .. } => "be renewed",
             Self::Resume => "resume",
             Self::Suspend => "be suspended",

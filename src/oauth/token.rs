@@ -19,7 +19,7 @@ use tracing::error;
 use super::error::OAuthError;
 use super::form::Form;
 use super::state::OAuth;
-use crate::access::{Ask, Asker, Granted, Refused};
+use crate::access::{Ask, Asker, Granted, Outcome, Refused};
 use crate::audit::{Record, RecordKind, Verdict};
 use crate::base::ErrorChain;
 use crate::config::{EnrolledAgent, Snapshot};
@@ -145,8 +145,9 @@ impl OAuth {
             now: self.clock.now(),
             wall: self.clock.wall(),
         };
-        let granted = self.requests.submit_all(&asker, asks).await;
-        granted.map_err(refuse)
+        let outcomes = self.requests.submit_all(&asker, asks).await;
+        let outcomes = outcomes.map_err(refuse)?;
+        outcomes.into_iter().map(granted).collect()
     }
 
     fn answer(
@@ -216,6 +217,18 @@ impl OAuth {
             error!(error = %ErrorChain(&failure), "a token can't be issued");
             OAuthError::new("server_error", "the token can't be signed at this moment")
         })
+    }
+}
+
+/// The grant, where people need not be asked first.
+fn granted(outcome: Outcome) -> Result<Granted, OAuthError> {
+    match outcome {
+        Outcome::Granted(granted) => Ok(granted),
+        Outcome::Pending { request, .. } => {
+            let id = &request.request().id;
+            let description = format!("the request {id} waits for a person's approval");
+            Err(OAuthError::new("authorization_pending", description))
+        }
     }
 }
 

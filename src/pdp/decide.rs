@@ -180,7 +180,7 @@ const fn kind_of(value: &InputValue) -> InputKind {
 
 /// What has been shown of what permits may require.
 struct Shown<'a> {
-    auth: &'a AuthFacts,
+    auth: &'a AuthFacts<'a>,
     approved_by: &'a [GroupName],
 }
 

@@ -186,7 +186,7 @@ pub(super) struct Asked {
     pub(super) source: SourceFacts,
     pub(super) risk: RiskFacts,
     pub(super) task: Option<(TaskId, String, String)>,
-    pub(super) auth: AuthFacts,
+    pub(super) auth: AuthFacts<'static>,
     pub(super) usual: UsualFacts,
 }
 

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::model::{
-    Budget, EndReason, Grant, GrantId, GrantRequest, Proof, Receipt, RequestId, Task, TaskId,
-    TaskState, Transition,
+    Budget, Circumstances, EndReason, Grant, GrantId, GrantRequest, Proof, Receipt, RequestId,
+    Task, TaskId, TaskState, Transition,
 };
 
 fn task(id: &str) -> Task {
@@ -45,6 +45,8 @@ fn grant(task: &str) -> Grant {
         proof: Proof::Bearer,
         approval: None,
         requested_at: Timestamp::UNIX_EPOCH,
+        parent: None,
+        asked: Circumstances::UNKNOWN,
     };
     Grant::requested(Arc::new(request))
 }
@@ -130,7 +132,13 @@ async fn what_ended_is_not_loaded(store: &dyn GrantStore) {
     );
     assert!(contents.tasks.contains(&task("live")));
     assert!(!contents.tasks.iter().any(|task| task.id.as_str() == "once"));
-    assert_eq!(store.grant(&ends.request.grant).await.unwrap(), Some(ends));
+    let late = Change::PutGrant(Grant {
+        state: stays.state.clone(),
+        request: Arc::clone(&ends.request),
+    });
+    store.commit(vec![late]).await.unwrap();
+    let kept = store.grant(&ends.request.grant).await.unwrap();
+    assert_eq!(kept, Some(ends), "a step that comes late undoes no end");
 }
 
 async fn grants_are_found_by_either_id(store: &dyn GrantStore) {

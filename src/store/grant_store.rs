@@ -59,7 +59,7 @@ pub enum Change {
         /// What it says.
         text: Option<String>,
     },
-    /// A grant is new or has taken a step.
+    /// A grant is new or has taken a step. One that is kept as ended stays as it is.
     PutGrant(Grant),
     /// A task has ended; the receipt is there once every stream is cut.
     PutTask(Task, Option<Receipt>),

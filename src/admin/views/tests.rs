@@ -4,7 +4,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
-use crate::model::{Budget, Proof};
+use crate::model::{Budget, Circumstances, Proof};
 
 fn request() -> GrantRequest {
     GrantRequest {
@@ -24,6 +24,8 @@ fn request() -> GrantRequest {
         proof: Proof::Bearer,
         approval: None,
         requested_at: Timestamp::UNIX_EPOCH,
+        parent: None,
+        asked: Circumstances::UNKNOWN,
     }
 }
 
@@ -48,6 +50,7 @@ fn a_request_shows_what_became_of_it() {
         reason,
         at: Timestamp::UNIX_EPOCH,
         term,
+        note: None,
     };
     for (reason, expected) in [
         (EndReason::Declined, "declined"),

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::model::{Budget, GrantId, Proof, RequestId};
+use crate::model::{Budget, Circumstances, GrantId, Proof, RequestId};
 
 const START: BootInstant = BootInstant::from_nanos(1_000);
 
@@ -20,6 +20,8 @@ fn live(budget: Budget) -> Arc<LiveGrant> {
         proof: Proof::Bearer,
         approval: None,
         requested_at: Timestamp::UNIX_EPOCH,
+        parent: None,
+        asked: Circumstances::UNKNOWN,
     };
     let mut grant = Grant::requested(Arc::new(request));
     let expires_at = Timestamp::UNIX_EPOCH + Duration::from_secs(60);

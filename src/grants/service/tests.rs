@@ -60,6 +60,7 @@ impl World {
             reason: None,
             duration: None,
             input: Inputs::new(),
+            asked: Circumstances::UNKNOWN,
         };
         self.grants.activate(asking).await
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Budget, GrantId, GrantRequest, Proof, RequestId};
+use crate::model::{Budget, Circumstances, GrantId, GrantRequest, Proof, RequestId};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -14,6 +14,7 @@ fn approval(person: &str) -> Approval {
         person: person.parse().unwrap(),
         at: at(1),
         mfa: false,
+        at_most: None,
     }
 }
 
@@ -38,11 +39,12 @@ fn states() -> [GrantState; 5] {
             reason: EndReason::Revoked,
             at: at(2),
             term: Some(term()),
+            note: None,
         },
     ]
 }
 
-fn steps() -> [Transition; 8] {
+fn steps() -> [Transition; 9] {
     [
         Transition::AskApproval { until: at(60) },
         Transition::Approve(approval("ben")),
@@ -51,6 +53,10 @@ fn steps() -> [Transition; 8] {
         Transition::Renew { expires_at: at(90) },
         Transition::Suspend,
         Transition::Resume,
+        Transition::Refuse {
+            reason: EndReason::Declined,
+            note: "no".into(),
+        },
         Transition::End(EndReason::Completed),
     ]
 }
@@ -70,6 +76,8 @@ fn grant(state: GrantState) -> Grant {
         proof: Proof::Bearer,
         approval: None,
         requested_at: at(0),
+        parent: None,
+        asked: Circumstances::UNKNOWN,
     };
     Grant {
         request: Arc::new(request),
@@ -99,12 +107,12 @@ fn every_pair_of_state_and_step() {
     assert_eq!(
         table,
         [
-            // ask    approve  approve-again activate renew suspend resume end
-            "requested pending - - active - - - ended",
-            "pending   - pending - active - - - ended",
-            "active    - - - - active suspended - ended",
-            "suspended - - - - - - active ended",
-            "ended     - - - - - - - -",
+            // ask    approve  approve-again activate renew suspend resume refuse end
+            "requested pending - - active - - - ended ended",
+            "pending   - pending - active - - - ended ended",
+            "active    - - - - active suspended - - ended",
+            "suspended - - - - - - active - ended",
+            "ended     - - - - - - - - -",
         ]
     );
 }
