@@ -39,6 +39,7 @@
 pub mod access;
 pub mod admin;
 pub mod app;
+pub mod approvals;
 pub mod audit;
 pub mod authn;
 pub mod base;

@@ -3,17 +3,12 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
-use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::base::Digest;
+use crate::approvals::digest;
 use crate::grants::LiveTask;
-use crate::model::{
-    EndReason, Grant, GrantRequest, GrantState, InputValue, Receipt, Task, TaskState,
-};
+use crate::model::{EndReason, Grant, GrantState, Receipt, Task, TaskState};
 
 /// A part of a list.
 #[derive(Debug, Serialize)]
@@ -269,48 +264,5 @@ fn end_reason(grant: &Grant) -> Option<&'static str> {
         | GrantState::Pending { .. }
         | GrantState::Requested
         | GrantState::Suspended(_) => None,
-    }
-}
-
-/// What an approval binds to: the SHA-256 of the request in the canonical form of RFC 8785. All names
-/// are sorted ASCII and all numbers whole, where that form and serde_json's compact one are the same.
-fn digest(request: &GrantRequest) -> Digest {
-    let input: BTreeMap<&str, Value> = request
-        .input
-        .iter()
-        .map(|(name, value)| (name.as_ref(), input_value(value)))
-        .collect();
-    let approval = request.approval.as_ref().map(|rule| {
-        BTreeMap::from([
-            ("expires_seconds", json!(rule.expires.as_secs())),
-            ("group", json!(rule.group.as_str())),
-            ("mfa", json!(rule.mfa)),
-            ("quorum", json!(rule.quorum)),
-        ])
-    });
-    let operations: Vec<&str> = request.operations.iter().map(|id| id.as_str()).collect();
-    let canonical = BTreeMap::from([
-        ("agent", json!(request.agent.as_str())),
-        ("approval", json!(approval)),
-        ("duration_seconds", json!(request.duration.as_secs())),
-        ("entitlement", json!(request.entitlement.as_str())),
-        ("id", json!(request.id.as_str())),
-        ("input", json!(input)),
-        ("max_bytes", json!(request.budget.bytes)),
-        ("max_calls", json!(request.budget.calls)),
-        ("operations", json!(operations)),
-        ("proof", json!(request.proof.as_str())),
-        ("reason", json!(request.reason)),
-        ("task", json!(request.task.as_str())),
-    ]);
-    // Maps with text keys always serialise.
-    Digest::of(&serde_json::to_vec(&canonical).unwrap_or_default())
-}
-
-fn input_value(value: &InputValue) -> Value {
-    match value {
-        InputValue::Bool(value) => json!(value),
-        InputValue::Long(value) => json!(value),
-        InputValue::String(value) => json!(value.as_ref()),
     }
 }

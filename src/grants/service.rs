@@ -18,7 +18,7 @@ use super::index::Index;
 use super::{GrantsError, LiveGrant, LiveTask, PendingGrant};
 use crate::base::{BootInstant, Clock};
 use crate::model::{
-    AgentId, Budget, Circumstances, EndReason, Entitlement, Grant, GrantId, GrantRequest, Inputs,
+    AgentId, Circumstances, EndReason, Entitlement, Grant, GrantId, GrantRequest, Inputs,
     RequestId, Task, TaskId, TaskState, Transition,
 };
 use crate::store::{Change, GrantStore, StoreError};
@@ -401,11 +401,7 @@ impl Asking<'_> {
             input: self.input.clone(),
             reason: self.reason.clone(),
             duration: self.term(),
-            budget: Budget {
-                calls: entitlement.max_calls,
-                bytes: entitlement.max_bytes,
-                concurrent: entitlement.max_concurrent,
-            },
+            budget: entitlement.budget(),
             proof: entitlement.proof,
             approval: entitlement.approval.clone(),
             requested_at,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{EntitlementId, GroupName, OperationId};
+use super::{Budget, EntitlementId, GroupName, OperationId};
 
 /// A right to ask for a named set of operations, and the limits of what may be got.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,18 @@ pub struct Entitlement {
     pub proof: Proof,
     /// Whether a request must say why.
     pub reason_required: bool,
+}
+
+impl Entitlement {
+    /// What a grant of it may use up.
+    #[must_use]
+    pub const fn budget(&self) -> Budget {
+        Budget {
+            calls: self.max_calls,
+            bytes: self.max_bytes,
+            concurrent: self.max_concurrent,
+        }
+    }
 }
 
 /// Who has to agree to a request.
