@@ -11,8 +11,8 @@ use crate::base::BootInstant;
 use crate::config::{EnrolledAgent, Snapshot};
 use crate::grants::LiveTask;
 use crate::model::{
-    Ask, AuthFacts, Circumstances, Entitlement, GroupName, Proof, Question, RiskFacts, SourceFacts,
-    TaskFacts, TaskId, UsualFacts,
+    Ask, AuthFacts, Circumstances, Entitlement, GroupName, Holder, Proof, Question, RiskFacts,
+    SourceFacts, TaskFacts, TaskId, UsualFacts,
 };
 use crate::pdp::{Decision, Requirement};
 use crate::tokens::Confirmation;
@@ -29,8 +29,8 @@ pub struct Asker<'a> {
     pub task: Option<&'a Arc<LiveTask>>,
     /// How it proved who it is.
     pub methods: &'a [&'a str],
-    /// How its token is bound to it.
-    pub proof: Proof,
+    /// What its token is bound to.
+    pub holder: Option<Holder>,
     /// Its address.
     pub source: IpAddr,
     /// The moment, on the boot clock.
@@ -53,15 +53,17 @@ impl<'a> Asker<'a> {
             agent: &identity.agent,
             task: identity.task.as_ref(),
             methods: identity.authenticated.methods(),
-            proof: match identity.authenticated.confirmation() {
-                Some(Confirmation::Jkt(_)) => Proof::Dpop,
-                Some(Confirmation::X5tS256(_)) => Proof::Mtls,
-                None => Proof::Bearer,
-            },
+            holder: identity.authenticated.confirmation().map(holder),
             source,
             now,
             wall,
         }
+    }
+
+    /// How its token is bound.
+    #[must_use]
+    pub fn proof(&self) -> Proof {
+        self.holder.map_or(Proof::Bearer, Holder::proof)
     }
 
     /// A question about `ask`; the local time is that of `time_zone`.
@@ -83,7 +85,7 @@ impl<'a> Asker<'a> {
             auth: AuthFacts {
                 methods: self.methods.to_vec(),
                 factors: whole(self.methods.len() as u64),
-                proof: self.proof,
+                proof: self.proof(),
             },
             usual: UsualFacts::default(),
         }
@@ -137,7 +139,7 @@ impl<'a> Asker<'a> {
                 .iter()
                 .map(|method| Arc::from(*method))
                 .collect(),
-            proof: self.proof,
+            holder: self.holder,
         }
     }
 
@@ -150,6 +152,15 @@ impl<'a> Asker<'a> {
             depth: i64::from(task.depth),
             opened_by: &task.opened_by,
         }
+    }
+}
+
+/// What a token's confirmation makes of whoever asks with it.
+#[must_use]
+pub const fn holder(confirmation: Confirmation) -> Holder {
+    match confirmation {
+        Confirmation::Jkt(key) => Holder::DpopKey(key),
+        Confirmation::X5tS256(certificate) => Holder::Certificate(certificate),
     }
 }
 

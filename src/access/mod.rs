@@ -10,9 +10,11 @@ mod binding;
 mod people;
 mod possession;
 mod requests;
+mod resource;
 
-pub use asker::{Asker, whole};
+pub use asker::{Asker, holder, whole};
 pub use binding::{Binding, Identity, Unbound, agent_of, bind, bind_named};
 pub use people::{People, PeopleError};
-pub use possession::{NotHeld, check_possession};
+pub use possession::{NotHeld, Shown, check_possession, one_proof};
 pub use requests::{Ask, Granted, Outcome, Refused, Requests};
+pub use resource::{is_for, resources};

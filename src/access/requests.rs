@@ -357,6 +357,7 @@ fn in_force(task: &LiveTask, asked: &Permitted, asker: &Asker<'_>) -> Option<Arc
             && request.entitlement == asked.entitlement.id
             && request.input == asked.input
             && request.reason == asked.reason
+            && request.asked.holder == asker.holder
     };
     grants.iter().find(same).cloned()
 }

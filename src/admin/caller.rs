@@ -11,13 +11,14 @@ use super::Face;
 use super::error::ApiError;
 use super::state::Admin;
 use crate::access::{
-    Binding, Identity, NotHeld, People, Unbound, agent_of, bind, bind_named, check_possession,
+    Binding, Identity, NotHeld, People, Shown, Unbound, agent_of, bind, bind_named,
+    check_possession, resources,
 };
 use crate::authn::Authenticated;
 use crate::base::BootInstant;
 use crate::config::{EnrolledAgent, Snapshot};
 use crate::model::{AgentId, DenyReason, Grant, Person, PersonId, Task, TaskId};
-use crate::tokens::TokenError;
+use crate::tokens::{Dpop, TokenError};
 use crate::wire::Peer;
 
 /// Who calls.
@@ -61,7 +62,7 @@ impl FromRequestParts<Arc<Admin>> for Caller {
         }
         let peer = parts.extensions.get::<Peer>().copied();
         let peer = peer.ok_or_else(|| ApiError::malformed("the connection has no address"))?;
-        admin.agent(&token, peer, &parts.headers).map(Self::Agent)
+        admin.agent(&token, peer, parts).map(Self::Agent)
     }
 }
 
@@ -99,15 +100,29 @@ impl Admin {
         &self,
         token: &Credential<'_>,
         peer: Peer,
-        headers: &HeaderMap,
+        parts: &Parts,
     ) -> Result<AgentCaller, ApiError> {
-        let audiences = [self.public_url.as_str()];
+        let snapshot = self.snapshot.current();
+        // A token for one service asks here for what it needs there, so it is as good as any other.
+        let audiences = resources(&snapshot, &self.public_url);
+        let audiences: Vec<_> = audiences.iter().map(String::as_str).collect();
         let verified = self.authenticator.verify(token.text, &audiences);
         let authenticated = Arc::new(verified.map_err(|error| not_believed(&error))?);
-        check_possession(&authenticated, peer.certificate, token.dpop).map_err(not_held)?;
-        let snapshot = self.snapshot.current();
+        let shown = Shown {
+            token: token.text,
+            dpop: token.dpop,
+            certificate: peer.certificate,
+            method: &parts.method,
+            headers: &parts.headers,
+        };
+        let urls = || vec![format!("{}{}", self.control_url, parts.uri.path())];
+        let held = check_possession(&self.dpop, &authenticated, &shown, urls);
+        held.map_err(|why| not_held(why, &self.dpop))?;
         let agent = agent_of(&snapshot, &authenticated).map_err(unbound)?;
-        let named = headers.get("portcullis-task").map(HeaderValue::to_str);
+        let named = parts
+            .headers
+            .get("portcullis-task")
+            .map(HeaderValue::to_str);
         let named = named.transpose();
         let named = named.map_err(|_| ApiError::malformed("Portcullis-Task is not a task id"))?;
         Ok(AgentCaller {
@@ -224,13 +239,34 @@ fn not_believed(error: &TokenError) -> ApiError {
     }
 }
 
-fn not_held(why: NotHeld) -> ApiError {
-    let detail = match why {
-        NotHeld::Certificate => "the token is bound to another client certificate",
-        NotHeld::DpopKey => "the token is bound to a key that no accepted proof was made with",
-        NotHeld::Unbound => "the token is bound to no DPoP key: send it as Bearer",
-    };
-    ApiError::unauthenticated(DenyReason::ProofInvalid, detail)
+fn not_held(why: NotHeld, dpop: &Dpop) -> ApiError {
+    let refuse = ApiError::unauthenticated;
+    let required = DenyReason::ProofRequired;
+    let invalid = DenyReason::ProofInvalid;
+    match why {
+        NotHeld::Busy => {
+            let detail = "too many proofs are remembered at this moment: come again";
+            ApiError::unavailable("overloaded", detail)
+        }
+        NotHeld::Certificate => refuse(invalid, "the token is bound to another client certificate"),
+        NotHeld::DpopKey => {
+            let detail =
+                "the token is bound to a key: send it as `Authorization: DPoP` with a `DPoP` proof";
+            refuse(required, detail).with_nonce(None, dpop.nonce())
+        }
+        NotHeld::Nonce => {
+            let detail = "put the nonce of the `DPoP-Nonce` header into the proof";
+            refuse(required, detail).with_nonce(Some("use_dpop_nonce"), dpop.nonce())
+        }
+        NotHeld::Proof => {
+            let detail = "the DPoP proof is not one for this request and this token";
+            refuse(invalid, detail).with_nonce(Some("invalid_dpop_proof"), dpop.nonce())
+        }
+        NotHeld::Unbound => {
+            let detail = "the token is bound to no DPoP key: send it as Bearer";
+            refuse(invalid, detail).with_nonce(Some("invalid_dpop_proof"), dpop.nonce())
+        }
+    }
 }
 
 fn unbound(why: Unbound) -> ApiError {

@@ -8,7 +8,7 @@ use crate::access::Refused;
 use crate::base::ErrorChain;
 use crate::grants::GrantsError;
 use crate::model::DenyReason;
-use crate::wire::{Challenge, PROBLEM_JSON, Problem};
+use crate::wire::{Challenge, DPOP_ALGORITHMS, PROBLEM_JSON, Problem};
 
 /// An error of the API.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub(super) struct ApiError {
     title: &'static str,
     detail: String,
     rule: Option<String>,
+    /// The error of a DPoP challenge, and the nonce that goes with it.
+    proof: Option<(Option<&'static str>, String)>,
 }
 
 impl ApiError {
@@ -33,6 +35,7 @@ impl ApiError {
             title,
             detail: detail.into(),
             rule: None,
+            proof: None,
         }
     }
 
@@ -52,6 +55,12 @@ impl ApiError {
     pub(super) fn unauthenticated(reason: DenyReason, detail: impl Into<String>) -> Self {
         let title = "A token or an access key is needed";
         Self::new(StatusCode::UNAUTHORIZED, reason.as_str(), title, detail)
+    }
+
+    /// What is missing is a DPoP proof in order (RFC 9449 §7.1).
+    pub(super) fn with_nonce(mut self, error: Option<&'static str>, nonce: String) -> Self {
+        self.proof = Some((error, nonce));
+        self
     }
 
     /// Whoever asks may not do this.
@@ -134,7 +143,16 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         let problem_json = HeaderValue::from_static(PROBLEM_JSON);
         headers.insert(header::CONTENT_TYPE, problem_json);
-        if self.status == StatusCode::UNAUTHORIZED {
+        if let Some((error, nonce)) = self.proof {
+            let mut challenge = Challenge::dpop().with("algs", DPOP_ALGORITHMS);
+            if let Some(error) = error {
+                challenge = challenge.with("error", error);
+            }
+            headers.insert(header::WWW_AUTHENTICATE, challenge.into_header());
+            if let Ok(nonce) = HeaderValue::from_str(&nonce) {
+                headers.insert("dpop-nonce", nonce);
+            }
+        } else if self.status == StatusCode::UNAUTHORIZED {
             let mut challenge = Challenge::bearer();
             if self.code != DenyReason::TokenMissing.as_str() {
                 challenge = challenge.with("error", "invalid_token");

@@ -12,6 +12,7 @@ use crate::base::{Clock, Live};
 use crate::config::{Reloader, Snapshot};
 use crate::grants::Grants;
 use crate::telemetry::Metrics;
+use crate::tokens::Dpop;
 
 use super::error::ApiError;
 
@@ -22,11 +23,13 @@ pub struct Admin {
     pub(super) grants: Grants,
     pub(super) requests: Requests,
     pub(super) authenticator: Arc<Authenticator>,
+    pub(super) dpop: Arc<Dpop>,
     pub(super) people: People,
     pub(super) audit: Audit,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     pub(super) public_url: String,
+    pub(super) control_url: String,
     pub(super) stopping: watch::Receiver<bool>,
 }
 
@@ -41,6 +44,8 @@ pub struct AdminParts {
     pub requests: Requests,
     /// Verifies tokens.
     pub authenticator: Arc<Authenticator>,
+    /// Verifies proofs of possession.
+    pub dpop: Arc<Dpop>,
     /// Knows people by their keys.
     pub people: People,
     /// Where what happens is recorded.
@@ -51,6 +56,8 @@ pub struct AdminParts {
     pub clock: Clock,
     /// The gateway's URL: the audience of tokens.
     pub public_url: String,
+    /// The control side's own URL.
+    pub control_url: String,
     /// Turns true when the gateway stops.
     pub stopping: watch::Receiver<bool>,
 }
@@ -64,11 +71,13 @@ impl Admin {
             grants,
             requests,
             authenticator,
+            dpop,
             people,
             audit,
             metrics,
             clock,
             public_url,
+            control_url,
             stopping,
         } = parts;
         Self {
@@ -77,11 +86,13 @@ impl Admin {
             grants,
             requests,
             authenticator,
+            dpop,
             people,
             audit,
             metrics,
             clock,
             public_url,
+            control_url,
             stopping,
         }
     }

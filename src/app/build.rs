@@ -28,7 +28,7 @@ use crate::pep::{Facts, Gate, GateParts, InboundLimits, Workers};
 use crate::store::MemoryStore;
 use crate::telemetry::Metrics;
 use crate::tls::{self, Acceptor, ServerFiles};
-use crate::tokens::{Algorithm, Authority};
+use crate::tokens::{Algorithm, Authority, Dpop};
 use crate::upstream::PoolLimits;
 
 /// Exchanges that can wait for their records to be written, long ones included.
@@ -124,6 +124,7 @@ struct Core {
     authority: Arc<Authority>,
     issuers: Vec<Arc<IssuerKeys>>,
     authenticator: Arc<Authenticator>,
+    dpop: Arc<Dpop>,
     requests: Requests,
 }
 
@@ -158,6 +159,7 @@ impl Core {
         ));
         let requests = Requests::new(grants.clone(), audit.clone(), clock.clone());
         let core = Self {
+            dpop: Arc::new(Dpop::new(clock.clone())),
             clock,
             reloader,
             grants,
@@ -176,6 +178,7 @@ impl Core {
             snapshot: self.reloader.live(),
             grants: self.grants.clone(),
             authenticator: Arc::clone(&self.authenticator),
+            dpop: Arc::clone(&self.dpop),
             audit: self.audit.clone(),
             metrics: Arc::clone(&self.metrics),
             clock: self.clock.clone(),
@@ -189,6 +192,7 @@ impl Core {
             snapshot: self.reloader.live(),
             grants: self.grants.clone(),
             requests: self.requests.clone(),
+            dpop: Arc::clone(&self.dpop),
             audit: self.audit.clone(),
             metrics: Arc::clone(&self.metrics),
             clock: self.clock.clone(),
@@ -206,11 +210,13 @@ impl Core {
             grants: self.grants.clone(),
             requests: self.requests.clone(),
             authenticator: Arc::clone(&self.authenticator),
+            dpop: Arc::clone(&self.dpop),
             people,
             audit: self.audit.clone(),
             metrics: Arc::clone(&self.metrics),
             clock: self.clock.clone(),
             public_url: settings.gateway.public_url.to_string(),
+            control_url: settings.control.public_url.to_string(),
             stopping,
         })
     }

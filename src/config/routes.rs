@@ -134,6 +134,16 @@ impl Routes {
 }
 
 impl ProtectedService {
+    /// Where the service lies below the gateway's URL, as a resource of its own (RFC 8707, RFC 9728);
+    /// empty where it is found by its host or takes every path: then the gateway is the resource.
+    #[must_use]
+    pub fn resource_path(&self) -> &str {
+        match &self.service.matches {
+            ServiceMatch::Path { prefix, .. } if prefix.len() > 1 => prefix,
+            ServiceMatch::Host(_) | ServiceMatch::Path { .. } => "",
+        }
+    }
+
     /// The path for the upstream, where `path` is one of the service's.
     fn forwarded<'p>(&self, path: &'p str) -> Option<&'p str> {
         let ServiceMatch::Path {

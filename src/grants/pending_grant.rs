@@ -77,7 +77,7 @@ impl PendingGrant {
         self.settled.receiver_count()
     }
 
-    /// Whether the same was asked for in the same words under the same definition.
+    /// Whether the same was asked for in the same words under the same definition by the same holder.
     pub(super) fn is_same_as(&self, other: &GrantRequest) -> bool {
         let own = GrantRequest {
             id: other.id.clone(),
@@ -86,7 +86,7 @@ impl PendingGrant {
             asked: other.asked.clone(),
             ..(*self.request).clone()
         };
-        own == *other
+        own == *other && self.request.asked.holder == other.asked.holder
     }
 
     /// Takes a step in memory.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Budget, EntitlementId, GroupName, OperationId};
+use crate::base::Digest;
 
 /// A right to ask for a named set of operations, and the limits of what may be got.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +74,27 @@ impl Proof {
             Self::Bearer => "bearer",
             Self::Dpop => "dpop",
             Self::Mtls => "mtls",
+        }
+    }
+}
+
+/// What a token is bound to. A grant that was asked for with it can be used only with tokens that are
+/// bound to the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A client certificate, by its SHA-256 (RFC 8705 §3.1).
+    Certificate(Digest),
+    /// A DPoP key, by its thumbprint (RFC 9449 §6.1).
+    DpopKey(Digest),
+}
+
+impl Holder {
+    /// How such a token is bound.
+    #[must_use]
+    pub const fn proof(self) -> Proof {
+        match self {
+            Self::Certificate(_) => Proof::Mtls,
+            Self::DpopKey(_) => Proof::Dpop,
         }
     }
 }

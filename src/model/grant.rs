@@ -8,8 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    AgentId, ApprovalRule, EndReason, EntitlementId, GrantId, Inputs, OperationId, PersonId, Proof,
-    RequestId, TaskId,
+    AgentId, ApprovalRule, EndReason, EntitlementId, GrantId, Holder, Inputs, OperationId,
+    PersonId, Proof, RequestId, TaskId,
 };
 
 /// One entitlement asked for, and what became of it. Its state changes only by
@@ -64,8 +64,8 @@ pub struct Circumstances {
     pub source: IpAddr,
     /// How it proved who it is.
     pub methods: Vec<Arc<str>>,
-    /// How its token was bound to it.
-    pub proof: Proof,
+    /// What its token was bound to: the grant is for the same holder.
+    pub holder: Option<Holder>,
 }
 
 impl Circumstances {
@@ -73,7 +73,7 @@ impl Circumstances {
     pub const UNKNOWN: Self = Self {
         source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         methods: Vec::new(),
-        proof: Proof::Bearer,
+        holder: None,
     };
 }
 

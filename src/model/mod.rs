@@ -18,7 +18,7 @@ mod task;
 mod transition;
 
 pub use action::{Input, InputKind, InputSource, InputValue, Inputs, Operation, Protocol, Risk};
-pub use entitlement::{ApprovalRule, Entitlement, Proof};
+pub use entitlement::{ApprovalRule, Entitlement, Holder, Proof};
 pub use grant::{Approval, Budget, Circumstances, Grant, GrantRequest, GrantState, Term};
 pub use name::{
     AgentId, EntitlementId, Generation, GrantId, GroupName, NameError, OperationId, PersonId,

@@ -1,10 +1,11 @@
-//! Who asks at the token endpoint: an enrolled agent, by an assertion that its key signed (RFC 7523
-//! §2.2).
+//! Who asks at an endpoint: an enrolled agent, by an assertion that its key signed (RFC 7523 §2.2).
 
 use std::sync::Arc;
 
+use http::header;
 use tracing::debug;
 
+use super::call::Call;
 use super::error::OAuthError;
 use super::form::Form;
 use super::state::OAuth;
@@ -14,19 +15,26 @@ use crate::tokens::{Assertion, Replay, unverified_client};
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
+/// An agent that has authenticated, and how.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    pub(super) agent: Arc<EnrolledAgent>,
+    pub(super) method: &'static str,
+}
+
 impl OAuth {
-    /// The agent that signed the request's client assertion. An assertion is good once.
-    pub(super) fn authenticate<'s>(
+    /// The agent that asks.
+    pub(super) fn authenticate(
         &self,
-        snapshot: &'s Snapshot,
-        form: &Form,
-    ) -> Result<&'s Arc<EnrolledAgent>, OAuthError> {
-        if form.get("client_secret").is_some() {
-            return Err(OAuthError::new(
-                "invalid_client",
-                "there are no client secrets here: authenticate by private_key_jwt",
-            ));
-        }
+        snapshot: &Snapshot,
+        call: &Call,
+    ) -> Result<Client, OAuthError> {
+        refuse_other_methods(call)?;
+        self.by_assertion(snapshot, &call.form)
+    }
+
+    /// The agent that signed the request's client assertion. An assertion is good once.
+    fn by_assertion(&self, snapshot: &Snapshot, form: &Form) -> Result<Client, OAuthError> {
         let assertion = form.get("client_assertion").ok_or_else(|| {
             OAuthError::new(
                 "invalid_client",
@@ -37,10 +45,6 @@ impl OAuth {
             let description = format!("client_assertion_type has to be {JWT_BEARER}");
             return Err(OAuthError::invalid_request(description));
         }
-        let refused = |why: &dyn std::error::Error| {
-            debug!(error = %why, "a client assertion is refused");
-            OAuthError::invalid_client()
-        };
         // The claim only selects whose keys to verify with; verification compares it again.
         let client = unverified_client(assertion).ok_or_else(OAuthError::invalid_client)?;
         let agent = snapshot.agent(&client);
@@ -60,11 +64,41 @@ impl OAuth {
             .assertions
             .accept(&client, &claims.jti, claims.exp, now);
         match accepted {
-            Ok(()) => Ok(agent),
+            Ok(()) => Ok(Client {
+                agent: Arc::clone(agent),
+                method: "private_key_jwt",
+            }),
             Err(Replay::Full) => Err(OAuthError::unavailable(
                 "too many assertions are remembered at this moment: come again",
             )),
-            Err(replayed @ (Replay::Seen | Replay::Stale)) => Err(refused(&replayed)),
+            Err(replayed @ (Replay::Seen | Replay::Stale)) => {
+                debug!(client, error = %replayed, "a client assertion is refused");
+                Err(OAuthError::invalid_client())
+            }
         }
     }
+}
+
+/// A client authenticates in one way (RFC 6749 §2.3), and never with a secret that both sides know.
+fn refuse_other_methods(call: &Call) -> Result<(), OAuthError> {
+    if call.form.get("client_secret").is_some() {
+        return Err(OAuthError::new(
+            "invalid_client",
+            "there are no client secrets here: authenticate by private_key_jwt",
+        ));
+    }
+    let Some(authorization) = call.headers.get(header::AUTHORIZATION) else {
+        return Ok(());
+    };
+    let used = authorization.to_str().unwrap_or_default();
+    let used = used.split(' ').next().unwrap_or_default();
+    let known = ["Basic", "Bearer", "DPoP"];
+    let scheme = known
+        .into_iter()
+        .find(|scheme| scheme.eq_ignore_ascii_case(used));
+    Err(OAuthError::new(
+        "invalid_client",
+        "clients don't authenticate by Authorization here, but by private_key_jwt",
+    )
+    .with_scheme(scheme.unwrap_or("Bearer")))
 }

@@ -1,4 +1,5 @@
-//! Form bodies with one reading: each parameter at most once (RFC 6749 §3.2).
+//! Form bodies with one reading: each parameter at most once (RFC 6749 §3.2), but for the two that other
+//! standards let repeat.
 
 #[cfg(test)]
 mod tests;
@@ -11,9 +12,12 @@ use http::{HeaderMap, header};
 use super::error::OAuthError;
 use crate::wire::decoded;
 
+/// Parameters that may be there more than once (RFC 8707 §2, RFC 8693 §2.1).
+const REPEATED: [&str; 2] = ["audience", "resource"];
+
 /// The parameters of a request.
 #[derive(Debug)]
-pub(super) struct Form(BTreeMap<String, String>);
+pub(super) struct Form(BTreeMap<String, Vec<String>>);
 
 impl Form {
     /// Reads a body of type `application/x-www-form-urlencoded`.
@@ -30,7 +34,7 @@ impl Form {
         }
         let malformed = || OAuthError::invalid_request("the body is not a URL-encoded form");
         let text = std::str::from_utf8(body).map_err(|_| malformed())?;
-        let mut parameters = BTreeMap::new();
+        let mut parameters = BTreeMap::<String, Vec<String>>::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let plain = |text: &str| decoded(&text.replace('+', " ")).ok_or_else(malformed);
@@ -39,17 +43,27 @@ impl Form {
             if value.is_empty() {
                 continue;
             }
-            if parameters.insert(name.clone(), value).is_some() {
-                let description = format!("the parameter `{name}` is there twice");
-                return Err(OAuthError::invalid_request(description));
-            }
+            let values = parameters.entry(name).or_default();
+            values.push(value);
+        }
+        let twice = parameters
+            .iter()
+            .find(|(name, values)| values.len() > 1 && !REPEATED.contains(&name.as_str()));
+        if let Some((name, _)) = twice {
+            let description = format!("the parameter `{name}` is there twice");
+            return Err(OAuthError::invalid_request(description));
         }
         Ok(Self(parameters))
     }
 
     /// A parameter that may be left out.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.all(name).first().map(String::as_str)
+    }
+
+    /// Every value of a parameter that may be there more than once.
+    pub(super) fn all(&self, name: &str) -> &[String] {
+        self.0.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// A parameter that has to be there.

@@ -7,12 +7,17 @@
 //!
 //! Invariant: no token is answered before what it was asked with is durable and recorded.
 
+mod answer;
+mod applicant;
+mod call;
 mod client;
 mod error;
 mod form;
 mod metadata;
 mod state;
+mod target;
 mod token;
+mod wanted;
 
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ use crate::base::{Clock, Live};
 use crate::config::Snapshot;
 use crate::grants::Grants;
 use crate::telemetry::Metrics;
-use crate::tokens::{Authority, ReplayCache};
+use crate::tokens::{Authority, Dpop, ReplayCache};
 
 /// The state of the OAuth face.
 pub struct OAuth {
@@ -18,6 +18,7 @@ pub struct OAuth {
     pub(super) snapshot: Arc<Live<Snapshot>>,
     pub(super) grants: Grants,
     pub(super) requests: Requests,
+    pub(super) dpop: Arc<Dpop>,
     pub(super) audit: Audit,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
@@ -36,6 +37,8 @@ pub struct OAuthParts {
     pub grants: Grants,
     /// Takes requests for grants.
     pub requests: Requests,
+    /// Verifies proofs of possession.
+    pub dpop: Arc<Dpop>,
     /// Where tokens are recorded.
     pub audit: Audit,
     /// Where they are counted.
@@ -66,6 +69,7 @@ impl OAuth {
             snapshot,
             grants,
             requests,
+            dpop,
             audit,
             metrics,
             clock,
@@ -76,6 +80,7 @@ impl OAuth {
             snapshot,
             grants,
             requests,
+            dpop,
             audit,
             metrics,
             clock,

@@ -10,7 +10,9 @@ use super::right::Right;
 use crate::access::{Asker, whole};
 use crate::config::Endpoint;
 use crate::grants::{Closed, Exchange, LiveGrant};
-use crate::model::{Ask, DenyReason, EndReason, GrantFacts, History, HttpFacts, Inputs, Proof};
+use crate::model::{
+    Ask, DenyReason, EndReason, GrantFacts, History, Holder, HttpFacts, Inputs, Proof,
+};
 use crate::pdp::{Decision, Denial, Requirement};
 
 /// Proof that a call may pass. Only [`enforce`] makes one; its budget is reserved.
@@ -124,13 +126,16 @@ fn permits(
         return Err(Refusal::new(DenyReason::ConditionDenied, detail));
     }
     check_proof(asker, request.proof)?;
+    if let Some(holder) = request.asked.holder {
+        check_holder(asker, holder)?;
+    }
     decide(asker, call, Some(grant), history)
 }
 
 /// The entitlement's `proof` has to be met by how the token is bound; that the binding holds was
 /// checked with the token.
 fn check_proof(asker: &Asker<'_>, wanted: Proof) -> Result<(), Refusal> {
-    let shown = asker.proof;
+    let shown = asker.proof();
     let missing = |detail: &str| Refusal::new(DenyReason::ProofRequired, detail);
     match wanted {
         Proof::Bearer => Ok(()),
@@ -140,6 +145,21 @@ fn check_proof(asker: &Asker<'_>, wanted: Proof) -> Result<(), Refusal> {
             Err(missing("the grant needs a token bound to a client certificate").for_certificate())
         }
     }
+}
+
+/// A grant that was asked for with a bound token is for the holder of the same key or certificate, so
+/// that another token of the same agent, wherever it was stolen, does not reach it.
+fn check_holder(asker: &Asker<'_>, holder: Holder) -> Result<(), Refusal> {
+    if asker.holder == Some(holder) {
+        return Ok(());
+    }
+    let detail =
+        "the grant was asked for with a token that is bound to another key: use such a one";
+    let refusal = Refusal::new(DenyReason::ProofRequired, detail);
+    Err(match holder {
+        Holder::Certificate(_) => refusal.for_certificate(),
+        Holder::DpopKey(_) => refusal,
+    })
 }
 
 fn decide(

@@ -15,12 +15,14 @@ use crate::base::{Clock, Live};
 use crate::config::Snapshot;
 use crate::grants::Grants;
 use crate::telemetry::Metrics;
+use crate::tokens::Dpop;
 
 /// The shared parts of the data plane.
 pub struct Gate {
     pub(super) snapshot: Arc<Live<Snapshot>>,
     pub(super) grants: Grants,
     pub(super) authenticator: Arc<Authenticator>,
+    pub(super) dpop: Arc<Dpop>,
     pub(super) sessions: Sessions,
     pub(super) audit: Audit,
     pub(super) metrics: Arc<Metrics>,
@@ -38,6 +40,8 @@ pub struct GateParts {
     pub grants: Grants,
     /// Verifies tokens.
     pub authenticator: Arc<Authenticator>,
+    /// Verifies proofs of possession.
+    pub dpop: Arc<Dpop>,
     /// Where decisions are recorded.
     pub audit: Audit,
     /// Where they are counted.
@@ -98,6 +102,7 @@ impl Gate {
             snapshot,
             grants,
             authenticator,
+            dpop,
             audit,
             metrics,
             clock,
@@ -107,6 +112,7 @@ impl Gate {
             snapshot,
             grants,
             authenticator,
+            dpop,
             sessions: Sessions::new(),
             audit,
             metrics,

@@ -6,7 +6,6 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::json;
 
 use super::gate::Gate;
-use crate::model::ServiceMatch;
 use crate::wire::Body;
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -47,9 +46,6 @@ pub(super) fn answer(gate: &Gate, request: &Parts) -> Option<Response<Body>> {
 pub(super) fn url(gate: &Gate, host: &str, path: &str) -> String {
     let snapshot = gate.snapshot.peek();
     let service = snapshot.service_for(host, path);
-    let suffix = match service.map(|service| &service.service.matches) {
-        Some(ServiceMatch::Path { prefix, .. }) if prefix.len() > 1 => prefix.as_ref(),
-        Some(ServiceMatch::Host(_) | ServiceMatch::Path { .. }) | None => "",
-    };
+    let suffix = service.map_or("", |service| service.resource_path());
     format!("{}{WELL_KNOWN}{suffix}", gate.facts.public_url)
 }

@@ -19,7 +19,7 @@ use super::enforce::{Call, enforce, refuse_closed, refuse_ended};
 use super::guard::{Guarded, Upload};
 use super::metadata;
 use super::recheck::Standing;
-use super::refusal::{REQUEST_ID, Refusal};
+use super::refusal::{DPOP_NONCE, REQUEST_ID, Refusal};
 use super::rewrite::{Statement, clean_answer, rewrite};
 use super::running::Running;
 use super::source;
@@ -27,7 +27,7 @@ use super::trace::TraceParent;
 use super::worker::Worker;
 use crate::access::Asker;
 use crate::audit::Record;
-use crate::base::ErrorChain;
+use crate::base::{Digest, ErrorChain};
 use crate::config::{Endpoint, Matched, Snapshot};
 use crate::model::DenyReason;
 use crate::upstream::{Received, SendError};
@@ -43,6 +43,16 @@ const NOWHERE: (&str, &str) = ("", "");
 enum Payload {
     Held(Bytes),
     Stream(Upload),
+}
+
+/// One judging of a request.
+struct Attempt<'a> {
+    certificate: Option<Digest>,
+    source: IpAddr,
+    canonical: &'a Rc<Canonical>,
+    payload: &'a Payload,
+    /// Whether the request has shown before that it holds what its token is bound to.
+    proved: bool,
 }
 
 /// How a request was judged.
@@ -96,7 +106,13 @@ impl Worker {
             .run(connection, &canonical, body, &running, (&slot, &request_id))
             .await;
         match answered {
-            Ok(response) => self.guard(response, running, slot, &request_id),
+            Ok(response) => {
+                let mut response = self.guard(response, running, slot, &request_id);
+                if canonical.token().is_some_and(|token| token.dpop) {
+                    self.give_nonce(&mut response);
+                }
+                response
+            }
             Err(refusal) => {
                 running.refuse(&refusal);
                 if let Some(internal) = refusal.internal() {
@@ -145,11 +161,17 @@ impl Worker {
         let upload = Upload::new(body, &gate.clock, &gate.facts.limits);
         let mut payload = Payload::Stream(upload);
         let mut passed = None;
-        for _ in 0..ATTEMPTS {
+        for number in 0..ATTEMPTS {
             // Once per attempt: every step of it sees this one.
             let snapshot = gate.snapshot.current();
-            let judged = self.judge(&snapshot, connection, source, canonical, &payload, running);
-            match judged? {
+            let attempt = Attempt {
+                certificate: connection.peer.certificate,
+                source,
+                canonical,
+                payload: &payload,
+                proved: number > 0,
+            };
+            match self.judge(&snapshot, &attempt, running)? {
                 Judged::BodyWanted => payload = self.hold(payload).await?,
                 // What was decided under a configuration that is no longer live is decided again, before
                 // the first upstream byte.
@@ -182,16 +204,20 @@ impl Worker {
     fn judge(
         &self,
         snapshot: &Snapshot,
-        connection: &Connection,
-        source: IpAddr,
-        canonical: &Rc<Canonical>,
-        payload: &Payload,
+        attempt: &Attempt<'_>,
         running: &Running,
     ) -> Result<Judged, Refusal> {
+        let &Attempt {
+            certificate,
+            source,
+            canonical,
+            payload,
+            proved,
+        } = attempt;
         let gate = &self.gate;
         running.note(|record| record.generation = Some(snapshot.generation().clone()));
         let now = gate.clock.now();
-        let identity = gate.authenticate(snapshot, canonical, connection.peer.certificate, now)?;
+        let identity = gate.authenticate(snapshot, canonical, certificate, proved, now)?;
         running.note(|record| {
             record.agent = Some(identity.agent.agent.id.clone());
             record.task = identity.task.as_ref().map(|task| task.task().id.clone());
@@ -206,6 +232,7 @@ impl Worker {
             record.operation = Some(operation.id.clone());
             record.service = Some(operation.service.clone());
         });
+        gate.check_audience(&identity, &endpoint.service)?;
         let asker = Asker::new(snapshot, &identity, source, (now, gate.clock.wall()));
         let right = gate.right(&asker, endpoint)?;
         let held = match payload {
@@ -327,6 +354,13 @@ impl Worker {
         Response::from_parts(parts, Body::stream(body))
     }
 
+    /// The nonce for the client's next proof.
+    fn give_nonce(&self, response: &mut Response<Body>) {
+        if let Ok(nonce) = HeaderValue::from_str(&self.gate.dpop.nonce()) {
+            response.headers_mut().insert(DPOP_NONCE, nonce);
+        }
+    }
+
     fn refuse(
         &self,
         refusal: &Refusal,
@@ -334,7 +368,11 @@ impl Worker {
         request_id: &str,
     ) -> Response<Body> {
         let metadata = metadata::url(&self.gate, host, path);
-        refusal.respond(&metadata, request_id)
+        let mut response = refusal.respond(&metadata, request_id);
+        if refusal.wants_proof() {
+            self.give_nonce(&mut response);
+        }
+        response
     }
 }
 

@@ -11,10 +11,10 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 
 use crate::model::DenyReason;
-use crate::wire::{Body, Challenge, PROBLEM_JSON, Problem};
+use crate::wire::{Body, Challenge, DPOP_ALGORITHMS, PROBLEM_JSON, Problem};
 
-/// The proof algorithms that a DPoP challenge names (RFC 9449 §7.1).
-const DPOP_ALGORITHMS: &str = "ES256 EdDSA PS256 RS256";
+/// The header that carries the nonce for the next proof (RFC 9449 §8.1).
+pub(super) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// The header that carries the id to quote when asking about a request.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("portcullis-request-id");
@@ -32,6 +32,8 @@ pub(super) struct Refusal {
     scope: Option<String>,
     /// A certificate is missing rather than a DPoP proof.
     certificate: bool,
+    /// The server's nonce is missing in a proof that is otherwise in order.
+    nonce: bool,
     retry_after: Option<u64>,
     close: bool,
     /// For the log alone.
@@ -48,6 +50,7 @@ impl Refusal {
             next: None,
             scope: None,
             certificate: false,
+            nonce: false,
             retry_after: None,
             close: false,
             internal: None,
@@ -84,6 +87,21 @@ impl Refusal {
     pub(super) fn for_certificate(mut self) -> Self {
         self.certificate = true;
         self
+    }
+
+    /// The server's nonce is what is missing.
+    pub(super) fn for_nonce(mut self) -> Self {
+        self.nonce = true;
+        self
+    }
+
+    /// Whether the challenge is one for a DPoP proof, which the server's nonce goes with.
+    pub(super) fn wants_proof(&self) -> bool {
+        let proof = matches!(
+            self.reason,
+            DenyReason::ProofInvalid | DenyReason::ProofRequired
+        );
+        proof && !self.certificate
     }
 
     /// Says in how many seconds to come again.
@@ -198,6 +216,11 @@ impl Refusal {
             R::ProofInvalid | R::ProofRequired if self.certificate => {
                 Some(because("invalid_token"))
             }
+            R::ProofRequired if self.nonce => Some(
+                Challenge::dpop()
+                    .with("algs", DPOP_ALGORITHMS)
+                    .with("error", "use_dpop_nonce"),
+            ),
             R::ProofRequired => Some(Challenge::dpop().with("algs", DPOP_ALGORITHMS)),
             R::ProofInvalid => Some(
                 Challenge::dpop()

@@ -10,11 +10,14 @@ use tracing::debug;
 use super::canonical::{Canonical, Token};
 use super::gate::Gate;
 use super::refusal::Refusal;
-use crate::access::{Binding, Identity, NotHeld, Unbound, bind, bind_named, check_possession};
+use crate::access::{
+    Binding, Identity, NotHeld, Shown, Unbound, bind, bind_named, check_possession, is_for,
+    resources,
+};
 use crate::authn::Authenticated;
 use crate::base::{BootInstant, Digest, ErrorChain};
-use crate::config::Snapshot;
-use crate::model::DenyReason;
+use crate::config::{ProtectedService, Snapshot};
+use crate::model::{DenyReason, ServiceMatch};
 use crate::tokens::TokenError;
 
 /// How many verified tokens are remembered. One that was forgotten is verified again.
@@ -45,12 +48,14 @@ impl Sessions {
 }
 
 impl Gate {
-    /// Who is asking, or why nobody is believed to be.
+    /// Who is asking, or why nobody is believed to be. `proved` says that this request has shown before
+    /// that it holds what its token is bound to: a proof is good once.
     pub(super) fn authenticate(
         &self,
         snapshot: &Snapshot,
         canonical: &Canonical,
         certificate: Option<Digest>,
+        proved: bool,
         now: BootInstant,
     ) -> Result<Identity, Refusal> {
         let token = canonical.token().ok_or_else(|| {
@@ -59,8 +64,18 @@ impl Gate {
                 format!("send `Authorization: Bearer <token>`; tokens come from {control}");
             Refusal::new(DenyReason::TokenMissing, detail)
         })?;
-        let session = self.session(token, now)?;
-        check_possession(&session.authenticated, certificate, token.dpop).map_err(not_held)?;
+        let session = self.session(snapshot, token, now)?;
+        if !proved {
+            let shown = Shown {
+                token: token.text.expose(),
+                dpop: token.dpop,
+                certificate,
+                method: canonical.method(),
+                headers: canonical.headers(),
+            };
+            let urls = || self.urls(snapshot, canonical);
+            check_possession(&self.dpop, &session.authenticated, &shown, urls).map_err(not_held)?;
+        }
         let named = named_task(canonical.headers())?;
         let Session {
             authenticated,
@@ -69,7 +84,40 @@ impl Gate {
         bind_named(snapshot, &self.grants, authenticated, binding, named, now).map_err(unbound)
     }
 
-    fn session(&self, token: &Token, now: BootInstant) -> Result<Arc<Session>, Refusal> {
+    /// The URLs by which a request's target goes. The host that the client names counts only where it is
+    /// a service's: any other could be a place that the client was lured to.
+    fn urls(&self, snapshot: &Snapshot, canonical: &Canonical) -> Vec<String> {
+        let public_url = &self.facts.public_url;
+        let path = canonical.path();
+        let mut urls = vec![format!("{public_url}{path}")];
+        let service = snapshot.service_for(canonical.host(), path);
+        let by_host = service.is_some_and(|s| matches!(s.service.matches, ServiceMatch::Host(_)));
+        if by_host && let Some((scheme, _)) = public_url.split_once("://") {
+            urls.push(format!("{scheme}://{}{path}", canonical.authority()));
+        }
+        urls
+    }
+
+    /// Whether the token is good at `service`: one that was narrowed to other services is not
+    /// (RFC 8707 §2).
+    pub(super) fn check_audience(
+        &self,
+        identity: &Identity,
+        service: &ProtectedService,
+    ) -> Result<(), Refusal> {
+        if is_for(&identity.authenticated, &self.facts.public_url, service) {
+            return Ok(());
+        }
+        let detail = "the token is for another service: get one for this `resource`";
+        Err(Refusal::new(DenyReason::TokenInvalid, detail))
+    }
+
+    fn session(
+        &self,
+        snapshot: &Snapshot,
+        token: &Token,
+        now: BootInstant,
+    ) -> Result<Arc<Session>, Refusal> {
         let text = token.text.expose().as_str();
         let remembered = self.sessions.0.get(text);
         let epoch = self.authenticator.epoch();
@@ -81,7 +129,9 @@ impl Gate {
             }
             return Ok(session);
         }
-        let audiences = [self.facts.public_url.as_str()];
+        // Which service the request is for is known only when it is routed: see `check_audience`.
+        let audiences = resources(snapshot, &self.facts.public_url);
+        let audiences: Vec<_> = audiences.iter().map(String::as_str).collect();
         let verified = self.authenticator.verify(text, &audiences);
         let authenticated = verified.map_err(|error| refuse_token(&error))?;
         let session = Arc::new(Session {
@@ -110,14 +160,23 @@ fn named_task(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 }
 
 fn not_held(why: NotHeld) -> Refusal {
+    let required = |detail: &str| Refusal::new(DenyReason::ProofRequired, detail);
     let invalid = |detail: &str| Refusal::new(DenyReason::ProofInvalid, detail);
     match why {
+        NotHeld::Busy => {
+            let detail = "too many proofs are remembered at this moment: come again";
+            Refusal::new(DenyReason::Overloaded, detail).with_retry_after(1)
+        }
         NotHeld::Certificate => {
             invalid("the token is bound to another client certificate").for_certificate()
         }
-        NotHeld::DpopKey => {
-            invalid("the token is bound to a DPoP key and came without a proof that is accepted")
+        NotHeld::DpopKey => required(
+            "the token is bound to a key: send it as `Authorization: DPoP` with a `DPoP` proof",
+        ),
+        NotHeld::Nonce => {
+            required("put the nonce of the `DPoP-Nonce` header into the proof").for_nonce()
         }
+        NotHeld::Proof => invalid("the DPoP proof is not one for this request and this token"),
         NotHeld::Unbound => invalid("the token is bound to no DPoP key: send it as Bearer"),
     }
 }

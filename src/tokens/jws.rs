@@ -41,31 +41,17 @@ pub(super) struct Jws<'a> {
 
 impl<'a> Jws<'a> {
     pub(super) fn parse(token: &'a str, origin: Origin) -> Result<Self, Invalid> {
-        if token.len() > LARGEST_TOKEN {
-            return Err(Invalid::Size);
-        }
-        let (signed, signature) = token.rsplit_once('.').ok_or(Invalid::Parts)?;
-        let (header, payload) = signed.split_once('.').ok_or(Invalid::Parts)?;
-        let empty = header.is_empty() || payload.is_empty() || signature.is_empty();
-        if empty || payload.contains('.') {
-            return Err(Invalid::Parts);
-        }
-        let header = decode(header).ok_or(Invalid::Base64("header"))?;
-        let payload = decode(payload).ok_or(Invalid::Base64("claims"))?;
-        decode(signature).ok_or(Invalid::Base64("signature"))?;
-        let header = parse_object(&header).map_err(|source| Invalid::Json {
-            part: "header",
-            source,
-        })?;
-        let header = Header::parse(header, origin)?;
-        Ok(Self {
-            algorithm: header.algorithm,
-            kid: header.kid,
-            typ: header.typ,
-            signed: signed.as_bytes(),
-            signature,
-            payload,
-        })
+        let (header, parts) = Parts::split(token)?;
+        Ok(parts.with(Header::parse(header, origin)?))
+    }
+
+    /// A token that brings its key along, and the key (RFC 9449 §4.2).
+    pub(super) fn parse_proof(token: &'a str) -> Result<(Self, Map<String, Value>), Invalid> {
+        let (mut header, parts) = Parts::split(token)?;
+        let Some(Value::Object(jwk)) = header.remove("jwk") else {
+            return Err(Invalid::KeyMissing);
+        };
+        Ok((parts.with(Header::parse(header, Origin::Own)?), jwk))
     }
 
     /// The claims, unverified like everything here.
@@ -88,6 +74,51 @@ impl<'a> Jws<'a> {
             Ok(())
         } else {
             Err(Invalid::Type)
+        }
+    }
+}
+
+/// The three parts of a token, its header apart.
+struct Parts<'a> {
+    signed: &'a [u8],
+    signature: &'a str,
+    payload: Vec<u8>,
+}
+
+impl<'a> Parts<'a> {
+    fn split(token: &'a str) -> Result<(Map<String, Value>, Self), Invalid> {
+        if token.len() > LARGEST_TOKEN {
+            return Err(Invalid::Size);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(Invalid::Parts)?;
+        let (header, payload) = signed.split_once('.').ok_or(Invalid::Parts)?;
+        let empty = header.is_empty() || payload.is_empty() || signature.is_empty();
+        if empty || payload.contains('.') {
+            return Err(Invalid::Parts);
+        }
+        let header = decode(header).ok_or(Invalid::Base64("header"))?;
+        let payload = decode(payload).ok_or(Invalid::Base64("claims"))?;
+        decode(signature).ok_or(Invalid::Base64("signature"))?;
+        let header = parse_object(&header).map_err(|source| Invalid::Json {
+            part: "header",
+            source,
+        })?;
+        let parts = Self {
+            signed: signed.as_bytes(),
+            signature,
+            payload,
+        };
+        Ok((header, parts))
+    }
+
+    fn with(self, header: Header) -> Jws<'a> {
+        Jws {
+            algorithm: header.algorithm,
+            kid: header.kid,
+            typ: header.typ,
+            signed: self.signed,
+            signature: self.signature,
+            payload: self.payload,
         }
     }
 }

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::base::Digest;
 
-/// How many ids are remembered at most.
+/// How many ids are remembered at most, where nothing else is said.
 const CAPACITY: usize = 65_536;
 
 /// How many of them may be one scope's, so that no client can shut out the others.
@@ -32,9 +32,11 @@ pub enum Replay {
 }
 
 /// Ids that have been used. Full of ids that are still good, it refuses new ones.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ReplayCache {
     seen: Mutex<Seen>,
+    capacity: usize,
+    per_scope: usize,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +51,18 @@ impl ReplayCache {
     /// Remembers nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::with_capacity(CAPACITY, CAPACITY_PER_SCOPE)
+    }
+
+    /// Remembers nothing yet, and never more than `capacity` ids, of which one scope's are at most
+    /// `per_scope`.
+    #[must_use]
+    pub fn with_capacity(capacity: usize, per_scope: usize) -> Self {
+        Self {
+            seen: Mutex::default(),
+            capacity,
+            per_scope,
+        }
     }
 
     /// Accepts `id` within `scope`, once, and remembers it up to `until`.
@@ -77,13 +90,19 @@ impl ReplayCache {
             return Err(Replay::Seen);
         }
         let of_scope = seen.scopes.get(&scope).copied().unwrap_or(0);
-        if seen.ids.len() >= CAPACITY || of_scope >= CAPACITY_PER_SCOPE {
+        if seen.ids.len() >= self.capacity || of_scope >= self.per_scope {
             return Err(Replay::Full);
         }
         seen.ids.insert(id, scope);
         seen.by_end.insert((until, id));
         seen.scopes.insert(scope, of_scope + 1);
         Ok(())
+    }
+}
+
+impl Default for ReplayCache {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

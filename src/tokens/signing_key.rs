@@ -188,7 +188,11 @@ impl SigningKey {
     }
 
     /// Signs whatever the two texts say.
-    fn sign_texts(&self, header: &str, claims: &str) -> Result<Secret<String>, KeyError> {
+    pub(super) fn sign_texts(
+        &self,
+        header: &str,
+        claims: &str,
+    ) -> Result<Secret<String>, KeyError> {
         let mut token = encode(header.as_bytes());
         token.push('.');
         token.push_str(&encode(claims.as_bytes()));

@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 
 use http::HeaderValue;
 
+/// The proof algorithms that a DPoP challenge names (RFC 9449 §7.1).
+pub const DPOP_ALGORITHMS: &str = "ES256 EdDSA PS256 RS256";
+
 /// A challenge under construction: a scheme and its quoted parameters.
 #[derive(Clone, Debug)]
 pub struct Challenge {
@@ -25,6 +28,12 @@ impl Challenge {
     #[must_use]
     pub fn dpop() -> Self {
         Self::new("DPoP")
+    }
+
+    /// A challenge of the `Basic` scheme.
+    #[must_use]
+    pub fn basic() -> Self {
+        Self::new("Basic")
     }
 
     fn new(scheme: &str) -> Self {

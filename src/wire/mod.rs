@@ -10,9 +10,10 @@ mod json;
 mod path;
 mod peer;
 mod problem;
+mod url;
 
 pub use body::{Body, BodyError};
-pub use challenge::Challenge;
+pub use challenge::{Challenge, DPOP_ALGORITHMS};
 pub use headers::{
     CONTROLLED_BY_GATEWAY, connection_listed, is_hop_by_hop, is_identity_look_alike,
 };
@@ -20,3 +21,4 @@ pub use json::{JsonFault, parse_json};
 pub use path::{SegmentError, canonical_segment, decoded};
 pub use peer::Peer;
 pub use problem::{PROBLEM_JSON, Problem};
+pub use url::normal_url;

@@ -21,6 +21,10 @@ fn each_parameter_has_one_value() {
     assert!(form.required("c").is_err());
     assert!(read(FORM, "a=1&a=1").is_err());
     assert!(read(FORM, "a=1&%61=2").is_err());
+    assert_eq!(
+        read(FORM, "resource=b&resource=a").unwrap().all("resource"),
+        ["b", "a"]
+    );
     assert!(read(FORM, "a=%ff").is_err());
     assert!(read(FORM, "a=%4").is_err());
     assert!(read("application/json", "a=1").is_err());

@@ -43,6 +43,29 @@ upstream_unreachable 502 -"#;
     assert_eq!(lines.join("\n"), expected);
 }
 
+#[test]
+fn a_missing_nonce_and_a_missing_certificate_have_challenges_of_their_own() {
+    let check = |refusal: Refusal, wants_proof: bool, expected: &str| {
+        let response = refusal.respond(METADATA, "r-1");
+        let challenge = response.headers()[header::WWW_AUTHENTICATE]
+            .to_str()
+            .unwrap();
+        assert_eq!(challenge.replace(METADATA, "…"), expected);
+        assert_eq!(refusal.wants_proof(), wants_proof);
+    };
+    let required = || Refusal::new(DenyReason::ProofRequired, "why");
+    check(
+        required().for_nonce(),
+        true,
+        r#"DPoP algs="ES256 EdDSA PS256 RS256", error="use_dpop_nonce""#,
+    );
+    check(
+        required().for_certificate(),
+        false,
+        r#"Bearer resource_metadata="…", error="invalid_token", error_description="why""#,
+    );
+}
+
 #[tokio::test]
 async fn the_body_is_a_problem_document_that_names_the_rule() {
     use http_body_util::BodyExt as _;

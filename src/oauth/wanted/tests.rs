@@ -1,3 +1,6 @@
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+
 use super::*;
 
 fn wants(body: &str) -> Result<Wanted, &'static str> {
@@ -5,7 +8,7 @@ fn wants(body: &str) -> Result<Wanted, &'static str> {
     let form = HeaderValue::from_static("application/x-www-form-urlencoded");
     headers.insert(header::CONTENT_TYPE, form);
     let form = Form::read(&headers, &Bytes::copy_from_slice(body.as_bytes())).unwrap();
-    wanted(&form).map_err(|error| error.code)
+    Wanted::read(&form).map_err(|error| error.code)
 }
 
 #[test]

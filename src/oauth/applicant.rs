@@ -1,0 +1,115 @@
+//! Whoever asks for a token: an authenticated agent, and what the token will be bound to.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tracing::debug;
+
+use super::call::Call;
+use super::client::Client;
+use super::error::OAuthError;
+use super::state::OAuth;
+use crate::access::{Asker, holder, one_proof};
+use crate::base::ErrorChain;
+use crate::config::Snapshot;
+use crate::grants::LiveTask;
+use crate::model::AgentId;
+use crate::tokens::{Confirmation, Proof, ProofError, ProofRules, Replay};
+
+/// An authenticated agent that asks for a token.
+#[derive(Debug)]
+pub(super) struct Applicant {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) client: Client,
+    pub(super) source: IpAddr,
+    /// What the token will be bound to.
+    pub(super) confirmation: Option<Confirmation>,
+}
+
+impl Applicant {
+    pub(super) fn id(&self) -> &AgentId {
+        &self.client.agent.agent.id
+    }
+}
+
+impl OAuth {
+    /// Whoever makes a call to the endpoint at `url`. The proof is looked at first, because a client that
+    /// is sent away for a nonce comes again with the same assertion; it is accepted last, because only
+    /// then is it known whose it is.
+    pub(super) fn applicant(&self, call: &Call, url: &str) -> Result<Applicant, OAuthError> {
+        let snapshot = self.snapshot.current();
+        let proof = self.proof(call, url)?;
+        let client = self.authenticate(&snapshot, call)?;
+        if let Some(proof) = &proof {
+            self.accept(proof, &client)?;
+        }
+        Ok(Applicant {
+            snapshot,
+            client,
+            source: call.source(),
+            confirmation: proof.map(|proof| Confirmation::Jkt(proof.key())),
+        })
+    }
+
+    /// The asker that the rules see.
+    pub(super) fn asker<'a>(
+        &self,
+        applicant: &'a Applicant,
+        task: Option<&'a Arc<LiveTask>>,
+        methods: &'a [&'static str],
+    ) -> Asker<'a> {
+        Asker {
+            snapshot: &applicant.snapshot,
+            agent: &applicant.client.agent,
+            task,
+            methods,
+            holder: applicant.confirmation.map(holder),
+            source: applicant.source,
+            now: self.clock.now(),
+            wall: self.clock.wall(),
+        }
+    }
+
+    /// The proof of possession that a call carries, if it does (RFC 9449 §5).
+    fn proof(&self, call: &Call, url: &str) -> Result<Option<Proof>, OAuthError> {
+        let proof = one_proof(&call.headers).map_err(|_| self.invalid_proof())?;
+        let Some(proof) = proof else {
+            return Ok(None);
+        };
+        let rules = ProofRules {
+            method: "POST",
+            urls: &[url.to_owned()],
+            token: None,
+        };
+        let verified = self.dpop.verify(proof, &rules);
+        verified.map(Some).map_err(|error| {
+            debug!(error = %ErrorChain(&error), "a proof of possession is refused");
+            match error {
+                ProofError::Nonce => OAuthError::new(
+                    "use_dpop_nonce",
+                    "put the nonce of the DPoP-Nonce header into the proof",
+                )
+                .with_nonce(self.dpop.nonce()),
+                _ => self.invalid_proof(),
+            }
+        })
+    }
+
+    fn accept(&self, proof: &Proof, client: &Client) -> Result<(), OAuthError> {
+        let sender = client.agent.agent.id.as_str();
+        self.dpop.accept(proof, sender).map_err(|why| match why {
+            Replay::Full => {
+                OAuthError::unavailable("too many proofs are remembered at this moment: come again")
+            }
+            Replay::Seen | Replay::Stale => {
+                debug!(sender, error = %why, "a proof of possession is refused");
+                self.invalid_proof()
+            }
+        })
+    }
+
+    fn invalid_proof(&self) -> OAuthError {
+        let description = "the DPoP proof is not one for this request";
+        OAuthError::new("invalid_dpop_proof", description).with_nonce(self.dpop.nonce())
+    }
+}

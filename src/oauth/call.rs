@@ -1,0 +1,50 @@
+//! One request to an endpoint: its parameters, and what the connection and the headers tell.
+
+use std::net::IpAddr;
+
+use axum::extract::{FromRequest, Request};
+use http::HeaderMap;
+
+use super::error::OAuthError;
+use super::form::Form;
+use crate::wire::Peer;
+
+/// The largest body.
+const LARGEST: usize = 64 * 1024;
+
+/// A request with a form body.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) form: Form,
+    pub(super) headers: HeaderMap,
+    pub(super) peer: Peer,
+}
+
+impl Call {
+    /// Where it came from.
+    pub(super) fn source(&self) -> IpAddr {
+        self.peer.address.ip()
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Call {
+    type Rejection = OAuthError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, OAuthError> {
+        let (parts, body) = request.into_parts();
+        let peer = parts.extensions.get::<Peer>().copied();
+        let peer = peer.ok_or_else(|| OAuthError::server("the connection has no address"))?;
+        // RFC 6749 §2.3.1 and §3.2: nothing that counts stands in a URL, where it would be logged.
+        if parts.uri.query().is_some() {
+            let description = "parameters go into the body, not into the URL";
+            return Err(OAuthError::invalid_request(description));
+        }
+        let body = axum::body::to_bytes(body, LARGEST).await;
+        let body = body.map_err(|_| OAuthError::too_large(LARGEST))?;
+        Ok(Self {
+            form: Form::read(&parts.headers, &body)?,
+            headers: parts.headers,
+            peer,
+        })
+    }
+}

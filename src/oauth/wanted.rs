@@ -1,0 +1,126 @@
+//! What a request asks for: entitlements, by scope or by `authorization_details` (RFC 9396), and the
+//! task that they are for.
+
+#[cfg(test)]
+mod tests;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::error::OAuthError;
+use super::form::Form;
+use crate::access::{Ask, Granted};
+use crate::model::GrantRequest;
+use crate::wire::parse_json;
+
+/// The one type of authorization details.
+pub(super) const DETAILS_TYPE: &str = "portcullis_grant";
+
+/// Entitlements in one request.
+const MOST_ASKS: usize = 16;
+
+/// One entry of `authorization_details`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Details {
+    r#type: String,
+    task: Option<String>,
+    entitlement: String,
+    reason: Option<String>,
+    duration_seconds: Option<i64>,
+    input: Option<Map<String, Value>>,
+}
+
+/// Entitlements, and the task that they are for.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) asks: Vec<Ask>,
+    pub(super) task: Option<String>,
+    /// The scope as it was sent.
+    pub(super) scope: Option<String>,
+    /// Whether it came as authorization details, which are echoed.
+    pub(super) detailed: bool,
+}
+
+impl Wanted {
+    /// Reads the parameters.
+    pub(super) fn read(form: &Form) -> Result<Self, OAuthError> {
+        let mut wanted = Self {
+            task: form.get("task").map(str::to_owned),
+            scope: form.get("scope").map(str::to_owned),
+            ..Self::default()
+        };
+        let scope = form.get("scope").unwrap_or_default();
+        wanted.asks = scope
+            .split(' ')
+            .filter(|name| !name.is_empty())
+            .map(|name| Ask {
+                entitlement: name.to_owned(),
+                ..Ask::default()
+            })
+            .collect();
+        if let Some(text) = form.get("authorization_details") {
+            wanted.detailed = true;
+            for details in details(text)? {
+                wanted.add(details)?;
+            }
+        }
+        if wanted.asks.len() > MOST_ASKS {
+            let description = format!("at most {MOST_ASKS} entitlements can be asked for at once");
+            return Err(OAuthError::invalid_request(description));
+        }
+        Ok(wanted)
+    }
+
+    fn add(&mut self, details: Details) -> Result<(), OAuthError> {
+        if let (Some(named), Some(task)) = (details.task.as_deref(), self.task.as_deref())
+            && named != task
+        {
+            let description = "`task` and `authorization_details` name two tasks";
+            return Err(OAuthError::invalid_request(description));
+        }
+        self.task = self.task.take().or(details.task);
+        self.asks.push(Ask {
+            entitlement: details.entitlement,
+            reason: details.reason,
+            duration_seconds: details.duration_seconds,
+            input: details.input,
+        });
+        Ok(())
+    }
+}
+
+fn details(text: &str) -> Result<Vec<Details>, OAuthError> {
+    let invalid = |why: String| OAuthError::new("invalid_authorization_details", why);
+    let value = parse_json(text.as_bytes(), 8);
+    let value = value.map_err(|fault| invalid(format!("it is {fault}")))?;
+    let details: Vec<Details> =
+        serde_json::from_value(value).map_err(|error| invalid(error.to_string()))?;
+    match details.iter().find(|one| one.r#type != DETAILS_TYPE) {
+        None => Ok(details),
+        Some(other) => Err(invalid(format!(
+            "the type `{}` is not known here, only `{DETAILS_TYPE}`",
+            other.r#type
+        ))),
+    }
+}
+
+/// The granted details, as RFC 9396 §7 wants them echoed.
+pub(super) fn echo(granted: &[Granted]) -> Value {
+    let details = granted
+        .iter()
+        .map(|one| granted_details(one.grant.request()));
+    details.collect()
+}
+
+/// One granted detail.
+pub(super) fn granted_details(request: &GrantRequest) -> Value {
+    json!({
+        "type": DETAILS_TYPE,
+        "task": request.task.as_str(),
+        "entitlement": request.entitlement.as_str(),
+        "grant": request.grant.as_str(),
+        "reason": request.reason,
+        "duration_seconds": request.duration.as_secs(),
+    })
+}
