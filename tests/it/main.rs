@@ -15,6 +15,7 @@ mod control;
 mod forwarding;
 mod house;
 mod in_flight;
+mod oauth;
 mod readme;
 mod refusals;
 mod reload;
