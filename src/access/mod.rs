@@ -11,6 +11,7 @@ mod people;
 mod possession;
 mod requests;
 mod resource;
+mod revocations;
 
 pub use asker::{Asker, holder, whole};
 pub use binding::{Binding, Identity, Unbound, agent_of, bind, bind_named};
@@ -18,3 +19,4 @@ pub use people::{People, PeopleError};
 pub use possession::{NotHeld, Shown, check_possession, one_proof};
 pub use requests::{Ask, Granted, Outcome, Refused, Requests};
 pub use resource::{is_for, resources};
+pub use revocations::{RevocationError, Revocations};

@@ -13,7 +13,7 @@ use super::control::{self, Served};
 use super::listen::Sockets;
 use super::running::{Parts, Running};
 use super::{upkeep, workers};
-use crate::access::{People, Requests};
+use crate::access::{People, Requests, Revocations};
 use crate::admin::{self, Admin, AdminParts, Face};
 use crate::audit::{self, Audit};
 use crate::authn::{Authenticator, IssuerKeys, KeySource, TrustedIssuer};
@@ -59,7 +59,7 @@ pub async fn start(
 ) -> anyhow::Result<Running> {
     let acceptors = Acceptors::open(&settings, &options.clock)?;
     let (audit, writer) = open_audit(&settings.audit, &options.clock)?;
-    let (core, watcher) = Core::open(&settings, options.sources, options.clock, audit)?;
+    let (core, watcher) = Core::open(&settings, options.sources, options.clock, audit).await?;
     let people = People::open(&options.operator_key)?;
     let (stop, stopping) = watch::channel(false);
     let gate = Arc::new(core.gate(&settings));
@@ -125,11 +125,12 @@ struct Core {
     issuers: Vec<Arc<IssuerKeys>>,
     authenticator: Arc<Authenticator>,
     dpop: Arc<Dpop>,
+    revocations: Revocations,
     requests: Requests,
 }
 
 impl Core {
-    fn open(
+    async fn open(
         settings: &Settings,
         sources: Sources,
         clock: Clock,
@@ -151,8 +152,11 @@ impl Core {
         let authority = open_authority(settings, &clock)?;
         let issuers = settings.trusted_issuers.iter().map(issuer_keys);
         let issuers = issuers.collect::<anyhow::Result<Vec<_>>>()?;
+        let revocations = Revocations::open(Arc::clone(grants.store()), clock.wall()).await;
+        let revocations = revocations.context("the revoked tokens can't be read")?;
         let authenticator = Arc::new(Authenticator::new(
             Arc::clone(&authority),
+            Arc::clone(revocations.revoked()),
             issuers.clone(),
             clock.clone(),
             Arc::clone(&metrics),
@@ -168,6 +172,7 @@ impl Core {
             authority,
             issuers,
             authenticator,
+            revocations,
             requests,
         };
         Ok((core, watcher))
@@ -193,6 +198,7 @@ impl Core {
             grants: self.grants.clone(),
             requests: self.requests.clone(),
             dpop: Arc::clone(&self.dpop),
+            revocations: self.revocations.clone(),
             audit: self.audit.clone(),
             metrics: Arc::clone(&self.metrics),
             clock: self.clock.clone(),
@@ -232,6 +238,10 @@ impl Core {
         let mut tasks = vec![
             tokio::spawn(watcher.run()),
             tokio::spawn(self.grants.clone().run_clockwork()),
+            tokio::spawn(upkeep::forget_revocations(
+                self.revocations.clone(),
+                self.clock.clone(),
+            )),
             tokio::spawn(upkeep::reload_certificates(acceptors, self.clock.clone())),
             tokio::spawn(report),
         ];

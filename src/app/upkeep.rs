@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
+use crate::access::Revocations;
 use crate::audit::{Audit, Record, RecordKind, Verdict};
 use crate::base::{Clock, ErrorChain};
 use crate::config::{Reloader, Snapshot};
@@ -14,8 +15,22 @@ use crate::pep::Gate;
 use crate::telemetry::Metrics;
 use crate::tls::Acceptor;
 
+/// How often ended revocations are removed.
+const REVOCATIONS: Duration = Duration::from_mins(10);
+
 /// How often certificates and keys are read again.
 const CERTIFICATES: Duration = Duration::from_secs(5);
+
+/// Removes the revocations of tokens that have ended since.
+pub(super) async fn forget_revocations(revocations: Revocations, clock: Clock) {
+    loop {
+        clock.sleep_until(clock.now() + REVOCATIONS).await;
+        if let Err(error) = revocations.forget_ended(clock.wall()).await {
+            let error = ErrorChain(&error);
+            warn!(%error, "ended revocations can't be removed; they are tried again");
+        }
+    }
+}
 
 /// Reads certificates and keys again and again.
 pub(super) async fn reload_certificates(acceptors: Vec<Acceptor>, clock: Clock) {

@@ -9,28 +9,33 @@ use std::time::Duration;
 use super::{Authenticated, IssuerKeys, Subject};
 use crate::base::Clock;
 use crate::telemetry::Metrics;
-use crate::tokens::{Authority, Claims, Invalid, Origin, Rules, TokenError, unverified_issuer};
+use crate::tokens::{
+    Authority, Claims, Invalid, Origin, Revoked, Rules, TokenError, unverified_issuer,
+};
 
 /// Verifies tokens against our own authority and the trusted outside issuers.
 #[derive(Debug)]
 pub struct Authenticator {
     authority: Arc<Authority>,
+    revoked: Arc<Revoked>,
     outside: Vec<Arc<IssuerKeys>>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
 
 impl Authenticator {
-    /// Believes `authority` and `outside`, and nobody else.
+    /// Believes `authority`, but for the tokens that were `revoked`, and `outside`, and nobody else.
     #[must_use]
     pub const fn new(
         authority: Arc<Authority>,
+        revoked: Arc<Revoked>,
         outside: Vec<Arc<IssuerKeys>>,
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             authority,
+            revoked,
             outside,
             clock,
             metrics,
@@ -43,6 +48,22 @@ impl Authenticator {
     pub fn epoch(&self) -> u64 {
         let outside = self.outside.iter().map(|issuer| issuer.epoch());
         outside.fold(self.authority.key_version(), u64::wrapping_add)
+    }
+
+    /// Changes with every revocation of a token: whoever remembers a verified one has to ask
+    /// [`is_revoked`](Self::is_revoked) again.
+    #[must_use]
+    pub fn revocations(&self) -> u64 {
+        self.revoked.version()
+    }
+
+    /// Whether a token of ours has been taken back since it was verified.
+    #[must_use]
+    pub fn is_revoked(&self, authenticated: &Authenticated) -> bool {
+        match (authenticated.subject(), authenticated.token_id()) {
+            (Subject::Own(agent), Some(jti)) => self.revoked.contains(agent.as_str(), jti),
+            (Subject::Outside(_), _) | (_, None) => false,
+        }
     }
 
     /// Whether the token's issuer is one of the outside ones, as its unverified claims say.
@@ -81,6 +102,10 @@ impl Authenticator {
         let claims = self.authority.verify(token, audiences)?;
         let agent = claims.sub.parse();
         let agent = agent.map_err(|_| Invalid::ClaimType("sub".to_owned()))?;
+        let revoked = |jti: &String| self.revoked.contains(&claims.sub, jti);
+        if claims.jti.as_ref().is_some_and(revoked) {
+            return Err(Invalid::Revoked.into());
+        }
         let task = claims.task.clone();
         let methods = vec!["private_key_jwt"];
         Ok(self.authenticated(claims, Subject::Own(agent), task, methods, epoch))

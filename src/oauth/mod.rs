@@ -13,7 +13,9 @@ mod call;
 mod client;
 mod error;
 mod form;
+mod introspect;
 mod metadata;
+mod revoke;
 mod state;
 mod target;
 mod token;
@@ -34,6 +36,8 @@ pub fn router(oauth: Arc<OAuth>) -> Router {
             get(metadata::authorization_server),
         )
         .route("/oauth/jwks", get(metadata::jwks))
+        .route("/oauth/introspect", post(introspect::endpoint))
+        .route("/oauth/revoke", post(revoke::endpoint))
         .route("/oauth/token", post(token::endpoint))
         .with_state(oauth)
 }

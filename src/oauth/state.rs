@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access::Requests;
+use crate::access::{Requests, Revocations};
 use crate::audit::Audit;
 use crate::base::{Clock, Live};
 use crate::config::Snapshot;
@@ -19,6 +19,7 @@ pub struct OAuth {
     pub(super) grants: Grants,
     pub(super) requests: Requests,
     pub(super) dpop: Arc<Dpop>,
+    pub(super) revocations: Revocations,
     pub(super) audit: Audit,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
@@ -39,6 +40,8 @@ pub struct OAuthParts {
     pub requests: Requests,
     /// Verifies proofs of possession.
     pub dpop: Arc<Dpop>,
+    /// Takes tokens back.
+    pub revocations: Revocations,
     /// Where tokens are recorded.
     pub audit: Audit,
     /// Where they are counted.
@@ -70,6 +73,7 @@ impl OAuth {
             grants,
             requests,
             dpop,
+            revocations,
             audit,
             metrics,
             clock,
@@ -81,6 +85,7 @@ impl OAuth {
             grants,
             requests,
             dpop,
+            revocations,
             audit,
             metrics,
             clock,

@@ -1,6 +1,7 @@
 //! From a token to who is asking: remembered, so that the next request costs a hash and a look-up.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
@@ -18,7 +19,7 @@ use crate::authn::Authenticated;
 use crate::base::{BootInstant, Digest, ErrorChain};
 use crate::config::{ProtectedService, Snapshot};
 use crate::model::{DenyReason, ServiceMatch};
-use crate::tokens::TokenError;
+use crate::tokens::{Invalid, TokenError};
 
 /// How many verified tokens are remembered. One that was forgotten is verified again.
 const REMEMBERED: u64 = 100_000;
@@ -35,6 +36,8 @@ pub(super) struct Sessions(Cache<Box<str>, Arc<Session>, foldhash::fast::RandomS
 struct Session {
     authenticated: Arc<Authenticated>,
     binding: Binding,
+    /// The revocations that it has been compared with.
+    compared: AtomicU64,
 }
 
 impl Sessions {
@@ -80,6 +83,7 @@ impl Gate {
         let Session {
             authenticated,
             binding,
+            ..
         } = &*session;
         bind_named(snapshot, &self.grants, authenticated, binding, named, now).map_err(unbound)
     }
@@ -127,8 +131,17 @@ impl Gate {
             if now >= session.authenticated.deadline() {
                 return Err(expired());
             }
+            let revocations = self.authenticator.revocations();
+            if session.compared.load(Ordering::Relaxed) != revocations {
+                if self.authenticator.is_revoked(&session.authenticated) {
+                    return Err(revoked());
+                }
+                session.compared.store(revocations, Ordering::Relaxed);
+            }
             return Ok(session);
         }
+        // Read before the token is verified, so that one revoked meanwhile is compared again.
+        let compared = AtomicU64::new(self.authenticator.revocations());
         // Which service the request is for is known only when it is routed: see `check_audience`.
         let audiences = resources(snapshot, &self.facts.public_url);
         let audiences: Vec<_> = audiences.iter().map(String::as_str).collect();
@@ -137,6 +150,7 @@ impl Gate {
         let session = Arc::new(Session {
             binding: bind(&self.grants, &authenticated),
             authenticated: Arc::new(authenticated),
+            compared,
         });
         // A task that an outside token names may be opened yet.
         if !matches!(session.binding, Binding::NotOpen(_)) {
@@ -199,12 +213,18 @@ fn refuse_token(error: &TokenError) -> Refusal {
     debug!(error = %ErrorChain(error), "a token is refused");
     match error {
         TokenError::Expired => expired(),
+        TokenError::Invalid(Invalid::Revoked) => revoked(),
         TokenError::Invalid(_) => Refusal::new(
             DenyReason::TokenInvalid,
             "the token was not issued for this gateway by an issuer that it trusts, or was changed",
         )
         .with_internal(ErrorChain(error).to_string()),
     }
+}
+
+fn revoked() -> Refusal {
+    let detail = "the token has been revoked: get a new one";
+    Refusal::new(DenyReason::TokenInvalid, detail)
 }
 
 fn expired() -> Refusal {

@@ -41,6 +41,8 @@ pub enum DocumentKind {
     AccessKey,
     /// An agent that gets no new token.
     RevokedAgent,
+    /// A token that is refused before its end.
+    RevokedToken,
     /// A person's second factor.
     SecondFactor,
 }

@@ -87,6 +87,9 @@ pub enum Invalid {
     /// Not three non-empty parts.
     #[error("the token has not three parts")]
     Parts,
+    /// It was taken back before its end.
+    #[error("the token has been revoked")]
+    Revoked,
     /// The signature was not made by the key over these bytes.
     #[error("the signature is wrong")]
     Signature,

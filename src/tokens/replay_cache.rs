@@ -65,6 +65,13 @@ impl ReplayCache {
         }
     }
 
+    /// Whether `id` of `scope` is remembered. It may be past its time.
+    #[must_use]
+    pub fn holds(&self, scope: &str, id: &str) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.ids.contains_key(&within(scope, id))
+    }
+
     /// Accepts `id` within `scope`, once, and remembers it up to `until`.
     ///
     /// # Errors
@@ -80,9 +87,7 @@ impl ReplayCache {
         if until <= now {
             return Err(Replay::Stale);
         }
-        // The length keeps scope and id apart; digests keep long ids from filling the memory.
-        let length = scope.len().to_be_bytes();
-        let id = Digest::of_parts(&[&length, scope.as_bytes(), id.as_bytes()]);
+        let id = within(scope, id);
         let scope = Digest::of(scope.as_bytes());
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.forget_until(now);
@@ -98,6 +103,12 @@ impl ReplayCache {
         seen.scopes.insert(scope, of_scope + 1);
         Ok(())
     }
+}
+
+/// The length keeps scope and id apart; digests keep long ids from filling the memory.
+fn within(scope: &str, id: &str) -> Digest {
+    let length = scope.len().to_be_bytes();
+    Digest::of_parts(&[&length, scope.as_bytes(), id.as_bytes()])
 }
 
 impl Default for ReplayCache {

@@ -3,6 +3,7 @@
 mod dpop;
 mod holder;
 mod resource;
+mod standing;
 
 use serde_json::Value;
 

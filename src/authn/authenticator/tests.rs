@@ -18,6 +18,7 @@ struct World {
     clock: Clock,
     hand: ManualClock,
     own: Arc<Authority>,
+    revoked: Arc<Revoked>,
     /// Stands for an outside issuer: an authority with other keys and another name.
     idp: Authority,
     keys: Arc<IssuerKeys>,
@@ -47,8 +48,10 @@ impl World {
             .await
             .unwrap();
         let metrics = Arc::new(Metrics::new(std::iter::empty(), std::iter::empty()));
+        let revoked = Arc::new(Revoked::new());
         let authenticator = Authenticator::new(
             Arc::clone(&own),
+            Arc::clone(&revoked),
             vec![Arc::clone(&keys)],
             clock.clone(),
             metrics,
@@ -58,6 +61,7 @@ impl World {
             clock,
             hand,
             own,
+            revoked,
             idp,
             keys,
             authenticator,
@@ -138,4 +142,25 @@ async fn a_new_key_set_is_a_new_epoch() {
 
     fs::write(&jwks, "no key set").unwrap();
     assert!(world.keys.read_once(&mut last, &world.clock).await.is_err());
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_not_believed_again() {
+    let world = World::new().await;
+    let token = issue(&world.own, GATE);
+    let authenticated = world.verify(&token).unwrap();
+    assert!(!world.authenticator.is_revoked(&authenticated));
+    let before = world.authenticator.revocations();
+    let (jti, now) = (authenticated.token_id().unwrap(), world.clock.wall());
+    let until = now + Duration::from_secs(300);
+    world.revoked.revoke("bot", jti, until, now).unwrap();
+    assert_ne!(before, world.authenticator.revocations());
+    assert!(world.authenticator.is_revoked(&authenticated));
+    let refused = world.verify(&token);
+    assert!(matches!(
+        refused,
+        Err(TokenError::Invalid(Invalid::Revoked))
+    ));
+    // Every other token is as good as before.
+    assert!(world.verify(&issue(&world.own, GATE)).is_ok());
 }
