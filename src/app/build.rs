@@ -194,6 +194,7 @@ impl Core {
     fn oauth(&self, settings: &Settings) -> OAuth {
         OAuth::new(OAuthParts {
             authority: Arc::clone(&self.authority),
+            authenticator: Arc::clone(&self.authenticator),
             snapshot: self.reloader.live(),
             grants: self.grants.clone(),
             requests: self.requests.clone(),

@@ -12,6 +12,7 @@ mod applicant;
 mod call;
 mod client;
 mod error;
+mod exchange;
 mod form;
 mod introspect;
 mod metadata;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::access::{Requests, Revocations};
 use crate::audit::Audit;
+use crate::authn::Authenticator;
 use crate::base::{Clock, Live};
 use crate::config::Snapshot;
 use crate::grants::Grants;
@@ -15,6 +16,7 @@ use crate::tokens::{Authority, Dpop, ReplayCache};
 /// The state of the OAuth face.
 pub struct OAuth {
     pub(super) authority: Arc<Authority>,
+    pub(super) authenticator: Arc<Authenticator>,
     pub(super) snapshot: Arc<Live<Snapshot>>,
     pub(super) grants: Grants,
     pub(super) requests: Requests,
@@ -32,6 +34,8 @@ pub struct OAuth {
 pub struct OAuthParts {
     /// Signs tokens.
     pub authority: Arc<Authority>,
+    /// Verifies outside issuers' tokens.
+    pub authenticator: Arc<Authenticator>,
     /// The live configuration.
     pub snapshot: Arc<Live<Snapshot>>,
     /// Tasks and grants.
@@ -69,6 +73,7 @@ impl OAuth {
     pub fn new(parts: OAuthParts) -> Self {
         let OAuthParts {
             authority,
+            authenticator,
             snapshot,
             grants,
             requests,
@@ -81,6 +86,7 @@ impl OAuth {
         } = parts;
         Self {
             authority,
+            authenticator,
             snapshot,
             grants,
             requests,

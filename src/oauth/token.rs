@@ -10,6 +10,7 @@ use super::answer::Answer;
 use super::applicant::Applicant;
 use super::call::Call;
 use super::error::OAuthError;
+use super::exchange;
 use super::form::Form;
 use super::state::OAuth;
 use super::wanted::{Wanted, echo};
@@ -26,6 +27,7 @@ pub(super) async fn endpoint(
     let form = &call.form;
     match form.required("grant_type")? {
         "client_credentials" => oauth.client_credentials(&applicant, form).await,
+        exchange::GRANT_TYPE => oauth.exchange(&applicant, form).await,
         other => {
             let description = format!("the grant type `{other}` is not offered here");
             Err(OAuthError::new("unsupported_grant_type", description))

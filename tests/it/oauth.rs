@@ -1,6 +1,7 @@
 //! The OAuth face on real sockets, as a stock client sees it.
 
 mod dpop;
+mod exchange;
 mod holder;
 mod resource;
 mod standing;
