@@ -16,4 +16,4 @@ mod workers;
 
 pub use build::{StartOptions, start};
 pub use listen::{BindError, Sockets};
-pub use running::Running;
+pub use running::{Running, Signals};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::thread::JoinHandle;
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle as Task, spawn_blocking};
 use tracing::{info, warn};
@@ -18,6 +18,31 @@ use crate::tls::Acceptor;
 
 /// A gateway that runs.
 pub struct Running(Parts);
+
+/// The signals that a gateway obeys. They are caught from the moment that this is made: make it before
+/// anybody is told that the gateway runs, or one who is quick to stop it kills it.
+#[derive(Debug)]
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// Catches signals.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not let us.
+    pub fn catch() -> anyhow::Result<Self> {
+        let caught = |kind| signal(kind).context("signals can't be caught");
+        Ok(Self {
+            interrupt: caught(SignalKind::interrupt())?,
+            terminate: caught(SignalKind::terminate())?,
+            hang_up: caught(SignalKind::hangup())?,
+        })
+    }
+}
 
 /// What a running gateway consists of.
 pub(super) struct Parts {
@@ -58,16 +83,13 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// When signals can't be listened for, or the stop is not clean.
-    pub async fn until_signal(self) -> anyhow::Result<()> {
-        let mut interrupt = signal(SignalKind::interrupt()).context("no signals")?;
-        let mut terminate = signal(SignalKind::terminate()).context("no signals")?;
-        let mut hang_up = signal(SignalKind::hangup()).context("no signals")?;
+    /// When the stop is not clean.
+    pub async fn until_signal(self, mut signals: Signals) -> anyhow::Result<()> {
         loop {
             tokio::select! {
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
-                _ = hang_up.recv() => self.look_at_files().await,
+                _ = signals.interrupt.recv() => break,
+                _ = signals.terminate.recv() => break,
+                _ = signals.hang_up.recv() => self.look_at_files().await,
             }
         }
         info!("stopping");

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::output::Output;
 use super::{check, exit, serve};
-use crate::app::{Sockets, start};
+use crate::app::{Signals, Sockets, start};
 use crate::base::Clock;
 use crate::telemetry::start_log;
 use prepare::{Layout, settings, stand_in};
@@ -92,8 +92,9 @@ async fn run_all(args: &DevArgs, output: Output) -> anyhow::Result<ExitCode> {
         Err(error) => return check::explain(error, output),
     };
     let example = tokio::spawn(example);
+    let signals = Signals::catch()?;
     announce(&facts, upstream, output)?;
-    let stopped = running.until_signal().await;
+    let stopped = running.until_signal(signals).await;
     example.abort();
     stopped?;
     Ok(ExitCode::SUCCESS)

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::output::Output;
 use super::{check, exit};
-use crate::app::{Running, Sockets, StartOptions, start};
+use crate::app::{Running, Signals, Sockets, StartOptions, start};
 use crate::base::Clock;
 use crate::config::{Settings, Sources};
 use crate::telemetry::{LogFormat, start_log};
@@ -49,8 +49,9 @@ pub(super) fn run(args: &ServeArgs, output: Output) -> anyhow::Result<ExitCode> 
             Ok(running) => running,
             Err(error) => return check::explain(error, output),
         };
+        let signals = Signals::catch()?;
         announce(&running);
-        running.until_signal().await?;
+        running.until_signal(signals).await?;
         Ok(ExitCode::SUCCESS)
     })
 }
