@@ -153,3 +153,24 @@ fn bodies() {
     ];
     run(Gateway::start(), &cases);
 }
+
+/// The upstream's side is closed, before the end of the body: it can't take the request for a whole one,
+/// and does not work on for nothing.
+#[test]
+fn the_upstream_is_told_that_a_body_broke_off() {
+    let gateway = Gateway::start();
+    let mut client = gateway.connect();
+    let head = format!(
+        "POST /broken HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\n\
+         Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        gateway.token
+    );
+    client.send(head.as_bytes());
+    gateway.upstream.wait_for_head("/broken");
+    client.send(b"5;a\r\nworld\r\n0\r\n\r\n");
+    assert_eq!(client.answer().unwrap().status, 400);
+    assert!(client.ends());
+    let seen = gateway.upstream.request("/broken");
+    assert!(!seen.whole);
+    assert!(!seen.line().contains("world"), "{}", seen.line());
+}

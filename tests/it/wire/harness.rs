@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use portcullis::app::{Running, Sockets, StartOptions, start};
 use portcullis::base::Clock;
 use portcullis::cli::{Enrolment, enroll};
 use portcullis::config::Settings;
+use portcullis::tls::mint::{DevelopmentIdentity, development_identity};
 use portcullis::tokens::{SigningKey, sign_assertion};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -33,7 +35,11 @@ pub(super) struct Gateway {
     runtime: Runtime,
     running: Running,
     directory: TempDir,
+    /// Plain HTTP.
     pub(super) address: SocketAddr,
+    /// TLS, with a certificate that `ca` has signed.
+    pub(super) secure_address: SocketAddr,
+    pub(super) ca: PathBuf,
     pub(super) token: String,
     pub(super) upstream: Upstream,
 }
@@ -53,17 +59,29 @@ impl Gateway {
             .enable_all()
             .build()
             .unwrap();
-        let (running, issuer) = runtime.block_on(launch(&directory, limits));
-        let address = running.gateway_addresses()[0];
+        let certificates = directory.path().join("certs");
+        let identity = development_identity(&certificates, &Clock::system()).unwrap();
+        let (running, issuer) = runtime.block_on(launch(&directory, &identity, limits));
+        let (address, secure_address) = match running.gateway_addresses() {
+            [address, secure_address] => (*address, *secure_address),
+            addresses => panic!("{addresses:?}"),
+        };
         let token = fetch_token(running.control_address(), &issuer, &key);
         Self {
             runtime,
             running,
             directory,
             address,
+            secure_address,
+            ca: identity.ca.certificate,
             token,
             upstream,
         }
+    }
+
+    /// Runs something that needs a runtime.
+    pub(super) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
     }
 
     pub(super) fn connect(&self) -> Raw {
@@ -107,12 +125,19 @@ fn write_policies(directory: &TempDir, upstream: SocketAddr) -> SigningKey {
     SigningKey::read(&key_file).unwrap()
 }
 
-async fn launch(directory: &TempDir, limits: &str) -> (Running, String) {
+async fn launch(
+    directory: &TempDir,
+    identity: &DevelopmentIdentity,
+    limits: &str,
+) -> (Running, String) {
     let path = |name: &str| directory.path().join(name).display().to_string();
+    let (certificate, key) = (&identity.gateway.certificate, &identity.gateway.key);
     let text = |port: u16, control: u16| {
         format!(
             "[gateway]\npublic_url = \"http://localhost:{port}\"\nworkers = 1\n\
              [[gateway.listen]]\naddress = \"127.0.0.1:{port}\"\n\
+             [[gateway.listen]]\naddress = \"127.0.0.1:0\"\n\
+             tls = {{ certificate = {certificate:?}, key = {key:?} }}\n\
              [control]\nlisten = \"127.0.0.1:{control}\"\n\
              public_url = \"http://localhost:{control}\"\n\
              [policies]\ndirectory = \"{}\"\n[store]\npath = \"{}\"\n\
@@ -129,6 +154,7 @@ async fn launch(directory: &TempDir, limits: &str) -> (Running, String) {
         let parsed = Settings::parse("the test's settings", &text, directory.path(), []);
         parsed.unwrap_or_else(|problems| panic!("{problems}")).0
     };
+    // The URLs are known once the ports are.
     let sockets = Sockets::bind(&parse(0, 0)).unwrap();
     let port = sockets.gateway_addresses()[0].port();
     let settings = parse(port, sockets.control_address().port());

@@ -13,6 +13,7 @@ mod chunks;
 mod framing;
 mod headers;
 mod heads;
+mod http2;
 mod limits;
 mod mutations;
 mod pipelining;

@@ -3,8 +3,12 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Duration;
+
+/// What comes at all comes sooner.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One request, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,22 +38,32 @@ impl Recorded {
 
 pub(super) struct Upstream {
     address: SocketAddr,
-    all: Arc<Mutex<Vec<Recorded>>>,
+    log: Arc<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    /// The requests that are over, whole or not.
+    all: Mutex<Vec<Recorded>>,
+    more: Condvar,
+    /// The targets of the heads that have come.
+    begun: Mutex<Vec<String>>,
+    beginning: Condvar,
 }
 
 impl Upstream {
     pub(super) fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let all = Arc::new(Mutex::default());
-        let log = Arc::clone(&all);
+        let log = Arc::new(Log::default());
+        let shared = Arc::clone(&log);
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let log = Arc::clone(&log);
+                let log = Arc::clone(&shared);
                 thread::spawn(move || serve(stream.unwrap(), &log));
             }
         });
-        Self { address, all }
+        Self { address, log }
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
@@ -58,7 +72,30 @@ impl Upstream {
 
     /// What has come so far, the parts of requests that broke off included.
     pub(super) fn all(&self) -> Vec<Recorded> {
-        self.all.lock().unwrap().clone()
+        self.log.all.lock().unwrap().clone()
+    }
+
+    /// The request for `target`, as soon as it has ended in one way or another.
+    pub(super) fn request(&self, target: &str) -> Recorded {
+        let is_it = |one: &&Recorded| one.target == target;
+        let all = self.log.all.lock().unwrap();
+        let waited = self
+            .log
+            .more
+            .wait_timeout_while(all, PATIENCE, |all| !all.iter().any(|one| is_it(&one)));
+        let (all, _) = waited.unwrap();
+        let found = all.iter().find(is_it).cloned();
+        found.unwrap_or_else(|| panic!("the upstream has not seen `{target}`"))
+    }
+
+    /// Waits for the head of the request for `target`.
+    pub(super) fn wait_for_head(&self, target: &str) {
+        let begun = self.log.begun.lock().unwrap();
+        let absent = |begun: &mut Vec<String>| !begun.iter().any(|one| one == target);
+        let beginning = &self.log.beginning;
+        let waited = beginning.wait_timeout_while(begun, PATIENCE, absent);
+        let timed_out = waited.unwrap().1.timed_out();
+        assert!(!timed_out, "the upstream has not seen `{target}`");
     }
 
     /// The whole requests whose target starts with `prefix`.
@@ -71,9 +108,9 @@ impl Upstream {
     }
 }
 
-fn serve(mut stream: TcpStream, log: &Mutex<Vec<Recorded>>) {
+fn serve(mut stream: TcpStream, log: &Log) {
     let mut bytes = Vec::new();
-    while let Some(request) = next(&mut stream, &mut bytes) {
+    while let Some(request) = next(&mut stream, &mut bytes, log) {
         let whole = request.whole;
         let line = request.line();
         let answer = if request.target.contains("/no-content") {
@@ -85,14 +122,15 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Recorded>>) {
                 line.len()
             )
         };
-        log.lock().unwrap().push(request);
+        log.all.lock().unwrap().push(request);
+        log.more.notify_all();
         if !whole || stream.write_all(answer.as_bytes()).is_err() {
             return;
         }
     }
 }
 
-fn next(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<Recorded> {
+fn next(stream: &mut TcpStream, bytes: &mut Vec<u8>, log: &Log) -> Option<Recorded> {
     let (mut request, length, body) = loop {
         if let Some(head) = read_head(bytes) {
             break head;
@@ -102,6 +140,8 @@ fn next(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<Recorded> {
         }
     };
     bytes.drain(..length);
+    log.begun.lock().unwrap().push(request.target.clone());
+    log.beginning.notify_all();
     match body {
         Body::Length(length) => {
             while bytes.len() < length && more(stream, bytes) {}
