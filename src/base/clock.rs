@@ -17,11 +17,17 @@ use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
+use super::random_id;
+
 /// A sleeping task looks at the boot clock again at least this often, because the runtime's timers
 /// stand still during suspend.
 const LONGEST_NAP: Duration = Duration::from_secs(1);
 
-/// A point on the boot clock, in nanoseconds since the machine started.
+/// Where the boot clock stands when the machine starts: a century in, so that what began before a
+/// reboot still has a place on it and does not look younger than it is.
+const AT_BOOT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// A point on the boot clock, in nanoseconds since a century before the machine started.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BootInstant(u64);
 
@@ -29,13 +35,13 @@ impl BootInstant {
     /// Later than any instant a clock can show.
     pub const FAR_FUTURE: Self = Self(u64::MAX);
 
-    /// Nanoseconds since the machine started.
+    /// Nanoseconds since a century before the machine started.
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// The instant that lies `nanos` nanoseconds after the machine started.
+    /// The instant that [`BootInstant::as_nanos`] says `nanos` of.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
@@ -67,7 +73,25 @@ impl Sub for BootInstant {
 
 impl fmt::Debug for BootInstant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "boot+{:?}", Duration::from_nanos(self.0))
+        write!(f, "clock+{:?}", Duration::from_nanos(self.0))
+    }
+}
+
+/// Which start of the machine a boot clock counts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootId(Arc<str>);
+
+impl BootId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for BootId {
+    fn from(text: &str) -> Self {
+        Self(text.into())
     }
 }
 
@@ -85,6 +109,7 @@ enum Source {
 struct ManualState {
     boot_nanos: AtomicU64,
     wall_nanos: AtomicI64,
+    boots: AtomicU64,
     moved: watch::Sender<()>,
 }
 
@@ -100,8 +125,9 @@ impl Clock {
     pub fn manual(wall: Timestamp) -> (Self, ManualClock) {
         let state = Arc::new(ManualState {
             // Not zero, so that a test can look at instants before the start.
-            boot_nanos: AtomicU64::new(Duration::from_hours(24).as_nanos() as u64),
+            boot_nanos: AtomicU64::new((AT_BOOT + Duration::from_hours(24)).as_nanos() as u64),
             wall_nanos: AtomicI64::new(saturate(wall.as_nanosecond())),
+            boots: AtomicU64::new(1),
             moved: watch::Sender::new(()),
         });
         (Self(Source::Manual(Arc::clone(&state))), ManualClock(state))
@@ -116,7 +142,24 @@ impl Clock {
                 let now = clock_gettime(ClockId::Boottime);
                 let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
                 let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
-                BootInstant(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+                let booted = BootInstant(AT_BOOT.as_nanos() as u64);
+                booted + Duration::from_secs(seconds) + Duration::from_nanos(nanos)
+            }
+        }
+    }
+
+    /// The start of the machine that the boot clock counts from. Where the system does not tell, an id
+    /// that no other call returns: then every start counts as one after a reboot.
+    #[must_use]
+    pub fn boot_id(&self) -> BootId {
+        match &self.0 {
+            Source::Manual(state) => {
+                let boot = state.boots.load(Ordering::SeqCst);
+                BootId(format!("boot-{boot}").into())
+            }
+            Source::System => {
+                let told = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+                BootId(told.map_or_else(|_| random_id("boot").into(), |id| id.trim().into()))
             }
         }
     }
@@ -189,6 +232,17 @@ impl ManualClock {
         self.0
             .wall_nanos
             .fetch_add(saturate(i128::from(nanos)), Ordering::SeqCst);
+        self.0.moved.send_replace(());
+    }
+
+    /// Starts the machine anew after it was off for `off`: the boot clock begins again.
+    pub fn reboot(&self, off: Duration) {
+        self.0.boots.fetch_add(1, Ordering::SeqCst);
+        self.0
+            .boot_nanos
+            .store(AT_BOOT.as_nanos() as u64, Ordering::SeqCst);
+        let off = i64::try_from(off.as_nanos()).unwrap_or(i64::MAX);
+        self.0.wall_nanos.fetch_add(off, Ordering::SeqCst);
         self.0.moved.send_replace(());
     }
 

@@ -12,7 +12,7 @@ mod idle_timer;
 mod live;
 mod secret;
 
-pub use clock::{BootInstant, Clock, ManualClock};
+pub use clock::{BootId, BootInstant, Clock, ManualClock};
 pub use digest::Digest;
 pub use error_chain::ErrorChain;
 pub use file::{Readers, write_whole};

@@ -32,3 +32,24 @@ fn instants_saturate() {
     assert_eq!(end + Duration::from_secs(1), end);
     assert_eq!(BootInstant::from_nanos(1) - end, Duration::ZERO);
 }
+
+#[test]
+fn a_reboot_starts_the_boot_clock_anew_under_another_id() {
+    let (clock, hand) = Clock::manual(Timestamp::UNIX_EPOCH);
+    let (before, id) = (clock.now(), clock.boot_id());
+    hand.advance(Duration::from_secs(1));
+    assert_eq!(clock.boot_id(), id);
+    hand.reboot(Duration::from_secs(10));
+    assert!(clock.now() < before);
+    assert_ne!(clock.boot_id(), id);
+    assert_eq!(
+        clock.wall(),
+        Timestamp::UNIX_EPOCH + Duration::from_secs(11)
+    );
+}
+
+#[test]
+fn the_system_tells_which_boot_it_is() {
+    let clock = Clock::system();
+    assert_eq!(clock.boot_id(), clock.boot_id());
+}
