@@ -194,7 +194,7 @@ impl Grants {
             inner.family().count_ended(&agent);
             return Err(match error {
                 StoreError::TaskIdUsed(id) => GrantsError::TaskIdUsed(id),
-                StoreError::Full(_) => GrantsError::Store(error),
+                error => GrantsError::Store(error),
             });
         }
         let now = inner.clock.now();

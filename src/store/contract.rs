@@ -6,9 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
+use crate::base::{BootId, BootInstant};
 use crate::model::{
-    Budget, Circumstances, EndReason, Grant, GrantId, GrantRequest, Proof, Receipt, RequestId,
-    Task, TaskId, TaskState, Transition,
+    Approval, ApprovalRule, Budget, Circumstances, ClosedGrant, EndReason, Grant, GrantId,
+    GrantRequest, InputValue, Proof, Receipt, RequestId, Task, TaskId, TaskState, Transition,
 };
 
 fn task(id: &str) -> Task {
@@ -35,7 +36,7 @@ fn grant(task: &str) -> Grant {
         task: task.parse().unwrap(),
         entitlement: "refunds".parse().unwrap(),
         operations: ["orders.refund".parse().unwrap()].into(),
-        input: [("order_id".into(), crate::model::InputValue::Long(7))].into(),
+        input: [("order_id".into(), InputValue::Long(7))].into(),
         reason: Some("because".to_owned()),
         duration: Duration::from_secs(60),
         budget: Budget {
@@ -66,6 +67,10 @@ async fn suite(store: &dyn GrantStore) {
     grants_are_found_by_either_id(store).await;
     pages_cover_the_list_once(store).await;
     documents_are_kept_by_kind(store).await;
+    every_field_comes_back(store).await;
+    marks_come_back_until_the_end(store).await;
+    the_last_change_of_a_batch_and_of_all_batches_stands(store).await;
+    parallel_batches_are_each_whole(store).await;
 }
 
 async fn a_task_id_is_used_once(store: &dyn GrantStore) {
@@ -123,15 +128,12 @@ async fn what_ended_is_not_loaded(store: &dyn GrantStore) {
         .await
         .unwrap();
     let contents = store.load().await.unwrap();
-    assert!(contents.grants.contains(&stays));
-    assert!(
-        !contents
-            .grants
-            .iter()
-            .any(|grant| grant.request.grant == ends.request.grant)
-    );
-    assert!(contents.tasks.contains(&task("live")));
-    assert!(!contents.tasks.iter().any(|task| task.id.as_str() == "once"));
+    assert!(contents.grants.contains(&(stays.clone(), None)));
+    let mut live = contents.grants.iter();
+    assert!(!live.any(|(grant, _)| grant.request.grant == ends.request.grant));
+    assert!(contents.tasks.contains(&(task("live"), None)));
+    let mut open = contents.tasks.iter();
+    assert!(!open.any(|(task, _)| task.id.as_str() == "once"));
     let late = Change::PutGrant(Grant {
         state: stays.state.clone(),
         request: Arc::clone(&ends.request),
@@ -213,7 +215,288 @@ async fn documents_are_kept_by_kind(store: &dyn GrantStore) {
     assert_eq!(store.documents(factor).await.unwrap(), [of("a", "3")]);
 }
 
+/// Text that is hard to keep: quotes, controls, an end of text in the middle, every width of UTF-8.
+const HARD: &str = "\"quoted\" \\ \r\n\t\0 \u{1b}[31m \u{202e} é 漢 🦀 ' ; DROP TABLE grants; --";
+
+async fn every_field_comes_back(store: &dyn GrantStore) {
+    let mut whole = task("whole");
+    whole.kind = None;
+    whole.description = Some(HARD.to_owned());
+    whole.parent = Some("live".parse().unwrap());
+    whole.depth = 3;
+    whole.opened_by = "ana@example.com".to_owned();
+    whole.opened_at = Timestamp::new(1_700_000_000, 123_456_789).unwrap();
+    whole.lease = Duration::new(59, 999_999_999);
+    let batch = vec![Change::OpenTask(whole.clone())];
+    store.commit(batch).await.unwrap();
+    let stored = store.task(&whole.id).await.unwrap().unwrap();
+    assert_eq!((stored.task, stored.receipt), (whole.clone(), None));
+    let receipt = Receipt {
+        grants: vec![ClosedGrant {
+            id: GrantId::random(),
+            streams_cut: 2,
+            calls_finished: u64::MAX,
+            took: Duration::from_micros(1_234),
+        }],
+    };
+    for reason in EndReason::ALL {
+        let at = Timestamp::MAX;
+        whole.state = TaskState::Ended {
+            reason: *reason,
+            at,
+        };
+        let end = Change::PutTask(whole.clone(), Some(receipt.clone()));
+        store.commit(vec![end]).await.unwrap();
+        let stored = store.task(&whole.id).await.unwrap().unwrap();
+        assert_eq!(stored.task, whole);
+        assert_eq!(stored.receipt.as_ref(), Some(&receipt));
+    }
+    for (proof, end) in [Proof::Bearer, Proof::Dpop, Proof::Mtls]
+        .into_iter()
+        .zip(EndReason::ALL)
+    {
+        every_state_comes_back(store, proof, *end).await;
+    }
+}
+
+async fn every_state_comes_back(store: &dyn GrantStore, proof: Proof, reason: EndReason) {
+    let mut request = Arc::unwrap_or_clone(grant("live").request);
+    request.reason = Some(HARD.to_owned());
+    request.proof = proof;
+    request.input = [
+        ("text".into(), InputValue::String(HARD.into())),
+        ("number".into(), InputValue::Long(i64::MIN)),
+        ("truth".into(), InputValue::Bool(true)),
+        ("numeral".into(), InputValue::String("7".into())),
+    ]
+    .into();
+    request.budget = Budget {
+        calls: Some(u64::MAX - 1),
+        bytes: Some(0),
+        concurrent: Some(u32::MAX),
+    };
+    request.approval = Some(ApprovalRule {
+        group: "leads".parse().unwrap(),
+        quorum: 2,
+        mfa: true,
+        expires: Duration::from_secs(1800),
+    });
+    request.parent = Some(GrantId::random());
+    request.asked = Circumstances {
+        source: "2001:db8::1".parse().unwrap(),
+        methods: vec!["private_key_jwt".into(), HARD.into()],
+        proof,
+    };
+    let mut grant = Grant::requested(Arc::new(request));
+    let now = Timestamp::new(1_700_000_001, 1).unwrap();
+    let approval = |person: &str| Approval {
+        person: person.parse().unwrap(),
+        at: now,
+        mfa: true,
+        at_most: Some(Duration::from_millis(1_500)),
+    };
+    let until = Timestamp::MAX;
+    let expires_at = now + Duration::from_secs(60);
+    let steps = [
+        Transition::AskApproval { until },
+        Transition::Approve(approval("ana@example.com")),
+        Transition::Approve(approval("bo@example.com")),
+        Transition::Activate { expires_at },
+        Transition::Renew { expires_at: until },
+        Transition::Suspend,
+        Transition::Resume,
+        Transition::End(reason),
+    ];
+    let put = |grant: &Grant| vec![Change::PutGrant(grant.clone())];
+    store.commit(put(&grant)).await.unwrap();
+    for step in steps {
+        grant.apply(step, now).unwrap();
+        store.commit(put(&grant)).await.unwrap();
+        let stored = store.grant(&grant.request.grant).await.unwrap();
+        assert_eq!(stored.as_ref(), Some(&grant));
+        let live = store.load().await.unwrap().grants;
+        assert_eq!(
+            live.contains(&(grant.clone(), None)),
+            !grant.is_ended(),
+            "{grant:?}"
+        );
+    }
+    let mut refused = Grant::requested(Arc::clone(&grant.request));
+    Arc::make_mut(&mut refused.request).grant = GrantId::random();
+    let note = HARD.into();
+    refused
+        .apply(Transition::Refuse { reason, note }, now)
+        .unwrap();
+    store.commit(put(&refused)).await.unwrap();
+    let stored = store.grant(&refused.request.grant).await.unwrap();
+    assert_eq!(stored, Some(refused));
+}
+
+async fn marks_come_back_until_the_end(store: &dyn GrantStore) {
+    let instant = BootInstant::from_nanos;
+    let clock = ClockMark {
+        boot: BootId::from("one"),
+        now: instant(7),
+        wall: Timestamp::UNIX_EPOCH,
+    };
+    let grant_mark = GrantMark {
+        starts: instant(1),
+        deadline: instant(u64::MAX),
+        calls_left: Some(2),
+        bytes_left: None,
+    };
+    let task_mark = TaskMark {
+        opened: instant(0),
+        lapses: instant(5),
+        oldest: instant(6),
+        history: vec![CountedCalls {
+            operation: "orders.refund".parse().unwrap(),
+            calls: 3,
+            succeeded: 1,
+            sum: [("amount".into(), -4)].into(),
+            last: instant(4),
+        }],
+    };
+    let mut marked = (task("marked"), active("marked"));
+    let id = marked.1.request.grant.clone();
+    let nobody = GrantId::random();
+    let batch = vec![
+        Change::OpenTask(marked.0.clone()),
+        Change::PutGrant(marked.1.clone()),
+        Change::MarkGrant(id.clone(), grant_mark),
+        Change::MarkGrant(nobody.clone(), grant_mark),
+        Change::MarkTask(marked.0.id.clone(), task_mark.clone()),
+        Change::MarkTask("nobody".parse().unwrap(), task_mark.clone()),
+        Change::MarkClock(clock.clone()),
+    ];
+    store.commit(batch).await.unwrap();
+    // A step leaves the mark as it is.
+    let expires_at = Timestamp::MAX;
+    let renew = Transition::Renew { expires_at };
+    marked.1.apply(renew, Timestamp::UNIX_EPOCH).unwrap();
+    let step = vec![
+        Change::PutGrant(marked.1.clone()),
+        Change::PutTask(marked.0.clone(), None),
+    ];
+    store.commit(step).await.unwrap();
+    let contents = store.load().await.unwrap();
+    assert_eq!(contents.clock, Some(clock));
+    let tasks = contents.tasks;
+    assert!(tasks.contains(&(marked.0.clone(), Some(task_mark.clone()))));
+    assert!(contents.grants.contains(&(marked.1, Some(grant_mark))));
+    assert_eq!(store.grant(&nobody).await.unwrap(), None);
+    assert_eq!(store.task(&"nobody".parse().unwrap()).await.unwrap(), None);
+}
+
+async fn the_last_change_of_a_batch_and_of_all_batches_stands(store: &dyn GrantStore) {
+    let text = |text: &str| Change::PutDocument {
+        kind: DocumentKind::RevokedAgent,
+        id: HARD.to_owned(),
+        text: Some(text.to_owned()),
+    };
+    let batches: Vec<_> = (0..50)
+        .map(|number| {
+            let (first, last) = (format!("{number} first"), format!("{number} last"));
+            store.commit(vec![text(&first), text(&last)])
+        })
+        .collect();
+    for batch in batches {
+        batch.await.unwrap();
+    }
+    let stored = store.documents(DocumentKind::RevokedAgent).await.unwrap();
+    assert_eq!(stored, [(HARD.to_owned(), "49 last".to_owned())]);
+}
+
+async fn parallel_batches_are_each_whole(store: &dyn GrantStore) {
+    // Every task id is wanted by three; one of them has it, with its grant, and the others have nothing.
+    let wanted: Vec<_> = (0..100)
+        .flat_map(|number| (0..3).map(move |_| format!("parallel-{number}")))
+        .map(|id| {
+            let grant = active(&id);
+            let put = Change::PutGrant(grant.clone());
+            (grant, vec![put, Change::OpenTask(task(&id))])
+        })
+        .collect();
+    let commits = wanted.iter().map(|(_, batch)| store.commit(batch.clone()));
+    let outcomes = all(commits.collect()).await;
+    let mut won = 0;
+    for ((grant, _), outcome) in wanted.iter().zip(outcomes) {
+        let stored = store.grant(&grant.request.grant).await.unwrap();
+        assert_eq!(stored.is_some(), outcome.is_ok());
+        won += usize::from(outcome.is_ok());
+        if let Err(error) = outcome {
+            assert_eq!(error, StoreError::TaskIdUsed(grant.request.task.clone()));
+        }
+    }
+    assert_eq!(won, 100);
+    let twice = vec![
+        Change::OpenTask(task("twice")),
+        Change::OpenTask(task("twice")),
+    ];
+    let used = StoreError::TaskIdUsed("twice".parse().unwrap());
+    assert_eq!(store.commit(twice).await, Err(used));
+}
+
+/// Polls all at once, so that they are under way together.
+async fn all<T>(mut pending: Vec<Pending<'_, T>>) -> Vec<Result<T, StoreError>> {
+    let mut done: Vec<_> = pending.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (one, done) in pending.iter_mut().zip(&mut done) {
+            if done.is_none()
+                && let std::task::Poll::Ready(outcome) = one.as_mut().poll(context)
+            {
+                *done = Some(outcome);
+            }
+        }
+        if done.iter().all(Option::is_some) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}
+
+/// All that can be read, for comparing.
+async fn everything(store: &dyn GrantStore) -> String {
+    let mut contents = store.load().await.unwrap();
+    contents.tasks.sort_by(|a, b| a.0.id.cmp(&b.0.id));
+    let filter = GrantFilter {
+        limit: usize::MAX,
+        ..GrantFilter::default()
+    };
+    let page = store.grants(filter).await.unwrap();
+    let mut documents = Vec::new();
+    for kind in [
+        DocumentKind::AccessKey,
+        DocumentKind::RevokedAgent,
+        DocumentKind::SecondFactor,
+    ] {
+        documents.push(store.documents(kind).await.unwrap());
+    }
+    let once = store.task(&"once".parse().unwrap()).await.unwrap();
+    format!("{contents:#?} {page:#?} {documents:#?} {once:#?}")
+}
+
 #[tokio::test]
 async fn memory() {
     suite(&MemoryStore::new()).await;
+}
+
+#[tokio::test]
+async fn sqlite_also_after_it_was_closed_and_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let store = SqliteStore::open(&path).unwrap();
+    suite(&store).await;
+    let before = everything(&store).await;
+    drop(store);
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(everything(&store).await, before);
+    let again = vec![Change::OpenTask(task("once"))];
+    assert!(
+        store.commit(again).await.is_err(),
+        "ids outlive the process"
+    );
 }

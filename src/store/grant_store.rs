@@ -1,11 +1,16 @@
 //! The seam between the grants and whatever keeps them.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 
+use jiff::Timestamp;
 use thiserror::Error;
 
-use crate::model::{AgentId, Grant, GrantId, Receipt, RequestId, Task, TaskId};
+use crate::base::{BootId, BootInstant};
+use crate::model::{AgentId, Grant, GrantId, OperationId, Receipt, RequestId, Task, TaskId};
 
 /// What a store call resolves to.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -50,6 +55,13 @@ pub enum DocumentKind {
 /// One change of a batch.
 #[derive(Clone, Debug)]
 pub enum Change {
+    /// The clocks, at this moment. Every [`GrantMark`] and [`TaskMark`] in the store is on the boot
+    /// clock of the last one of these.
+    MarkClock(ClockMark),
+    /// What a live grant has left. Nothing happens where there is no such grant.
+    MarkGrant(GrantId, GrantMark),
+    /// How far an open task has come. Nothing happens where there is no such task.
+    MarkTask(TaskId, TaskMark),
     /// A task is opened; refused if its id was ever used.
     OpenTask(Task),
     /// A document is written, or removed where there is no text.
@@ -67,13 +79,67 @@ pub enum Change {
     PutTask(Task, Option<Receipt>),
 }
 
+/// Both clocks at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClockMark {
+    /// Which start of the machine the boot clock counts from.
+    pub boot: BootId,
+    /// The boot clock.
+    pub now: BootInstant,
+    /// The wall clock.
+    pub wall: Timestamp,
+}
+
+/// What of a live grant changes without a step of its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrantMark {
+    /// When it came into force.
+    pub starts: BootInstant,
+    /// When it is over at the latest.
+    pub deadline: BootInstant,
+    /// Calls that are certainly left, where they are limited: never more than there are.
+    pub calls_left: Option<u64>,
+    /// Bytes that were left, where they are limited.
+    pub bytes_left: Option<u64>,
+}
+
+/// What of an open task changes without an end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskMark {
+    /// When it was opened.
+    pub opened: BootInstant,
+    /// When it lapses without a sign of life.
+    pub lapses: BootInstant,
+    /// When it reaches its maximum age.
+    pub oldest: BootInstant,
+    /// What it has called.
+    pub history: Vec<CountedCalls>,
+}
+
+/// What a task has called of one operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CountedCalls {
+    /// The operation.
+    pub operation: OperationId,
+    /// Calls that were let through.
+    pub calls: i64,
+    /// Those that succeeded.
+    pub succeeded: i64,
+    /// The sums of numeric inputs.
+    pub sum: BTreeMap<Arc<str>, i64>,
+    /// When the last was.
+    pub last: BootInstant,
+}
+
 /// Everything that has not ended.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
-    /// Open tasks.
-    pub tasks: Vec<Task>,
-    /// Grants that have not ended.
-    pub grants: Vec<Grant>,
+    /// Open tasks, each with its mark if it ever had one.
+    pub tasks: Vec<(Task, Option<TaskMark>)>,
+    /// Grants that have not ended, in the order of asking, each with its mark if it ever had one.
+    pub grants: Vec<(Grant, Option<GrantMark>)>,
+    /// The last mark of the clocks.
+    pub clock: Option<ClockMark>,
 }
 
 /// A task and the account of its end.
@@ -109,13 +175,56 @@ pub struct Page {
     pub next: Option<u64>,
 }
 
-/// Why a store could not do what it was asked.
+/// Why a store could not be opened, or could not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StoreError {
+    /// What is there can't have been written by this program, or was damaged since.
+    #[error("the store `{path}` is damaged: {detail}")]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// There is no room; nothing of the batch was kept.
     #[error("the store is full: {0}")]
     Full(&'static str),
+    /// Another process has the store.
+    #[error("the store `{path}` is in use by {holder}: one gateway at a time")]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// Who has it.
+        holder: String,
+    },
+    /// A later version of the program has written it.
+    #[error(
+        "the store `{path}` has schema {found}, and this version knows {known} at the highest: \
+         start the version that wrote it"
+    )]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The highest that is known here.
+        known: i64,
+    },
+    /// It can't be written to.
+    #[error("the store `{path}` is read-only")]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
     /// The task id was used before; nothing of the batch was kept.
     #[error("the task id `{0}` was used before")]
     TaskIdUsed(TaskId),
+    /// Reading or writing failed.
+    #[error("the store `{path}` can't be used: {detail}")]
+    Unavailable {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        detail: String,
+    },
 }

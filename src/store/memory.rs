@@ -1,13 +1,14 @@
 //! A store that lasts as long as the process.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::ready;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Change, Contents, DocumentKind, GrantFilter, GrantStore, Page, Pending, StoreError, StoredTask,
+    Change, ClockMark, Contents, DocumentKind, GrantFilter, GrantMark, GrantStore, Page, Pending,
+    StoreError, StoredTask, TaskMark,
 };
-use crate::model::{Grant, GrantId, RequestId, TaskId};
+use crate::model::{Grant, GrantId, RequestId, Task, TaskId};
 
 /// Task ids are never used twice, so all have to be remembered; this many fit.
 const MOST_TASKS: usize = 1_000_000;
@@ -27,6 +28,9 @@ struct Tables {
     by_grant: HashMap<GrantId, u64>,
     by_request: HashMap<RequestId, u64>,
     documents: BTreeMap<(DocumentKind, String), String>,
+    clock: Option<ClockMark>,
+    grant_marks: HashMap<GrantId, GrantMark>,
+    task_marks: HashMap<TaskId, TaskMark>,
     next: u64,
     ended: usize,
 }
@@ -51,15 +55,17 @@ impl GrantStore for MemoryStore {
 
     fn load(&self) -> Pending<'_, Contents> {
         let tables = self.tables();
-        let open = tables.tasks.values().filter(|stored| stored.task.is_open());
+        let open = tables.tasks.values().map(|stored| &stored.task);
+        let open = open.filter(|task| task.is_open());
+        let live = tables.grants.values().filter(|grant| !grant.is_ended());
+        let task_mark = |task: &Task| tables.task_marks.get(&task.id).cloned();
+        let grant_mark = |grant: &Grant| tables.grant_marks.get(&grant.request.grant).copied();
         Box::pin(ready(Ok(Contents {
-            tasks: open.map(|stored| stored.task.clone()).collect(),
-            grants: tables
-                .grants
-                .values()
-                .filter(|grant| !grant.is_ended())
-                .cloned()
+            tasks: open.map(|task| (task.clone(), task_mark(task))).collect(),
+            grants: live
+                .map(|grant| (grant.clone(), grant_mark(grant)))
                 .collect(),
+            clock: tables.clock.clone(),
         })))
     }
 
@@ -98,9 +104,10 @@ impl GrantStore for MemoryStore {
 
 impl Tables {
     fn commit(&mut self, batch: Vec<Change>) -> Result<(), StoreError> {
+        let mut opened = HashSet::new();
         for change in &batch {
             if let Change::OpenTask(task) = change {
-                if self.tasks.contains_key(&task.id) {
+                if self.tasks.contains_key(&task.id) || !opened.insert(&task.id) {
                     return Err(StoreError::TaskIdUsed(task.id.clone()));
                 }
                 if self.tasks.len() >= MOST_TASKS {
@@ -110,12 +117,26 @@ impl Tables {
         }
         for change in batch {
             match change {
+                Change::MarkClock(mark) => self.clock = Some(mark),
+                Change::MarkGrant(id, mark) => {
+                    if self.by_grant.contains_key(&id) {
+                        self.grant_marks.insert(id, mark);
+                    }
+                }
+                Change::MarkTask(id, mark) => {
+                    if self.tasks.contains_key(&id) {
+                        self.task_marks.insert(id, mark);
+                    }
+                }
                 Change::OpenTask(task) => {
                     let receipt = None;
                     self.tasks
                         .insert(task.id.clone(), StoredTask { task, receipt });
                 }
                 Change::PutTask(task, receipt) => {
+                    if !task.is_open() {
+                        self.task_marks.remove(&task.id);
+                    }
                     self.tasks
                         .insert(task.id.clone(), StoredTask { task, receipt });
                 }
@@ -147,6 +168,9 @@ impl Tables {
             return;
         }
         let ended = grant.is_ended();
+        if ended {
+            self.grant_marks.remove(&grant.request.grant);
+        }
         let before = self.grants.insert(place, grant);
         if ended && before.is_none_or(|before| !before.is_ended()) {
             self.ended += 1;

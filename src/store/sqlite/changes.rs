@@ -1,0 +1,141 @@
+//! Writing one batch.
+
+use rusqlite::{Connection, params};
+
+use super::bodies::{ClockBody, GrantBody, GrantMarkBody, TaskBody, TaskMarkBody};
+use super::failure::Failure;
+use super::row::{Table, seal, write};
+use crate::model::{Grant, Receipt, Task};
+use crate::store::{Change, ClockMark, DocumentKind};
+
+/// Applies the changes one after the other.
+pub(super) fn apply(db: &Connection, batch: &[Change]) -> Result<(), Failure> {
+    for change in batch {
+        match change {
+            Change::MarkClock(mark) => mark_clock(db, mark)?,
+            Change::MarkGrant(id, mark) => {
+                let body = write(&GrantMarkBody::from(mark))?;
+                let sealed = seal(Table::GrantMark, id.as_str(), &body);
+                db.prepare_cached("UPDATE grants SET mark = ?2, mark_seal = ?3 WHERE id = ?1")?
+                    .execute(params![id.as_str(), body, sealed])?;
+            }
+            Change::MarkTask(id, mark) => {
+                let body = write(&TaskMarkBody::from(mark))?;
+                let sealed = seal(Table::TaskMark, id.as_str(), &body);
+                db.prepare_cached("UPDATE tasks SET mark = ?2, mark_seal = ?3 WHERE id = ?1")?
+                    .execute(params![id.as_str(), body, sealed])?;
+            }
+            Change::OpenTask(task) => open_task(db, task)?,
+            Change::PutDocument { kind, id, text } => {
+                put_document(db, *kind, id, text.as_deref())?;
+            }
+            Change::PutGrant(grant) => put_grant(db, grant)?,
+            Change::PutTask(task, receipt) => put_task(db, task, receipt.as_ref())?,
+        }
+    }
+    Ok(())
+}
+
+/// The word of a kind, in its rows.
+pub(super) const fn kind_code(kind: DocumentKind) -> &'static str {
+    match kind {
+        DocumentKind::AccessKey => "access_key",
+        DocumentKind::RevokedAgent => "revoked_agent",
+        DocumentKind::SecondFactor => "second_factor",
+    }
+}
+
+/// The key that a document is sealed with.
+pub(super) fn document_key(kind: DocumentKind, id: &str) -> String {
+    format!("{} {id}", kind_code(kind))
+}
+
+fn mark_clock(db: &Connection, mark: &ClockMark) -> Result<(), Failure> {
+    let body = write(&ClockBody::from(mark))?;
+    let sealed = seal(Table::Clock, "", &body);
+    db.prepare_cached("INSERT OR REPLACE INTO clock (one, body, seal) VALUES (1, ?1, ?2)")?
+        .execute(params![body, sealed])?;
+    Ok(())
+}
+
+fn open_task(db: &Connection, task: &Task) -> Result<(), Failure> {
+    let (body, sealed) = task_body(task, None)?;
+    let opened = db
+        .prepare_cached(
+            "INSERT INTO tasks (id, open, body, seal) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (id) DO NOTHING",
+        )?
+        .execute(params![task.id.as_str(), task.is_open(), body, sealed])?;
+    if opened == 0 {
+        return Err(Failure::TaskIdUsed(task.id.clone()));
+    }
+    Ok(())
+}
+
+/// A mark ends with its task: nothing reads it any more.
+fn put_task(db: &Connection, task: &Task, receipt: Option<&Receipt>) -> Result<(), Failure> {
+    let (body, sealed) = task_body(task, receipt)?;
+    db.prepare_cached(
+        "INSERT INTO tasks (id, open, body, seal) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (id) DO UPDATE SET
+             open = excluded.open, body = excluded.body, seal = excluded.seal,
+             mark = iif(excluded.open, mark, NULL),
+             mark_seal = iif(excluded.open, mark_seal, NULL)",
+    )?
+    .execute(params![task.id.as_str(), task.is_open(), body, sealed])?;
+    Ok(())
+}
+
+fn task_body(task: &Task, receipt: Option<&Receipt>) -> Result<(String, i64), Failure> {
+    let body = write(&TaskBody::new(task, receipt))?;
+    let sealed = seal(Table::Task, task.id.as_str(), &body);
+    Ok((body, sealed))
+}
+
+/// Two steps of one grant may be written in either order, and nothing undoes an end.
+fn put_grant(db: &Connection, grant: &Grant) -> Result<(), Failure> {
+    let request = &grant.request;
+    let body = write(&GrantBody::from(grant))?;
+    let sealed = seal(Table::Grant, request.grant.as_str(), &body);
+    db.prepare_cached(
+        "INSERT INTO grants (id, request, agent, task, activated, live, body, seal)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (id) DO UPDATE SET
+             activated = excluded.activated, live = excluded.live,
+             body = excluded.body, seal = excluded.seal,
+             mark = iif(excluded.live, mark, NULL),
+             mark_seal = iif(excluded.live, mark_seal, NULL)
+         WHERE live = 1",
+    )?
+    .execute(params![
+        request.grant.as_str(),
+        request.id.as_str(),
+        request.agent.as_str(),
+        request.task.as_str(),
+        grant.term().is_some(),
+        !grant.is_ended(),
+        body,
+        sealed,
+    ])?;
+    Ok(())
+}
+
+fn put_document(
+    db: &Connection,
+    kind: DocumentKind,
+    id: &str,
+    text: Option<&str>,
+) -> Result<(), Failure> {
+    let code = kind_code(kind);
+    let Some(text) = text else {
+        db.prepare_cached("DELETE FROM documents WHERE kind = ?1 AND id = ?2")?
+            .execute(params![code, id])?;
+        return Ok(());
+    };
+    let sealed = seal(Table::Document, &document_key(kind, id), text);
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO documents (kind, id, body, seal) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![code, id, text, sealed])?;
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! The thread that writes.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use super::changes;
+use super::failure::Failure;
+use crate::store::{Change, StoreError};
+
+/// Batches that wait. Whoever comes later waits for a place.
+const QUEUE: usize = 1024;
+
+/// Batches in one transaction. More would make the first wait for the last.
+const GROUP: usize = 256;
+
+struct Ticket {
+    batch: Vec<Change>,
+    done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// The way to the thread that writes. Dropping it waits until what was queued is written.
+#[derive(Debug)]
+pub(super) struct Writer {
+    path: Arc<Path>,
+    queue: Option<mpsc::Sender<Ticket>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(db: Connection, path: &Arc<Path>) -> io::Result<Self> {
+        let (queue, tickets) = mpsc::channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn({
+                let path = Arc::clone(path);
+                move || run(db, tickets, &path)
+            })?;
+        Ok(Self {
+            path: Arc::clone(path),
+            queue: Some(queue),
+            thread: Some(thread),
+        })
+    }
+
+    /// Resolves when the batch is durable. Dropped after its first poll, the batch may be written all
+    /// the same.
+    pub(super) async fn commit(&self, batch: Vec<Change>) -> Result<(), StoreError> {
+        let (done, outcome) = oneshot::channel();
+        let queue = self.queue.as_ref();
+        let stopped = || StoreError::Unavailable {
+            path: self.path.to_path_buf(),
+            detail: "its writer has stopped".to_owned(),
+        };
+        let queue = queue.ok_or_else(stopped)?;
+        let sent = queue.send(Ticket { batch, done }).await;
+        sent.map_err(|_| stopped())?;
+        outcome.await.map_err(|_| stopped())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // It ends once the queue is empty; a panic of it was seen by whoever waited for it.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(mut db: Connection, mut tickets: mpsc::Receiver<Ticket>, path: &Path) {
+    while let Some(first) = tickets.blocking_recv() {
+        let mut group = vec![first];
+        while group.len() < GROUP
+            && let Ok(next) = tickets.try_recv()
+        {
+            group.push(next);
+        }
+        // Whoever no longer waits does not need the answer.
+        match write(&mut db, &group, path) {
+            Ok(outcomes) => {
+                for (ticket, outcome) in group.into_iter().zip(outcomes) {
+                    let _ = ticket.done.send(outcome);
+                }
+            }
+            Err(failure) => {
+                let error = failure.at(path);
+                for ticket in group {
+                    let _ = ticket.done.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// Writes a group in one transaction: each batch whole or not at all. On an error nothing of the group
+/// is kept, and the next starts afresh: nothing that failed to sync is ever taken for written.
+fn write(
+    db: &mut Connection,
+    group: &[Ticket],
+    path: &Path,
+) -> Result<Vec<Result<(), StoreError>>, Failure> {
+    let mut whole = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut outcomes = Vec::with_capacity(group.len());
+    for ticket in group {
+        let part = whole.savepoint()?;
+        match changes::apply(&part, &ticket.batch) {
+            Ok(()) => {
+                part.commit()?;
+                outcomes.push(Ok(()));
+            }
+            // The savepoint is rolled back where it is dropped.
+            Err(refused @ Failure::TaskIdUsed(_)) => outcomes.push(Err(refused.at(path))),
+            Err(failure) => return Err(failure),
+        }
+    }
+    whole.commit()?;
+    Ok(outcomes)
+}
