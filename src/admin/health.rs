@@ -22,10 +22,11 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Result<&'static st
     if *admin.stopping.borrow() {
         return Err(ApiError::unavailable("stopping", "the gateway is stopping"));
     }
-    match admin.audit.health() {
-        Ok(()) => Ok("ok\n"),
-        Err(why) => Err(ApiError::unavailable("audit_unavailable", why.to_string())),
-    }
+    let audit = admin.audit.health();
+    audit.map_err(|why| ApiError::unavailable("audit_unavailable", why.to_string()))?;
+    let store = admin.grants.health();
+    store.map_err(|why| ApiError::unavailable("store_unavailable", why.to_string()))?;
+    Ok("ok\n")
 }
 
 /// The metrics.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tracing::info;
 
 use super::control::{self, Served};
 use super::listen::Sockets;
@@ -21,11 +22,11 @@ use crate::base::Clock;
 use crate::config::{
     self, ClientAuth, JwksSource, ListenerTls, Reloader, Settings, Sources, Watcher,
 };
-use crate::grants::{Grants, Limits};
+use crate::grants::{Grants, Limits, Restored};
 use crate::model::{DenyReason, EndReason};
 use crate::oauth::{self, OAuth, OAuthFacts, OAuthParts};
 use crate::pep::{Facts, Gate, GateParts, InboundLimits, Workers};
-use crate::store::MemoryStore;
+use crate::store::SqliteStore;
 use crate::telemetry::Metrics;
 use crate::tls::{self, Acceptor, ServerFiles};
 use crate::tokens::{Algorithm, Authority, Dpop};
@@ -57,10 +58,19 @@ pub async fn start(
     sockets: Sockets,
     options: StartOptions,
 ) -> anyhow::Result<Running> {
+    // First, so that a second process is told who is there before it touches anything.
+    let store = open_store(settings.store.clone()).await?;
     let acceptors = Acceptors::open(&settings, &options.clock)?;
     let (audit, writer) = open_audit(&settings.audit, &options.clock)?;
-    let (core, watcher) = Core::open(&settings, options.sources, options.clock, audit).await?;
-    let people = People::open(&options.operator_key)?;
+    let StartOptions {
+        clock,
+        sources,
+        operator_key,
+        drain,
+    } = options;
+    let (core, watcher) = Core::open(&settings, sources, clock, audit, store).await?;
+    core.restore().await?;
+    let people = People::open(&operator_key)?;
     let (stop, stopping) = watch::channel(false);
     let gate = Arc::new(core.gate(&settings));
     let oauth = Arc::new(core.oauth(&settings));
@@ -96,7 +106,6 @@ pub async fn start(
         tasks.push(tokio::spawn(server));
     }
     let workers = Workers::new(gate, pool_limits(&settings.limits));
-    let drain = options.drain;
     let threads = workers::spawn(&workers, gateway, &acceptors.gateway, &stopping, drain)?;
     let writer = std::thread::Builder::new()
         .name("audit".to_owned())
@@ -106,6 +115,7 @@ pub async fn start(
         addresses,
         control_address,
         reloader: core.reloader,
+        grants: core.grants,
         acceptors: acceptors.all(),
         stop,
         tasks,
@@ -135,6 +145,7 @@ impl Core {
         sources: Sources,
         clock: Clock,
         audit: Audit,
+        store: SqliteStore,
     ) -> anyhow::Result<(Self, Watcher)> {
         let (reloader, watcher) = Reloader::open(sources, &clock)?;
         let metrics = Arc::new(Metrics::new(
@@ -144,7 +155,7 @@ impl Core {
         metrics.live_generation(reloader.status().generation.as_str());
         let grants = Grants::new(
             clock.clone(),
-            Arc::new(MemoryStore::new()),
+            Arc::new(store),
             grant_limits(&settings.limits),
             Arc::clone(&metrics),
             Handle::current(),
@@ -176,6 +187,23 @@ impl Core {
             requests,
         };
         Ok((core, watcher))
+    }
+
+    /// Brings back what was live when the last run ended, as far as the live generation knows it.
+    async fn restore(&self) -> anyhow::Result<()> {
+        let restored = self.grants.restore().await;
+        let Restored {
+            tasks,
+            grants,
+            pending,
+            ended,
+        } = restored.context("what was granted before can't be brought back")?;
+        info!(
+            tasks,
+            grants, pending, ended, "what was granted before is back"
+        );
+        upkeep::reconcile(&self.reloader.live().current(), &self.grants);
+        Ok(())
     }
 
     fn gate(&self, settings: &Settings) -> Gate {
@@ -239,6 +267,7 @@ impl Core {
         let mut tasks = vec![
             tokio::spawn(watcher.run()),
             tokio::spawn(self.grants.clone().run_clockwork()),
+            tokio::spawn(self.grants.clone().run_checkpoints()),
             tokio::spawn(upkeep::forget_revocations(
                 self.revocations.clone(),
                 self.clock.clone(),
@@ -296,6 +325,11 @@ fn server_files(tls: &ListenerTls) -> ServerFiles {
         client_ca,
         client_auth,
     }
+}
+
+async fn open_store(path: PathBuf) -> anyhow::Result<SqliteStore> {
+    let opened = spawn_blocking(move || SqliteStore::open(&path)).await;
+    Ok(opened.context("the store can't be waited for")??)
 }
 
 fn open_audit(directory: &Path, clock: &Clock) -> anyhow::Result<(Audit, audit::Writer)> {

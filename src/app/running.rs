@@ -14,6 +14,7 @@ use super::upkeep;
 use crate::audit::AuditError;
 use crate::base::ErrorChain;
 use crate::config::Reloader;
+use crate::grants::Grants;
 use crate::tls::Acceptor;
 
 /// A gateway that runs.
@@ -49,6 +50,7 @@ pub(super) struct Parts {
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) control_address: SocketAddr,
     pub(super) reloader: Reloader,
+    pub(super) grants: Grants,
     pub(super) acceptors: Vec<Acceptor>,
     pub(super) stop: watch::Sender<bool>,
     pub(super) tasks: Vec<Task<()>>,
@@ -109,7 +111,7 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// When a thread has panicked, or the audit log could not be closed.
+    /// When a thread has panicked, or store or audit log could not be closed in order.
     pub async fn stop(self) -> anyhow::Result<()> {
         let Parts {
             stop,
@@ -117,6 +119,7 @@ impl Running {
             threads,
             writer,
             reloader,
+            grants,
             acceptors,
             ..
         } = self.0;
@@ -130,12 +133,15 @@ impl Running {
             // Ends by the abort, or has ended before.
             let _ = task.await;
         }
+        let closed = grants.close().await;
+        drop(grants);
         let written = spawn_blocking(move || writer.join()).await;
         let written = written.context("the audit log can't be waited for")?;
         match written {
             Ok(written) => written.context("the audit log could not be closed")?,
             Err(_) => anyhow::bail!("the audit writer has panicked"),
         }
+        closed.context("the store could not be closed in order")?;
         anyhow::ensure!(clean, "a worker has panicked");
         Ok(())
     }

@@ -60,12 +60,17 @@ pub(super) fn reconcile_on_publish(reloader: &Reloader, grants: &Grants, gate: &
     let grants = grants.clone();
     let gate = Arc::clone(gate);
     reloader.on_publish(move |snapshot| {
-        grants.reconcile(
-            |task| snapshot.agent(task.agent.as_str()).is_some(),
-            |request| is_known(snapshot, request),
-        );
+        reconcile(snapshot, &grants);
         gate.recheck();
     });
+}
+
+/// Ends the grants and tasks that `snapshot` does not know.
+pub(super) fn reconcile(snapshot: &Snapshot, grants: &Grants) {
+    grants.reconcile(
+        |task| snapshot.agent(task.agent.as_str()).is_some(),
+        |request| is_known(snapshot, request),
+    );
 }
 
 /// Whether agent, entitlement and at least one of the operations are still there.

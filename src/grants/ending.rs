@@ -231,11 +231,11 @@ impl Inner {
     }
 
     /// Stores the end, then waits for the last exchange under each grant.
-    pub(super) async fn finish(&self, begun: &Begun) -> Result<Receipt, GrantsError> {
+    pub(super) async fn finish(self: &Arc<Self>, begun: &Begun) -> Result<Receipt, GrantsError> {
         let tasks = begun.tasks.iter().cloned();
         let tasks = tasks.map(|task| Change::PutTask(task, None));
         let grants = begun.records.iter().cloned().map(Change::PutGrant);
-        let stored = self.store.commit(tasks.chain(grants).collect()).await;
+        let stored = self.store_end(tasks.chain(grants).collect()).await;
         self.tell(begun);
         stored?;
         let mut receipt = Receipt::default();
@@ -264,7 +264,7 @@ impl Inner {
         }
     }
 
-    async fn finish_tasks(&self, begun: Begun, done: watch::Sender<Option<Outcome>>) {
+    async fn finish_tasks(self: &Arc<Self>, begun: Begun, done: watch::Sender<Option<Outcome>>) {
         let outcome = self.finish_with_receipts(&begun).await;
         if let Err(error) = &outcome {
             error!(error = %ErrorChain(error), "an ended task is not stored as ended");
@@ -278,7 +278,7 @@ impl Inner {
     }
 
     /// The named task's receipt tells of every grant, a span's of its own.
-    async fn finish_with_receipts(&self, begun: &Begun) -> Outcome {
+    async fn finish_with_receipts(self: &Arc<Self>, begun: &Begun) -> Outcome {
         let whole = self.finish(begun).await?;
         let mut changes = Vec::new();
         for (place, task) in begun.tasks.iter().enumerate() {
@@ -289,7 +289,7 @@ impl Inner {
             };
             changes.push(Change::PutTask(task.clone(), Some(receipt)));
         }
-        Ok(self.store.commit(changes).await?)
+        self.store_end(changes).await
     }
 }
 

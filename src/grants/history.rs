@@ -6,13 +6,16 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::base::BootInstant;
-use crate::model::{History, InputValue, Inputs, OperationId};
+use crate::model::{History, InputValue, Inputs, OperationHistory, OperationId};
+use crate::store::CountedCalls;
 
 /// The counters of one task.
 #[derive(Debug, Default)]
 pub struct Ledger {
     history: History,
     last: BTreeMap<OperationId, BootInstant>,
+    /// How often it has changed.
+    changes: u64,
 }
 
 impl Ledger {
@@ -27,9 +30,52 @@ impl Ledger {
         &self.history
     }
 
+    /// What was counted before a restart.
+    pub(super) fn restored(counted: Vec<CountedCalls>) -> Self {
+        let mut ledger = Self::default();
+        for one in counted {
+            let CountedCalls {
+                operation,
+                calls,
+                succeeded,
+                sum,
+                last,
+            } = one;
+            let entry = OperationHistory {
+                calls,
+                succeeded,
+                last_age_seconds: None,
+                sum,
+            };
+            ledger.history.insert(operation.clone(), entry);
+            ledger.last.insert(operation, last);
+        }
+        ledger
+    }
+
+    /// What to keep for after a restart.
+    pub(super) fn counted(&self) -> Vec<CountedCalls> {
+        let counted = self.history.iter().filter_map(|(operation, entry)| {
+            Some(CountedCalls {
+                operation: operation.clone(),
+                calls: entry.calls,
+                succeeded: entry.succeeded,
+                sum: entry.sum.clone(),
+                last: *self.last.get(operation)?,
+            })
+        });
+        counted.collect()
+    }
+
+    /// How often it has changed.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Counts a call that was let through. Its numeric inputs count from now, so that parallel calls
     /// can't pass a limit together; [`Ledger::fail`] takes them back.
     pub fn reserve(&mut self, operation: &OperationId, input: &Inputs, now: BootInstant) {
+        self.changes += 1;
         let entry = self.history.entry(operation.clone()).or_default();
         entry.calls = entry.calls.saturating_add(1);
         for (name, value) in numbers(input) {
@@ -49,6 +95,7 @@ impl Ledger {
 
     /// Counts the success of a call that was reserved.
     pub fn succeed(&mut self, operation: &OperationId) {
+        self.changes += 1;
         if let Some(entry) = self.history.get_mut(operation) {
             entry.succeeded = entry.succeeded.saturating_add(1);
         }
@@ -56,6 +103,7 @@ impl Ledger {
 
     /// Takes back the sums of a call that was reserved and did not succeed.
     pub fn fail(&mut self, operation: &OperationId, input: &Inputs) {
+        self.changes += 1;
         if let Some(entry) = self.history.get_mut(operation) {
             for (name, value) in numbers(input) {
                 if let Some(sum) = entry.sum.get_mut(name) {

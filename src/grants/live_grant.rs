@@ -16,6 +16,7 @@ use crate::base::BootInstant;
 use crate::model::{
     ClosedGrant, EndReason, Grant, GrantRequest, GrantState, GroupName, Transition, TransitionError,
 };
+use crate::store::GrantMark;
 
 /// Stands for a budget without a limit.
 const UNLIMITED: u64 = u64::MAX;
@@ -32,12 +33,26 @@ pub struct LiveGrant {
     suspended: AtomicBool,
     calls_left: AtomicU64,
     bytes_left: AtomicU64,
+    stored: Stored,
     running: AtomicU32,
     finished: AtomicU64,
     cut: AtomicU64,
     idle: Notify,
     /// The stored form. Read and stepped only by the service, never on the request path.
     state: Mutex<GrantState>,
+}
+
+/// What the store knows of a grant's use.
+#[derive(Debug)]
+struct Stored {
+    /// The calls left that a restart would find. A call is made only once this is at most what it left
+    /// over, so that no crash gives a call back.
+    calls_left: AtomicU64,
+    bytes_left: AtomicU64,
+    /// Zero where it has no mark as it should.
+    deadline: AtomicU64,
+    /// Marks are written one after the other; held across the write.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// Why an exchange can't run under a grant.
@@ -58,6 +73,29 @@ impl LiveGrant {
     #[must_use]
     pub fn new(grant: Grant, starts: BootInstant, deadline: BootInstant) -> Self {
         let budget = grant.request.budget;
+        let mark = GrantMark {
+            starts,
+            deadline,
+            calls_left: budget.calls,
+            bytes_left: budget.bytes,
+        };
+        let mut live = Self::restored(grant, &mark);
+        let calls = budget.calls.map_or(UNLIMITED, first_stored);
+        live.stored.calls_left = AtomicU64::new(calls);
+        live
+    }
+
+    /// A grant that was in force, as its mark tells.
+    #[must_use]
+    pub(super) fn restored(grant: Grant, mark: &GrantMark) -> Self {
+        let GrantMark {
+            starts,
+            deadline,
+            calls_left,
+            bytes_left,
+        } = *mark;
+        let calls_left = calls_left.unwrap_or(UNLIMITED);
+        let bytes_left = bytes_left.unwrap_or(UNLIMITED);
         let approved = grant.term().is_some_and(|term| !term.approvals.is_empty());
         let rule = grant.request.approval.as_ref().filter(|_| approved);
         Self {
@@ -65,9 +103,15 @@ impl LiveGrant {
             starts,
             deadline: AtomicU64::new(deadline.as_nanos()),
             end: Arc::new(EndCell::new()),
-            suspended: AtomicBool::new(false),
-            calls_left: AtomicU64::new(budget.calls.unwrap_or(UNLIMITED)),
-            bytes_left: AtomicU64::new(budget.bytes.unwrap_or(UNLIMITED)),
+            suspended: AtomicBool::new(matches!(grant.state, GrantState::Suspended(_))),
+            calls_left: AtomicU64::new(calls_left),
+            bytes_left: AtomicU64::new(bytes_left),
+            stored: Stored {
+                calls_left: AtomicU64::new(calls_left),
+                bytes_left: AtomicU64::new(bytes_left),
+                deadline: AtomicU64::new(0),
+                turn: tokio::sync::Mutex::default(),
+            },
             running: AtomicU32::new(0),
             finished: AtomicU64::new(0),
             cut: AtomicU64::new(0),
@@ -146,6 +190,7 @@ impl LiveGrant {
         let mut exchange = Exchange {
             grant: Arc::clone(self),
             outcome: Outcome::Refused,
+            left: UNLIMITED,
         };
         if let Some(reason) = self.ended(now) {
             return Err(Closed::Ended(reason));
@@ -157,9 +202,10 @@ impl LiveGrant {
         if most.is_some_and(|most| running >= most) {
             return Err(Closed::Busy);
         }
-        if self.bytes_left.load(Ordering::Relaxed) == 0 || !take(&self.calls_left, 1) {
+        if self.bytes_left.load(Ordering::Relaxed) == 0 {
             return Err(Closed::Exhausted);
         }
+        exchange.left = take(&self.calls_left, 1).ok_or(Closed::Exhausted)?;
         exchange.outcome = Outcome::Finished;
         Ok(exchange)
     }
@@ -178,6 +224,54 @@ impl LiveGrant {
         grant.apply(step, at)?;
         self.state().clone_from(&grant.state);
         Ok(grant)
+    }
+
+    /// How many calls a restart would find, at most.
+    pub(super) fn stored_calls(&self) -> u64 {
+        self.stored.calls_left.load(Ordering::SeqCst)
+    }
+
+    /// Whether what changes without a step is not in the store as it is.
+    pub(super) fn is_ahead_of_store(&self) -> bool {
+        self.stored.deadline.load(Ordering::SeqCst) != self.deadline().as_nanos()
+            || self.stored.bytes_left.load(Ordering::Relaxed)
+                != self.bytes_left.load(Ordering::Relaxed)
+    }
+
+    /// The turn to write its mark.
+    pub(super) const fn turn(&self) -> &tokio::sync::Mutex<()> {
+        &self.stored.turn
+    }
+
+    /// What the store would have to know if no more than `calls` were left; it knows of no more than it
+    /// does already. Write it in turn, then say so to [`LiveGrant::note_stored`].
+    pub(super) fn mark(&self, calls: u64) -> GrantMark {
+        let left = self.calls_left.load(Ordering::SeqCst);
+        GrantMark {
+            starts: self.starts,
+            deadline: self.deadline(),
+            calls_left: limited(calls.min(left)),
+            bytes_left: self.bytes_left(),
+        }
+    }
+
+    /// The store has `mark`.
+    pub(super) fn note_stored(&self, mark: &GrantMark) {
+        let calls = mark.calls_left.unwrap_or(UNLIMITED);
+        self.stored.calls_left.store(calls, Ordering::SeqCst);
+        let bytes = mark.bytes_left.unwrap_or(UNLIMITED);
+        self.stored.bytes_left.store(bytes, Ordering::Relaxed);
+        let deadline = mark.deadline.as_nanos();
+        self.stored.deadline.store(deadline, Ordering::SeqCst);
+    }
+
+    /// At the orderly stop, when no exchange runs: what is left is left, and a late call waits.
+    pub(super) fn give_back_unused(&self) {
+        let left = self.calls_left.load(Ordering::SeqCst);
+        let stored = self.stored.calls_left.swap(left, Ordering::SeqCst);
+        if stored != left {
+            self.stored.deadline.store(0, Ordering::SeqCst);
+        }
     }
 
     /// Resolves when no exchange runs under it any more, to the account of its end.
@@ -207,6 +301,8 @@ impl LiveGrant {
 pub struct Exchange {
     grant: Arc<LiveGrant>,
     outcome: Outcome,
+    /// The calls that were left after this one was taken.
+    left: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,13 +325,18 @@ impl Exchange {
         self.grant.end.signal()
     }
 
+    /// The calls that were left after this one was taken, where they are limited.
+    pub(super) fn left(&self) -> Option<u64> {
+        limited(self.left)
+    }
+
     /// Takes `bytes` that are about to pass from the budget.
     ///
     /// # Errors
     ///
     /// When fewer are left; they are then used up, so that nothing more passes.
     pub fn spend(&self, bytes: u64) -> Result<(), Closed> {
-        if take(&self.grant.bytes_left, bytes) {
+        if take(&self.grant.bytes_left, bytes).is_some() {
             return Ok(());
         }
         self.grant.bytes_left.store(0, Ordering::Relaxed);
@@ -273,11 +374,23 @@ fn limited(left: u64) -> Option<u64> {
     (left != UNLIMITED).then_some(left)
 }
 
-/// Takes `amount` from `left` if that much is there.
-fn take(left: &AtomicU64, amount: u64) -> bool {
-    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| match left {
+/// Takes `amount` from `left` if that much is there, and tells what is left then.
+fn take(left: &AtomicU64, amount: u64) -> Option<u64> {
+    let rest = |left| match left {
         UNLIMITED => Some(UNLIMITED),
         left => left.checked_sub(amount),
-    })
-    .is_ok()
+    };
+    let before = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, rest);
+    before.ok().and_then(rest)
+}
+
+/// How many calls of a budget the store takes for used ahead of their use: enough that few calls wait
+/// for it, few enough that a crash costs little.
+pub(super) fn ahead(budget: u64) -> u64 {
+    (budget / 8).clamp(1, 64)
+}
+
+/// The calls of a new grant that a restart finds, marked or not.
+pub(super) fn first_stored(budget: u64) -> u64 {
+    budget.saturating_sub(ahead(budget))
 }

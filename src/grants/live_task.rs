@@ -7,28 +7,55 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::{EndCell, EndSignal, Ledger, LiveGrant};
 use crate::base::{BootInstant, Live};
 use crate::model::{EndReason, Task};
+use crate::store::TaskMark;
 
 /// An open task and the grants in force for it.
 #[derive(Debug)]
 pub struct LiveTask {
     task: Task,
     opened: BootInstant,
+    oldest: BootInstant,
     /// When it lapses without a sign of life; nanoseconds on the boot clock.
     lapses: AtomicU64,
     end: Arc<EndCell>,
     grants: Live<Vec<Arc<LiveGrant>>>,
     ledger: Mutex<Ledger>,
+    stored: Stored,
+}
+
+/// What the store knows of a task.
+#[derive(Debug, Default)]
+struct Stored {
+    /// When it lapses; zero where it has no mark.
+    lapses: AtomicU64,
+    /// The ledger's changes.
+    changes: AtomicU64,
+    /// Marks are written one after the other; held across the write.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl LiveTask {
     pub(super) fn new(task: Task, opened: BootInstant, now: BootInstant) -> Self {
-        Self {
-            lapses: AtomicU64::new((now + task.lease).as_nanos()),
-            task,
+        let mark = TaskMark {
             opened,
+            lapses: now + task.lease,
+            oldest: opened + task.max_age,
+            history: Vec::new(),
+        };
+        Self::restored(task, mark)
+    }
+
+    /// A task that was open, as its mark tells.
+    pub(super) fn restored(task: Task, mark: TaskMark) -> Self {
+        Self {
+            task,
+            opened: mark.opened,
+            oldest: mark.oldest,
+            lapses: AtomicU64::new(mark.lapses.as_nanos()),
             end: Arc::new(EndCell::new()),
             grants: Live::new(Vec::new()),
-            ledger: Mutex::default(),
+            ledger: Mutex::new(Ledger::restored(mark.history)),
+            stored: Stored::default(),
         }
     }
 
@@ -52,8 +79,8 @@ impl LiveTask {
 
     /// When it reaches its maximum age, which no sign of life moves.
     #[must_use]
-    pub fn oldest(&self) -> BootInstant {
-        self.opened + self.task.max_age
+    pub const fn oldest(&self) -> BootInstant {
+        self.oldest
     }
 
     /// Why it is over, if it is by `now`.
@@ -93,6 +120,42 @@ impl LiveTask {
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         // The ledger's changes are single additions: a poisoned one is at most one call short.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many changes of the ledger a restart would find.
+    pub(super) fn stored_changes(&self) -> u64 {
+        self.stored.changes.load(Ordering::SeqCst)
+    }
+
+    /// Whether what changes without an end is not in the store as it is.
+    pub(super) fn is_ahead_of_store(&self) -> bool {
+        self.stored.lapses.load(Ordering::SeqCst) != self.lapses().as_nanos()
+            || self.stored_changes() != self.ledger().changes()
+    }
+
+    /// The turn to write its mark.
+    pub(super) const fn turn(&self) -> &tokio::sync::Mutex<()> {
+        &self.stored.turn
+    }
+
+    /// What the store would have to know, and how many of the ledger's changes that holds. Write it in
+    /// turn, then say so to [`LiveTask::note_stored`].
+    pub(super) fn mark(&self) -> (TaskMark, u64) {
+        let ledger = self.ledger();
+        let mark = TaskMark {
+            opened: self.opened,
+            lapses: self.lapses(),
+            oldest: self.oldest,
+            history: ledger.counted(),
+        };
+        (mark, ledger.changes())
+    }
+
+    /// The store has `mark`, which holds so many of the ledger's changes.
+    pub(super) fn note_stored(&self, mark: &TaskMark, changes: u64) {
+        let lapses = mark.lapses.as_nanos();
+        self.stored.lapses.store(lapses, Ordering::SeqCst);
+        self.stored.changes.store(changes, Ordering::SeqCst);
     }
 
     /// Ends it in memory. Returns whether this call did.

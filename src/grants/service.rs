@@ -14,9 +14,10 @@ use tokio::sync::watch;
 
 use super::clockwork::Timers;
 use super::events::{Event, Events};
+use super::health::Health;
 use super::index::Index;
 use super::{GrantsError, LiveGrant, LiveTask, PendingGrant};
-use crate::base::{BootInstant, Clock};
+use crate::base::{BootId, BootInstant, Clock};
 use crate::model::{
     AgentId, Circumstances, EndReason, Entitlement, Grant, GrantId, GrantRequest, Inputs,
     RequestId, Task, TaskId, TaskState, Transition,
@@ -66,6 +67,8 @@ pub struct Grants(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) clock: Clock,
+    /// Read once: within a process it can't change.
+    pub(super) boot: BootId,
     pub(super) store: Arc<dyn GrantStore>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) limits: Limits,
@@ -76,6 +79,7 @@ pub(super) struct Inner {
     pub(super) pending: Index<RequestId, Arc<PendingGrant>>,
     pub(super) timers: Timers,
     pub(super) events: Events,
+    pub(super) health: Health,
     family: Mutex<Family>,
 }
 
@@ -142,6 +146,7 @@ impl Grants {
         runtime: Handle,
     ) -> Self {
         Self(Arc::new(Inner {
+            boot: clock.boot_id(),
             clock,
             store,
             metrics,
@@ -152,6 +157,7 @@ impl Grants {
             pending: Index::new(),
             timers: Timers::default(),
             events: Events::new(),
+            health: Health::default(),
             family: Mutex::default(),
         }))
     }
@@ -181,15 +187,29 @@ impl Grants {
     /// When the id was used before, the parent is not open, or a limit is reached; no task is opened
     /// then.
     pub async fn open_task(&self, open: OpenTask) -> Result<Arc<LiveTask>, GrantsError> {
-        let inner = &self.0;
         let parent = open.parent.as_ref().map(|id| self.live_parent(id));
         let parent = parent.transpose()?;
-        let task = inner.draft(open, parent.as_deref())?;
+        let task = self.0.draft(open, parent.as_deref())?;
+        let grants = self.clone();
+        self.see_through(async move { grants.open_drafted(task, parent).await })
+            .await
+    }
+
+    async fn open_drafted(
+        &self,
+        task: Task,
+        parent: Option<Arc<LiveTask>>,
+    ) -> Result<Arc<LiveTask>, GrantsError> {
+        let inner = &self.0;
         let (agent, id) = (task.agent.clone(), task.id.clone());
         inner
             .family()
             .count_open(&agent, inner.limits.tasks_per_agent)?;
-        let commit = inner.store.commit(vec![Change::OpenTask(task.clone())]);
+        let now = inner.clock.now();
+        let live = Arc::new(LiveTask::new(task.clone(), now, now));
+        let (mark, changes) = live.mark();
+        let marked = Change::MarkTask(id.clone(), mark.clone());
+        let commit = inner.store.commit(vec![Change::OpenTask(task), marked]);
         if let Err(error) = commit.await {
             inner.family().count_ended(&agent);
             return Err(match error {
@@ -197,8 +217,7 @@ impl Grants {
                 error => GrantsError::Store(error),
             });
         }
-        let now = inner.clock.now();
-        let live = Arc::new(LiveTask::new(task, now, now));
+        live.note_stored(&mark, changes);
         {
             let mut family = inner.family();
             inner.tasks.insert(id.clone(), Arc::clone(&live));
@@ -288,20 +307,33 @@ impl Inner {
 
     /// Stores an active grant and makes it live.
     async fn bring_into_force(
-        &self,
+        self: &Arc<Self>,
         task: &Arc<LiveTask>,
         grant: Grant,
         deadline: BootInstant,
     ) -> Result<Arc<LiveGrant>, GrantsError> {
-        self.store
-            .commit(vec![Change::PutGrant(grant.clone())])
-            .await?;
-        let live = Arc::new(LiveGrant::new(grant, self.clock.now(), deadline));
+        let live = self.store_active(grant, deadline).await?;
         let attached = self.attach(&mut self.family(), task, &live);
         match attached {
             Ok(()) => Ok(live),
             Err(error) => Err(self.bury(task, &live, error).await),
         }
+    }
+
+    /// Stores a grant that comes into force, with what a restart has to know of it.
+    pub(super) async fn store_active(
+        &self,
+        grant: Grant,
+        deadline: BootInstant,
+    ) -> Result<Arc<LiveGrant>, GrantsError> {
+        let live = LiveGrant::new(grant.clone(), self.clock.now(), deadline);
+        let mark = live.mark(live.stored_calls());
+        let marked = Change::MarkGrant(grant.request.grant.clone(), mark);
+        self.store
+            .commit(vec![Change::PutGrant(grant), marked])
+            .await?;
+        live.note_stored(&mark);
+        Ok(Arc::new(live))
     }
 
     /// Makes a stored grant live: calls may pass under it from here on.
@@ -332,7 +364,7 @@ impl Inner {
     /// Ends a stored grant that could not be made live. Its task ended while the store was writing, and
     /// that end did not see the grant.
     pub(super) async fn bury(
-        &self,
+        self: &Arc<Self>,
         task: &LiveTask,
         live: &LiveGrant,
         error: GrantsError,
@@ -342,9 +374,9 @@ impl Inner {
         let Some(ended) = live.end(reason, now, self.clock.wall()) else {
             return error;
         };
-        match self.store.commit(vec![Change::PutGrant(ended)]).await {
+        match self.store_end(vec![Change::PutGrant(ended)]).await {
             Ok(()) => error,
-            Err(unstored) => unstored.into(),
+            Err(unstored) => unstored,
         }
     }
 

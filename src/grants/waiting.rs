@@ -15,7 +15,7 @@ use crate::base::{BootInstant, ErrorChain};
 use crate::model::{
     Approval, ApprovalRule, EndReason, Grant, GrantState, RequestId, Transition, TransitionError,
 };
-use crate::store::Change;
+use crate::store::{Change, GrantMark};
 
 /// What the rules say when they are asked again; why not, where they say no.
 pub type Verdict = Result<(), Arc<str>>;
@@ -175,7 +175,7 @@ impl Grants {
 
 impl Inner {
     async fn let_wait(
-        &self,
+        self: &Arc<Self>,
         task: &Arc<LiveTask>,
         grant: Grant,
         until: BootInstant,
@@ -183,8 +183,15 @@ impl Inner {
         if let Some(same) = self.check_waiting_room(&self.family(), task, &grant)? {
             return Ok((same, false));
         }
+        let mark = GrantMark {
+            starts: self.clock.now(),
+            deadline: until,
+            calls_left: None,
+            bytes_left: None,
+        };
+        let marked = Change::MarkGrant(grant.request.grant.clone(), mark);
         self.store
-            .commit(vec![Change::PutGrant(grant.clone())])
+            .commit(vec![Change::PutGrant(grant.clone()), marked])
             .await?;
         let pending = Arc::new(PendingGrant::new(grant, until));
         let outcome = {
@@ -203,7 +210,7 @@ impl Inner {
         let reason = task.ended(self.clock.now());
         let reason = reason.unwrap_or(EndReason::Withdrawn);
         let ended = pending.step(Transition::End(reason), self.clock.wall())?;
-        self.store.commit(vec![Change::PutGrant(ended)]).await?;
+        self.store_end(vec![Change::PutGrant(ended)]).await?;
         let id = || pending.request().id.clone();
         let same = outcome?.ok_or_else(|| GrantsError::RequestUnknown(id()))?;
         Ok((same, false))
@@ -270,17 +277,14 @@ impl Inner {
 
     /// Stores a request as the grant that it has become, and makes that live.
     async fn decide_for(
-        &self,
+        self: &Arc<Self>,
         task: &Arc<LiveTask>,
         pending: &Arc<PendingGrant>,
         grant: Grant,
         deadline: BootInstant,
     ) -> Result<Arc<LiveGrant>, GrantsError> {
-        self.store
-            .commit(vec![Change::PutGrant(grant.clone())])
-            .await?;
         let state = grant.state.clone();
-        let live = Arc::new(LiveGrant::new(grant, self.clock.now(), deadline));
+        let live = self.store_active(grant, deadline).await?;
         let attached = {
             let mut family = self.family();
             // An end that came while the store was writing stands, in memory and in the store.

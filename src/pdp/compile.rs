@@ -12,6 +12,7 @@ use std::sync::Arc;
 use cedar_policy::{Policy, PolicyId};
 
 use crate::base::Digest;
+use crate::model::OperationId;
 
 use super::catalogue::{Directory, Names};
 use super::check::{Checked, Checker, Draft};
@@ -37,6 +38,8 @@ pub struct Policies {
     pub(super) directory: Directory,
     pub(super) rules: Vec<Rule>,
     pub(super) index: Index,
+    /// What all rules together read.
+    reads: Reads,
     pub(super) addresses: Addresses,
     schema: String,
 }
@@ -100,12 +103,19 @@ impl Policies {
             Self {
                 directory,
                 rules: book.rules,
+                reads: index.all_reads(),
                 index,
                 addresses: Addresses::new(),
                 schema,
             },
             problems,
         ))
+    }
+
+    /// Whether any rule reads what a task has called of `operation`.
+    #[must_use]
+    pub fn reads_history_of(&self, operation: &OperationId) -> bool {
+        self.reads.history_of(operation.as_str())
     }
 
     /// Every rule, in the order of the files.

@@ -98,6 +98,15 @@ impl Index {
         }
     }
 
+    /// What all rules together read.
+    pub(super) fn all_reads(&self) -> Reads {
+        let mut all = Reads::default();
+        for indexed in &self.policies {
+            all.join(&indexed.reads);
+        }
+        all
+    }
+
     /// The rules that can apply when this agent asks for this target.
     pub(super) fn slice(&self, agent: &KnownAgent, target: &Target) -> Arc<Slice> {
         let key = (agent.kind, target.number);

@@ -60,6 +60,12 @@ impl Reads {
         }
     }
 
+    /// Whether the history of `operation` is read.
+    pub(super) fn history_of(&self, operation: &str) -> bool {
+        let history = self.0.get(&Fact::History);
+        history.is_some_and(|parts| parts.holds(operation))
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (Fact, &Parts)> {
         self.0.iter().map(|(fact, parts)| (*fact, parts))
     }

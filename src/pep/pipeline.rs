@@ -171,7 +171,11 @@ impl Worker {
                 payload: &payload,
                 proved: number > 0,
             };
-            match self.judge(&snapshot, &attempt, running)? {
+            let judged = self.judge(&snapshot, &attempt, running)?;
+            if matches!(judged, Judged::Passed(_)) {
+                self.secure(&snapshot, running).await?;
+            }
+            match judged {
                 Judged::BodyWanted => payload = self.hold(payload).await?,
                 // What was decided under a configuration that is no longer live is decided again, before
                 // the first upstream byte.
@@ -267,6 +271,19 @@ impl Worker {
             endpoint: Arc::clone(endpoint),
             path: path.to_owned(),
         }))
+    }
+
+    /// Waits, rarely, until no crash can give back what the call has taken.
+    async fn secure(&self, snapshot: &Snapshot, running: &Running) -> Result<(), Refusal> {
+        let claim = running.claim(snapshot.policies());
+        let secured = self.gate.grants.secure(claim).await;
+        secured.map_err(|error| {
+            running.refund();
+            let detail = "what the call would use up can't be stored at this moment";
+            let refusal = Refusal::new(DenyReason::Overloaded, detail);
+            let refusal = refusal.with_internal(ErrorChain(&error).to_string());
+            refusal.with_retry_after(1)
+        })
     }
 
     /// Reads the body into memory.

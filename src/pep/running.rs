@@ -18,8 +18,9 @@ use super::recheck::Standing;
 use super::refusal::Refusal;
 use crate::audit::{Place, Record, RecordKind, Verdict};
 use crate::base::BootInstant;
-use crate::grants::{Closed, Exchange, LiveGrant, LiveTask};
+use crate::grants::{Claim, Closed, Exchange, LiveGrant, LiveTask};
 use crate::model::{DenyReason, EndReason, Inputs};
+use crate::pdp::Policies;
 
 /// An exchange that lasts longer has an `open` record too.
 const LONG: Duration = Duration::from_secs(1);
@@ -162,6 +163,15 @@ impl Running {
         let grant = under.exchange.as_ref().map(Exchange::end_signal);
         let task = under.task().map(|task| task.end_signal());
         Ends::new([grant, task].into_iter().flatten())
+    }
+
+    /// What the store has to know before the first byte goes up.
+    pub(super) fn claim(&self, policies: &Policies) -> Claim {
+        let under = self.under.borrow();
+        let standing = under.standing.as_ref();
+        let read = standing.is_some_and(|one| policies.reads_history_of(&one.operation));
+        let counted = under.task().filter(|_| read);
+        Claim::new(under.exchange.as_ref(), counted)
     }
 
     /// The grant that it runs under, for the upstream.

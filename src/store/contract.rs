@@ -6,10 +6,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
+use crate::base::Digest;
 use crate::base::{BootId, BootInstant};
 use crate::model::{
     Approval, ApprovalRule, Budget, Circumstances, ClosedGrant, EndReason, Grant, GrantId,
-    GrantRequest, InputValue, Proof, Receipt, RequestId, Task, TaskId, TaskState, Transition,
+    GrantRequest, Holder, InputValue, Proof, Receipt, RequestId, Task, TaskId, TaskState,
+    Transition,
 };
 
 fn task(id: &str) -> Task {
@@ -285,7 +287,11 @@ async fn every_state_comes_back(store: &dyn GrantStore, proof: Proof, reason: En
     request.asked = Circumstances {
         source: "2001:db8::1".parse().unwrap(),
         methods: vec!["private_key_jwt".into(), HARD.into()],
-        proof,
+        holder: match proof {
+            Proof::Bearer => None,
+            Proof::Dpop => Some(Holder::DpopKey(Digest::of(b"key"))),
+            Proof::Mtls => Some(Holder::Certificate(Digest::of(b"certificate"))),
+        },
     };
     let mut grant = Grant::requested(Arc::new(request));
     let now = Timestamp::new(1_700_000_001, 1).unwrap();
@@ -384,6 +390,27 @@ async fn marks_come_back_until_the_end(store: &dyn GrantStore) {
     let tasks = contents.tasks;
     assert!(tasks.contains(&(marked.0.clone(), Some(task_mark.clone()))));
     assert!(contents.grants.contains(&(marked.1, Some(grant_mark))));
+    let mut waits = grant("marked");
+    let until = Timestamp::MAX;
+    let ask = Transition::AskApproval { until };
+    waits.apply(ask, Timestamp::UNIX_EPOCH).unwrap();
+    let id = waits.request.grant.clone();
+    let batch = vec![
+        Change::PutGrant(waits.clone()),
+        Change::MarkGrant(id, grant_mark),
+    ];
+    store.commit(batch).await.unwrap();
+    let waiting = (waits.clone(), Some(grant_mark));
+    assert!(store.load().await.unwrap().grants.contains(&waiting));
+    let activate = Transition::Activate { expires_at };
+    waits.apply(activate, Timestamp::UNIX_EPOCH).unwrap();
+    let put = Change::PutGrant(waits.clone());
+    store.commit(vec![put]).await.unwrap();
+    let grants = store.load().await.unwrap().grants;
+    assert!(
+        grants.contains(&(waits, None)),
+        "its time to wait is no term"
+    );
     assert_eq!(store.grant(&nobody).await.unwrap(), None);
     assert_eq!(store.task(&"nobody".parse().unwrap()).await.unwrap(), None);
 }

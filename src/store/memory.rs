@@ -168,7 +168,11 @@ impl Tables {
             return;
         }
         let ended = grant.is_ended();
-        if ended {
+        let before = self.grants.get(&place);
+        // What was marked while it waited says nothing of it in force.
+        let activated =
+            before.is_some_and(|before| before.term().is_none() != grant.term().is_none());
+        if ended || activated {
             self.grant_marks.remove(&grant.request.grant);
         }
         let before = self.grants.insert(place, grant);

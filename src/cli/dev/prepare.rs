@@ -14,6 +14,7 @@ use crate::base::Clock;
 use crate::cli::{Enrolment, enroll};
 use crate::config::{Settings, StandIn};
 use crate::model::UpstreamAddress;
+use crate::store::SqliteStore;
 use crate::tls::mint::{DevelopmentIdentity, development_identity};
 
 /// The agent that the walk-through plays.
@@ -24,6 +25,9 @@ const DEMO_GROUPS: [&str; 2] = ["support", "release"];
 
 /// The address that the shipped policies name, which the example service takes the place of.
 const NAMED_UPSTREAM: &str = "127.0.0.1:9000";
+
+/// The store, in the data directory.
+const STORE: &str = "portcullis.db";
 
 /// How long a service on this machine may take to accept.
 const PROBE: Duration = Duration::from_millis(500);
@@ -58,7 +62,8 @@ impl Layout {
                 .with_context(|| format!("can't make the directory `{}`", directory.display()))?;
         }
         if args.reset {
-            forget_store(&data)?;
+            // The audit log stays, as it always does.
+            SqliteStore::remove(&data.join(STORE))?;
         }
         let agent_key = keys.join(format!("{DEMO_AGENT}.jwk"));
         enroll_demo_agent(&overlay, &agent_key)?;
@@ -83,20 +88,6 @@ impl Layout {
             data,
         })
     }
-}
-
-/// Removes the store's files; the audit log stays, as it always does.
-fn forget_store(data: &Path) -> anyhow::Result<()> {
-    for ending in ["db", "db-wal", "db-shm"] {
-        let file = data.join(format!("portcullis.{ending}"));
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("can't remove `{}`", file.display()));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// Enrols the demo agent, unless both halves of its key are there. One half alone is of no use.
@@ -144,7 +135,7 @@ pub(super) fn settings(layout: &Layout, port: u16, control_port: u16) -> anyhow:
          [store]\npath = {store}\n[audit]\ndirectory = {audit}\n\
          [tokens]\nsigning_key_directory = {keys}\n",
         policies = quoted(&layout.policies),
-        store = data("portcullis.db"),
+        store = data(STORE),
         audit = data("audit"),
         keys = data("keys"),
     );

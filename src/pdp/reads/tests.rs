@@ -84,3 +84,18 @@ fn reads_are_joined() {
     reads.join(&Reads::of("context.history == 1"));
     assert_eq!(shown(&reads), "history now risk.known");
 }
+
+#[test]
+fn the_history_of_an_operation_is_read_by_name_or_with_all() {
+    let check = |condition: &str, expected: bool| {
+        let reads = Reads::of(&format!(
+            "permit(principal, action, resource) when {{ {condition} }};"
+        ));
+        assert_eq!(reads.history_of("a.b"), expected, "{condition}");
+    };
+    check("context.now == context.now", false);
+    check("context.history[\"a.b\"].calls > 3", true);
+    check("context.history[\"a.c\"].calls > 3", false);
+    check("[context.history].isEmpty()", true);
+    check("[context].isEmpty()", true);
+}

@@ -41,6 +41,7 @@ pub(super) const fn kind_code(kind: DocumentKind) -> &'static str {
     match kind {
         DocumentKind::AccessKey => "access_key",
         DocumentKind::RevokedAgent => "revoked_agent",
+        DocumentKind::RevokedToken => "revoked_token",
         DocumentKind::SecondFactor => "second_factor",
     }
 }
@@ -92,7 +93,8 @@ fn task_body(task: &Task, receipt: Option<&Receipt>) -> Result<(String, i64), Fa
     Ok((body, sealed))
 }
 
-/// Two steps of one grant may be written in either order, and nothing undoes an end.
+/// Two steps of one grant may be written in either order, and nothing undoes an end. What was marked
+/// while it waited says nothing of it in force.
 fn put_grant(db: &Connection, grant: &Grant) -> Result<(), Failure> {
     let request = &grant.request;
     let body = write(&GrantBody::from(grant))?;
@@ -103,8 +105,8 @@ fn put_grant(db: &Connection, grant: &Grant) -> Result<(), Failure> {
          ON CONFLICT (id) DO UPDATE SET
              activated = excluded.activated, live = excluded.live,
              body = excluded.body, seal = excluded.seal,
-             mark = iif(excluded.live, mark, NULL),
-             mark_seal = iif(excluded.live, mark_seal, NULL)
+             mark = iif(excluded.live AND excluded.activated = activated, mark, NULL),
+             mark_seal = iif(excluded.live AND excluded.activated = activated, mark_seal, NULL)
          WHERE live = 1",
     )?
     .execute(params![

@@ -9,9 +9,10 @@ use super::super::failure::Failure;
 use super::super::row::{decode, parse};
 use super::task::reason;
 use super::{Span, duration, span};
+use crate::base::Digest;
 use crate::model::{
-    Approval, ApprovalRule, Budget, Circumstances, Grant, GrantRequest, GrantState, InputValue,
-    Proof, Term,
+    Approval, ApprovalRule, Budget, Circumstances, Grant, GrantRequest, GrantState, Holder,
+    InputValue, Proof, Term,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,7 +45,16 @@ pub(in super::super) struct GrantBody {
 struct AskedBody {
     source: String,
     methods: Vec<String>,
-    proof: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    holder: Option<HolderBody>,
+}
+
+/// What a grant's token was bound to, as SHA-256 in hexadecimal.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum HolderBody {
+    Certificate(String),
+    DpopKey(String),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -226,12 +236,12 @@ impl From<&Circumstances> for AskedBody {
         let Circumstances {
             source,
             methods,
-            proof,
+            holder,
         } = asked;
         Self {
             source: source.to_string(),
             methods: methods.iter().map(ToString::to_string).collect(),
-            proof: proof.as_str().to_owned(),
+            holder: holder.map(Into::into),
         }
     }
 }
@@ -241,7 +251,26 @@ impl AskedBody {
         Ok(Circumstances {
             source: parse(&self.source, "address")?,
             methods: self.methods.into_iter().map(Arc::from).collect(),
-            proof: proof(&self.proof)?,
+            holder: self.holder.map(HolderBody::into_model).transpose()?,
+        })
+    }
+}
+
+impl From<Holder> for HolderBody {
+    fn from(holder: Holder) -> Self {
+        match holder {
+            Holder::Certificate(digest) => Self::Certificate(digest.to_string()),
+            Holder::DpopKey(digest) => Self::DpopKey(digest.to_string()),
+        }
+    }
+}
+
+impl HolderBody {
+    fn into_model(self) -> Result<Holder, Failure> {
+        let digest = |hex: &str| decode(Digest::from_hex(hex), hex, "digest");
+        Ok(match self {
+            Self::Certificate(hex) => Holder::Certificate(digest(&hex)?),
+            Self::DpopKey(hex) => Holder::DpopKey(digest(&hex)?),
         })
     }
 }

@@ -1,0 +1,110 @@
+//! The start: what was live when the last run ended lives on, for no longer than it would have.
+
+mod judge;
+mod passage;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::service::Inner;
+use super::{Grants, GrantsError, LiveGrant, LiveTask};
+use crate::model::TaskId;
+use crate::store::Change;
+use judge::{Judged, judge};
+
+/// What a start has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Tasks that are open again.
+    pub tasks: usize,
+    /// Grants that are in force again.
+    pub grants: usize,
+    /// Requests that wait for people again.
+    pub pending: usize,
+    /// Tasks, grants and requests whose time is over.
+    pub ended: usize,
+}
+
+impl Grants {
+    /// Brings back what has not ended. Call it once, before anything else; what is over by now is stored
+    /// as ended when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't be read whole, or can't keep the ends: then nothing may be served.
+    pub async fn restore(&self) -> Result<Restored, GrantsError> {
+        let inner = &self.0;
+        let contents = inner.store.load().await?;
+        let Judged {
+            tasks,
+            grants,
+            pending,
+            mut changes,
+            ended,
+        } = judge(contents, inner.clock_mark());
+        let restored = Restored {
+            tasks: tasks.len(),
+            grants: grants.len(),
+            pending: pending.len(),
+            ended,
+        };
+        // Every mark has to be on the clock that is marked last: all go into one batch.
+        for task in &tasks {
+            let (mark, _) = task.mark();
+            changes.push(Change::MarkTask(task.task().id.clone(), mark));
+        }
+        for grant in &grants {
+            let mark = grant.mark(grant.stored_calls());
+            changes.push(Change::MarkGrant(grant.request().grant.clone(), mark));
+        }
+        changes.push(Change::MarkClock(inner.clock_mark()));
+        inner.store.commit(changes).await?;
+        inner.revive(&tasks, &grants);
+        for (grant, until) in pending {
+            self.restore_pending(grant, until);
+        }
+        Ok(restored)
+    }
+}
+
+impl Inner {
+    fn revive(&self, tasks: &[Arc<LiveTask>], grants: &[Arc<LiveGrant>]) {
+        let mut family = self.family();
+        for live in tasks {
+            let (mark, changes) = live.mark();
+            live.note_stored(&mark, changes);
+            let task = live.task();
+            if let Some(parent) = &task.parent {
+                let siblings = family.children.entry(parent.clone());
+                siblings.or_default().push(task.id.clone());
+            }
+            *family.open_by_agent.entry(task.agent.clone()).or_default() += 1;
+            let due = live.lapses().min(live.oldest());
+            self.timers.add_task(due, &task.id);
+            self.metrics.live_tasks.inc();
+            self.tasks.insert(task.id.clone(), Arc::clone(live));
+        }
+        let mut of_task: HashMap<&TaskId, Vec<Arc<LiveGrant>>> = HashMap::new();
+        for live in grants {
+            live.note_stored(&live.mark(live.stored_calls()));
+            let request = live.request();
+            if let Some(parent) = &request.parent {
+                let carved = family.carved.entry(parent.clone());
+                carved.or_default().push(request.grant.clone());
+            }
+            self.timers.add_grant(live.deadline(), &request.grant);
+            self.metrics.live_grants.inc();
+            self.grants.insert(request.grant.clone(), Arc::clone(live));
+            let siblings = of_task.entry(&request.task).or_default();
+            siblings.push(Arc::clone(live));
+        }
+        for (id, grants) in of_task {
+            if let Some(task) = self.tasks.get(id) {
+                task.set_grants(grants);
+            }
+        }
+    }
+}

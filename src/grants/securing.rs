@@ -1,0 +1,213 @@
+//! What the store knows of use: calls and histories ahead of what they let through, all else every few
+//! seconds.
+//!
+//! A proxied request reads nothing from the store. What it counts must survive a crash all the same, or a
+//! crash would give calls back. So the store always knows of some calls ahead of their use as used; a call
+//! that has come so far waits until it knows of more, which a group of calls waits for together. After a
+//! crash a grant has up to a slab of calls less than it had, never one more; an orderly stop loses none.
+//!
+//! Where a rule reads what a task has called, the same goes for the history: a call waits until it is
+//! counted in the store. Bytes, leases, successes and histories that no rule reads are written with the
+//! clocks; a crash forgets at most what [`EVERY`] moved.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::live_grant::ahead;
+use super::service::Inner;
+use super::{Exchange, Grants, GrantsError, LiveGrant, LiveTask};
+use crate::base::ErrorChain;
+use crate::store::{Change, ClockMark};
+
+/// How often the clocks are marked, and how far a reboot shortens what is left.
+pub(super) const EVERY: Duration = Duration::from_secs(5);
+
+/// Marks in one batch: others' changes come between.
+const BATCH: usize = 256;
+
+/// A call that waits until the store knows of it. Taken from an [`Exchange`]; it holds nothing open.
+#[derive(Debug)]
+pub struct Claim {
+    call: Option<(Arc<LiveGrant>, u64)>,
+    counted: Option<(Arc<LiveTask>, u64)>,
+}
+
+impl Claim {
+    /// What the store has to know before the first byte of an exchange goes up: that its call is taken,
+    /// and that it is counted in the history of `counted`, where a rule reads that.
+    #[must_use]
+    pub fn new(exchange: Option<&Exchange>, counted: Option<&Arc<LiveTask>>) -> Self {
+        let limited = |exchange: &Exchange| Some((Arc::clone(exchange.grant()), exchange.left()?));
+        let counted = counted.map(|task| (Arc::clone(task), task.ledger().changes()));
+        Self {
+            call: exchange.and_then(limited),
+            counted,
+        }
+    }
+}
+
+impl Grants {
+    /// Resolves once no crash can undo `claim`. Most resolve without waiting.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't keep it: the call must not be made.
+    pub async fn secure(&self, claim: Claim) -> Result<(), GrantsError> {
+        if let Some((grant, left)) = claim.call {
+            self.secure_call(&grant, left).await?;
+        }
+        if let Some((task, changes)) = claim.counted
+            && task.stored_changes() < changes
+        {
+            self.0.store_history(&task, changes).await?;
+        }
+        Ok(())
+    }
+
+    async fn secure_call(&self, grant: &Arc<LiveGrant>, left: u64) -> Result<(), GrantsError> {
+        let stored = grant.stored_calls();
+        if stored > left {
+            return self.0.store_calls(grant, left).await;
+        }
+        let budget = grant.request().budget.calls.unwrap_or(u64::MAX);
+        if stored > 0
+            && left - stored < ahead(budget).div_ceil(2)
+            && grant.turn().try_lock().is_ok()
+        {
+            // Before anybody has to wait.
+            let (inner, grant) = (Arc::clone(&self.0), Arc::clone(grant));
+            self.0.runtime.spawn(async move {
+                if let Err(error) = inner.store_calls(&grant, stored.saturating_sub(1)).await {
+                    warn!(error = %ErrorChain(&error), "calls can't be stored ahead of use");
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes clocks, budgets, leases and histories every few seconds, for as long as it is polled.
+    pub async fn run_checkpoints(self) {
+        loop {
+            let clock = &self.0.clock;
+            clock.sleep_until(clock.now() + EVERY).await;
+            if let Err(error) = self.checkpoint().await {
+                warn!(error = %ErrorChain(&error), "clocks and budgets can't be stored");
+            }
+        }
+    }
+
+    /// Writes clocks, budgets, leases and histories now.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't keep them. What was written before stands, and is on the safe side.
+    pub async fn checkpoint(&self) -> Result<(), GrantsError> {
+        let outcome = self.0.store_all().await;
+        self.0.health.checkpoint(outcome.is_ok());
+        outcome
+    }
+
+    /// Writes all at the orderly stop, when no exchange runs any more: no call that was not made is lost.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't keep it.
+    pub async fn close(&self) -> Result<(), GrantsError> {
+        for grant in self.0.grants.collect(|_| true) {
+            grant.give_back_unused();
+        }
+        self.checkpoint().await
+    }
+}
+
+impl Inner {
+    /// Makes the store know of no more than `left` calls, and of some less, if it knows of more.
+    async fn store_calls(&self, grant: &LiveGrant, left: u64) -> Result<(), GrantsError> {
+        let _turn = grant.turn().lock().await;
+        if grant.stored_calls() <= left {
+            return Ok(());
+        }
+        let budget = grant.request().budget.calls.unwrap_or(u64::MAX);
+        let now = grant.calls_left().unwrap_or(left);
+        let mark = grant.mark(now.min(left).saturating_sub(ahead(budget)));
+        let id = grant.request().grant.clone();
+        self.store.commit(vec![Change::MarkGrant(id, mark)]).await?;
+        grant.note_stored(&mark);
+        Ok(())
+    }
+
+    async fn store_history(&self, task: &LiveTask, changes: u64) -> Result<(), GrantsError> {
+        let _turn = task.turn().lock().await;
+        if task.stored_changes() >= changes {
+            return Ok(());
+        }
+        let (mark, changes) = task.mark();
+        let id = task.task().id.clone();
+        let change = Change::MarkTask(id, mark.clone());
+        self.store.commit(vec![change]).await?;
+        task.note_stored(&mark, changes);
+        Ok(())
+    }
+
+    async fn store_all(&self) -> Result<(), GrantsError> {
+        let grants = self.grants.collect(|grant| grant.is_ahead_of_store());
+        for some in grants.chunks(BATCH) {
+            self.store_grants(some).await?;
+        }
+        let tasks = self.tasks.collect(|task| task.is_ahead_of_store());
+        for some in tasks.chunks(BATCH) {
+            self.store_tasks(some).await?;
+        }
+        let mark = self.clock_mark();
+        Ok(self.store.commit(vec![Change::MarkClock(mark)]).await?)
+    }
+
+    /// Marks grants whose turn is free; one whose turn is taken is being marked.
+    async fn store_grants(&self, grants: &[Arc<LiveGrant>]) -> Result<(), GrantsError> {
+        let taken = grants.iter().filter_map(|grant| {
+            let turn = grant.turn().try_lock().ok()?;
+            Some((grant, grant.mark(grant.stored_calls()), turn))
+        });
+        let taken: Vec<_> = taken.collect();
+        let change =
+            |grant: &LiveGrant, mark| Change::MarkGrant(grant.request().grant.clone(), mark);
+        let batch = taken.iter().map(|(grant, mark, _)| change(grant, *mark));
+        self.store.commit(batch.collect()).await?;
+        for (grant, mark, _turn) in &taken {
+            grant.note_stored(mark);
+        }
+        Ok(())
+    }
+
+    /// Marks tasks whose turn is free; one whose turn is taken is being marked.
+    async fn store_tasks(&self, tasks: &[Arc<LiveTask>]) -> Result<(), GrantsError> {
+        let taken = tasks.iter().filter_map(|task| {
+            let turn = task.turn().try_lock().ok()?;
+            Some((task, task.mark(), turn))
+        });
+        let taken: Vec<_> = taken.collect();
+        let change = |(task, (mark, _), _): &(&Arc<LiveTask>, _, _)| {
+            Change::MarkTask(task.task().id.clone(), Clone::clone(mark))
+        };
+        let batch = taken.iter().map(change);
+        self.store.commit(batch.collect()).await?;
+        for (task, (mark, changes), _turn) in &taken {
+            task.note_stored(mark, *changes);
+        }
+        Ok(())
+    }
+
+    /// Both clocks at this moment.
+    pub(super) fn clock_mark(&self) -> ClockMark {
+        ClockMark {
+            boot: self.boot.clone(),
+            now: self.clock.now(),
+            wall: self.clock.wall(),
+        }
+    }
+}

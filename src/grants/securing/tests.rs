@@ -1,0 +1,264 @@
+use jiff::Timestamp;
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+
+use super::*;
+use crate::grants::fixture::World;
+use crate::grants::{Closed, Unkept};
+use crate::model::{EndReason, Inputs};
+use crate::store::GrantStore as _;
+
+async fn granted(world: &mut World, calls: u64) -> (Grants, Arc<LiveGrant>) {
+    world.entitlement.max_calls = Some(calls);
+    let (grants, _) = world.start().await;
+    let task = world.open(&grants, "t", None).await;
+    let grant = world.activate(&grants, &task).await;
+    (grants, grant)
+}
+
+async fn stored_calls(world: &World, grant: &LiveGrant) -> u64 {
+    let contents = world.store.load().await.unwrap();
+    let of = |(one, _): &&(crate::model::Grant, _)| one.request.grant == grant.request().grant;
+    let (_, mark) = contents.grants.iter().find(of).unwrap();
+    mark.unwrap().calls_left.unwrap()
+}
+
+#[tokio::test]
+async fn no_call_is_made_that_the_store_does_not_know_as_used() {
+    let mut world = World::new();
+    for budget in [1, 2, 7, 8, 100, 1_000] {
+        world = World::new();
+        let (grants, grant) = granted(&mut world, budget).await;
+        for made in 1..=budget {
+            let exchange = grant.enter(world.clock.now()).unwrap();
+            grants
+                .secure(Claim::new(Some(&exchange), None))
+                .await
+                .unwrap();
+            let stored = stored_calls(&world, &grant).await;
+            assert!(made <= budget - stored, "{made} of {budget}, {stored} left");
+            assert!(budget - stored - made <= 128, "a crash costs little");
+        }
+        let closed = grant.enter(world.clock.now()).unwrap_err();
+        assert_eq!(closed, Closed::Exhausted, "all of {budget} could be made");
+    }
+    drop(world);
+}
+
+#[tokio::test]
+async fn a_thousand_calls_at_once_share_a_hundred_and_few_writes() {
+    let mut world = World::new();
+    let (grants, grant) = granted(&mut world, 100).await;
+    let now = world.clock.now();
+    let entered: Vec<_> = (0..1_000).filter_map(|_| grant.enter(now).ok()).collect();
+    assert_eq!(entered.len(), 100);
+    for exchange in &entered {
+        grants
+            .secure(Claim::new(Some(exchange), None))
+            .await
+            .unwrap();
+    }
+    assert_eq!(stored_calls(&world, &grant).await, 0);
+}
+
+#[tokio::test]
+async fn a_call_that_cant_be_stored_is_not_made_and_costs_nothing() {
+    let mut world = World::new();
+    let (grants, grant) = granted(&mut world, 4).await;
+    world.store.fail(true);
+    let now = world.clock.now();
+    // One is known of ahead of its use; for more the store is needed.
+    let first = grant.enter(now).unwrap();
+    grants.secure(Claim::new(Some(&first), None)).await.unwrap();
+    let second = grant.enter(now).unwrap();
+    let refused = grants.secure(Claim::new(Some(&second), None)).await;
+    assert!(matches!(refused, Err(GrantsError::Store(_))));
+    second.refund();
+    world.store.fail(false);
+    assert_eq!(grant.calls_left(), Some(3));
+    let again = grant.enter(now).unwrap();
+    grants.secure(Claim::new(Some(&again), None)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_orderly_stop_loses_no_call_and_no_byte() {
+    let mut world = World::new();
+    world.entitlement.max_bytes = Some(1_000);
+    let (grants, grant) = granted(&mut world, 100).await;
+    let now = world.clock.now();
+    let exchange = grant.enter(now).unwrap();
+    grants
+        .secure(Claim::new(Some(&exchange), None))
+        .await
+        .unwrap();
+    exchange.spend(300).unwrap();
+    drop(exchange);
+    grants.close().await.unwrap();
+    let (grants, _) = world.start().await;
+    let after = grants.grant(&grant.request().grant).unwrap();
+    assert_eq!(
+        (after.calls_left(), after.bytes_left()),
+        (Some(99), Some(700))
+    );
+}
+
+#[tokio::test]
+async fn bytes_are_no_more_than_at_the_last_checkpoint() {
+    let mut world = World::new();
+    world.entitlement.max_bytes = Some(1_000);
+    let (grants, grant) = granted(&mut world, 100).await;
+    let exchange = grant.enter(world.clock.now()).unwrap();
+    exchange.spend(300).unwrap();
+    grants.checkpoint().await.unwrap();
+    exchange.spend(1).unwrap();
+    let (grants, _) = world.start().await;
+    let after = grants.grant(&grant.request().grant).unwrap();
+    assert_eq!(after.bytes_left(), Some(700));
+}
+
+#[tokio::test]
+async fn a_history_that_is_read_is_stored_before_its_call_is_made() {
+    let world = World::new();
+    let (grants, _) = world.start().await;
+    let task = world.open(&grants, "t", None).await;
+    let operation = "orders.refund".parse().unwrap();
+    let now = world.clock.now();
+    for made in 1..=3 {
+        task.ledger().reserve(&operation, &Inputs::new(), now);
+        let claim = Claim::new(None, Some(&task));
+        grants.secure(claim).await.unwrap();
+        let contents = world.store.load().await.unwrap();
+        let (_, mark) = &contents.tasks[0];
+        assert_eq!(mark.as_ref().unwrap().history[0].calls, made);
+    }
+    world.store.fail(true);
+    task.ledger().reserve(&operation, &Inputs::new(), now);
+    assert!(grants.secure(Claim::new(None, Some(&task))).await.is_err());
+}
+
+#[tokio::test]
+async fn clocks_are_marked_every_five_seconds_and_a_failure_is_told() {
+    let world = World::new();
+    let (grants, _) = world.start().await;
+    let run = tokio::spawn(grants.clone().run_checkpoints());
+    let mut marked = Timestamp::MIN;
+    for round in 1..=3 {
+        // The loop has to be asleep before time moves on.
+        tokio::task::yield_now().await;
+        world.hand.advance(EVERY);
+        while marked < world.clock.wall() {
+            tokio::task::yield_now().await;
+            let contents = world.store.load().await.unwrap();
+            marked = contents.clock.unwrap().wall;
+        }
+        assert_eq!(marked, world.clock.wall(), "round {round}");
+    }
+    assert_eq!(grants.health(), Ok(()));
+    run.abort();
+    world.store.fail(true);
+    assert!(grants.checkpoint().await.is_err());
+    assert_eq!(grants.health(), Err(Unkept::Checkpoint));
+    world.store.fail(false);
+    grants.checkpoint().await.unwrap();
+    assert_eq!(grants.health(), Ok(()));
+}
+
+#[tokio::test]
+async fn an_end_that_cant_be_stored_stands_and_is_stored_later() {
+    let mut world = World::new();
+    let (grants, grant) = granted(&mut world, 5).await;
+    let other = {
+        let task = world.open(&grants, "other", None).await;
+        world.activate(&grants, &task).await
+    };
+    world.store.fail(true);
+    let id = grant.request().task.clone();
+    let failed = grants.end_task(&id, EndReason::Completed).await;
+    assert!(
+        matches!(failed, Err(GrantsError::Store(_))),
+        "not acknowledged"
+    );
+    let id = other.request().grant.clone();
+    let failed = grants.end_grant(&id, EndReason::Revoked).await;
+    assert!(
+        matches!(failed, Err(GrantsError::Store(_))),
+        "not acknowledged"
+    );
+    let now = world.clock.now();
+    assert!(grant.enter(now).is_err() && other.enter(now).is_err());
+    assert_eq!(grants.health(), Err(Unkept::Ends(2)));
+    let before = world.store.refused();
+    while world.store.refused() < before + 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(grants.health(), Err(Unkept::Ends(2)), "it does not give up");
+    world.store.fail(false);
+    while grants.health().is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(world.stored_grant(&grant).await.is_ended());
+    assert!(world.stored_grant(&other).await.is_ended());
+    assert!(!world.stored_task("t").await.is_open());
+}
+
+/// What happens between two crashes.
+#[derive(Clone, Debug)]
+enum Event {
+    Call,
+    Refund,
+    Checkpoint,
+    Crash,
+    Stop,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_sequence_of_crashes_gives_more_calls_than_the_budget(
+        budget in 1_u64..60,
+        events in prop::collection::vec(prop_oneof![
+            8 => Just(Event::Call),
+            2 => Just(Event::Refund),
+            1 => Just(Event::Checkpoint),
+            1 => Just(Event::Crash),
+            1 => Just(Event::Stop),
+        ], 0..200),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(play(budget, events))?;
+    }
+}
+
+async fn play(budget: u64, events: Vec<Event>) -> Result<(), TestCaseError> {
+    let mut world = World::new();
+    let (mut grants, grant) = granted(&mut world, budget).await;
+    let id = grant.request().grant.clone();
+    let mut made = 0;
+    for event in events {
+        let grant = grants.grant(&id).unwrap();
+        match event {
+            Event::Call | Event::Refund => {
+                let Ok(exchange) = grant.enter(world.clock.now()) else {
+                    continue;
+                };
+                let claim = Claim::new(Some(&exchange), None);
+                grants.secure(claim).await.unwrap();
+                if matches!(event, Event::Refund) {
+                    exchange.refund();
+                } else {
+                    made += 1;
+                }
+            }
+            Event::Checkpoint => grants.checkpoint().await.unwrap(),
+            Event::Crash => grants = world.start().await.0,
+            Event::Stop => {
+                let left = grant.calls_left();
+                grants.close().await.unwrap();
+                grants = world.start().await.0;
+                prop_assert_eq!(grants.grant(&id).unwrap().calls_left(), left);
+            }
+        }
+        prop_assert!(made <= budget, "{made} of {budget}");
+    }
+    Ok(())
+}
