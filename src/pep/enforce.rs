@@ -277,6 +277,14 @@ pub(super) fn refuse_closed(closed: Closed) -> Refusal {
     }
 }
 
+/// The refusal of a call that new rules overtook before the answer began: its grant still stands.
+pub(super) fn refuse_withdrawn() -> Refusal {
+    Refusal::new(
+        DenyReason::ConditionDenied,
+        "the rules changed while the call ran, and do not permit it any more",
+    )
+}
+
 /// The refusal of a call whose grant or task ended before the answer began.
 pub(super) fn refuse_ended(reason: EndReason) -> Refusal {
     let detail = format!("what the call ran under has ended ({reason})");

@@ -15,7 +15,7 @@ use super::canonical::Canonical;
 use super::connection::Connection;
 use super::cut::Slot;
 use super::describe;
-use super::enforce::{Call, enforce, refuse_closed, refuse_ended};
+use super::enforce::{Call, enforce, refuse_closed, refuse_ended, refuse_withdrawn};
 use super::guard::{Guarded, Upload};
 use super::metadata;
 use super::recheck::Standing;
@@ -344,14 +344,21 @@ impl Worker {
         self.gate.metrics.allowed.inc();
         let sent = self.pool.send(&service.target, outgoing);
         let withdrawn = poll_fn(|context| slot.poll_withdrawn(context));
-        let ended = tokio::select! {
+        tokio::select! {
             biased;
-            reason = running.ends() => reason,
-            reason = withdrawn => reason,
-            sent = sent => return sent.map_err(|error| refuse_send(&error, running)),
-        };
-        running.cut(ended);
-        Err(refuse_ended(ended).closing())
+            reason = running.ends() => {
+                running.cut(reason);
+                Err(refuse_ended(reason).closing())
+            }
+            reason = withdrawn => {
+                running.cut(reason);
+                // This is the new generation's verdict, and is recorded as such.
+                let live = self.gate.snapshot.current();
+                running.note(|record| record.generation = Some(live.generation().clone()));
+                Err(refuse_withdrawn().closing())
+            }
+            sent = sent => sent.map_err(|error| refuse_send(&error, running)),
+        }
     }
 
     fn guard(
