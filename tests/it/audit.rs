@@ -447,7 +447,7 @@ fn what_cannot_be_recorded_is_refused_and_nothing_is_lost() {
     assert!(why.contains("audit_unavailable"), "{why}");
 
     limit(None);
-    let deadline = std::time::Duration::from_secs(15);
+    let deadline = Duration::from_secs(15);
     let naps = deadline.as_millis() / 20;
     let recovered = (0..naps).any(|_| {
         std::thread::sleep(Duration::from_millis(20));

@@ -1,7 +1,5 @@
 //! What the upstream receives and what the client gets back: every byte, and nothing that is not theirs.
 
-use std::io::Write as _;
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use serde_json::json;

@@ -3,8 +3,14 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::string_slice,
     clippy::unwrap_used,
     reason = "a test that finds something else than it wants has to fail there"
+)]
+#![expect(
+    clippy::large_futures,
+    clippy::too_many_lines,
+    reason = "a table of cases is read in one piece, and so is the story that a test tells"
 )]
 
 mod harness;

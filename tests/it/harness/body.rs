@@ -84,8 +84,4 @@ impl Feed {
     pub(crate) async fn closed(&self) {
         within("the reader of a body goes", self.0.closed()).await;
     }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.0.is_closed()
-    }
 }

@@ -77,14 +77,6 @@ impl Raw {
         self.until("\r\n\r\n").await
     }
 
-    /// The next `length` bytes.
-    pub(crate) async fn exactly(&mut self, length: usize) -> Vec<u8> {
-        let mut bytes = vec![0; length];
-        let read = within("bytes come", self.0.read_exact(&mut bytes));
-        read.await.unwrap();
-        bytes
-    }
-
     /// Everything up to the end of the connection, and how it ended.
     pub(crate) async fn rest(&mut self) -> (Vec<u8>, End) {
         let mut bytes = Vec::new();

@@ -18,7 +18,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::body::{TestBody, full};
-use super::within;
 
 /// What it answers unless told otherwise.
 pub(crate) const HELLO: &str = "hello from the upstream";
@@ -97,17 +96,6 @@ impl Upstream {
     /// How many connections have been made.
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
-    }
-
-    /// Waits until `count` requests have arrived whole.
-    pub(crate) async fn has(&self, count: usize) {
-        let mut seen = self.shared.recorded.subscribe();
-        let arrived = within("a request reaches the upstream", async {
-            seen.wait_for(|recorded| recorded.len() >= count)
-                .await
-                .map(drop)
-        });
-        arrived.await.unwrap();
     }
 
     /// The one request that has arrived.
