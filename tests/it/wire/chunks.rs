@@ -96,6 +96,14 @@ fn bodies() {
             "5\r\nhelloXX0\r\n\r\n",
         ),
         bad(
+            "CVE-2025-43859: another byte before LF",
+            "5\r\nhelloX\n0\r\n\r\n",
+        ),
+        bad(
+            "CVE-2025-43859: another byte behind CR",
+            "5\r\nhello\rX0\r\n\r\n",
+        ),
+        bad(
             "CVE-2025-43859: the next size at once",
             "5\r\nhello0\r\n\r\n",
         ),

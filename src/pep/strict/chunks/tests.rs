@@ -69,6 +69,7 @@ fn bodies() {
         "5\r\nhello\n0\r\n\r\n",
         "5\r\nhello\rX0\r\n\r\n",
         "5\r\nhelloXX0\r\n\r\n",
+        "5\r\nhelloX\n0\r\n\r\n",
         "5\r\nhello0\r\n\r\n",
         "5\r\nhello\r\n\r\n",
         "00000000000000005\r\nhello\r\n0\r\n\r\n",
