@@ -20,6 +20,7 @@ const AGENTS: [(&str, &[&str]); 3] = [("bot", &["bots"]), ("outsider", &[]), ("r
 pub(crate) struct Plan {
     tls: bool,
     manual_clock: bool,
+    client_auth: &'static str,
     gateway: String,
     more: String,
     files: BTreeMap<String, String>,
@@ -40,6 +41,7 @@ impl Plan {
         Self {
             tls: false,
             manual_clock: false,
+            client_auth: "optional",
             gateway: String::new(),
             more: String::new(),
             files: files.into_iter().map(owned).collect(),
@@ -50,6 +52,12 @@ impl Plan {
     /// TLS on both listeners, with certificates minted for this test.
     pub(crate) fn tls(mut self) -> Self {
         self.tls = true;
+        self
+    }
+
+    /// How listeners with TLS treat clients' certificates; `optional` unless told otherwise.
+    pub(crate) fn client_auth(mut self, word: &'static str) -> Self {
+        self.client_auth = word;
         self
     }
 
@@ -92,8 +100,10 @@ impl Plan {
         let policies = root.join("policies");
         fs::create_dir(&policies).unwrap();
         for (name, text) in &self.files {
+            let file = policies.join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
             let text = text.replace("{upstream}", &upstream.address().to_string());
-            fs::write(policies.join(name), text).unwrap();
+            fs::write(file, text).unwrap();
         }
         for (name, text) in &self.data {
             fs::write(root.join(name), text).unwrap();
@@ -135,8 +145,11 @@ impl Plan {
     ) -> Settings {
         let tls = identity.map(|identity| {
             format!(
-                "tls = {{ certificate = {:?}, key = {:?}, client_ca = {:?}, client_auth = \"optional\" }}",
-                identity.gateway.certificate, identity.gateway.key, identity.ca.certificate
+                "tls = {{ certificate = {:?}, key = {:?}, client_ca = {:?}, client_auth = {:?} }}",
+                identity.gateway.certificate,
+                identity.gateway.key,
+                identity.ca.certificate,
+                self.client_auth,
             )
         });
         let scheme = if self.tls { "https" } else { "http" };
