@@ -315,6 +315,7 @@ impl Acceptors {
 
 fn server_files(tls: &ListenerTls) -> ServerFiles {
     let (client_auth, client_ca) = match &tls.client_auth {
+        ClientAuth::Any(ca) => (tls::ClientAuth::Any, ca.clone()),
         ClientAuth::None => (tls::ClientAuth::None, None),
         ClientAuth::Optional(ca) => (tls::ClientAuth::Optional, Some(ca.clone())),
         ClientAuth::Required(ca) => (tls::ClientAuth::Required, Some(ca.clone())),

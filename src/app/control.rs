@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Extension, Router};
@@ -45,9 +46,9 @@ pub(super) fn serve(
     } = served;
     let socket = TcpListener::from_std(socket)?;
     Ok(async move {
-        let places = std::sync::Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         loop {
-            let Ok(place) = std::sync::Arc::clone(&places).acquire_owned().await else {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 return;
             };
             let accepted = tokio::select! {
@@ -86,7 +87,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream) {
+    async fn run(mut self, stream: TcpStream) {
         let mut peer = Peer {
             address: SocketAddr::new(self.address.ip().to_canonical(), self.address.port()),
             certificate: None,
@@ -97,6 +98,9 @@ impl Connection {
         match timeout(self.header_timeout, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
                 peer.certificate = stream.peer().map(|peer| peer.thumbprint);
+                if let Some(client) = stream.peer().cloned() {
+                    self.router = self.router.layer(Extension(Arc::new(client)));
+                }
                 if stream.is_http2() {
                     self.http2(stream, peer).await;
                 } else {

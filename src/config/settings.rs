@@ -99,6 +99,8 @@ pub struct ListenerTls {
 /// Whether clients show certificates; the path is that of the authorities which vouch for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientAuth {
+    /// They may, and anybody may have issued it, whoever else vouches for some.
+    Any(Option<PathBuf>),
     /// They are not asked.
     None,
     /// They may.

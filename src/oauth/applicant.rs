@@ -16,6 +16,10 @@ use crate::grants::LiveTask;
 use crate::model::AgentId;
 use crate::tokens::{Confirmation, Proof, ProofError, ProofRules, Replay};
 
+/// The parameter by which a client asks for a token that is bound to its certificate; the name is that of
+/// the registration metadata (RFC 8705 §3.4), because there is no registration here.
+const BOUND: &str = "tls_client_certificate_bound_access_tokens";
+
 /// An authenticated agent that asks for a token.
 #[derive(Debug)]
 pub(super) struct Applicant {
@@ -43,11 +47,15 @@ impl OAuth {
         if let Some(proof) = &proof {
             self.accept(proof, &client)?;
         }
+        let confirmation = match proof {
+            Some(proof) => Some(Confirmation::Jkt(proof.key())),
+            None => certificate(call, &client)?,
+        };
         Ok(Applicant {
             snapshot,
             client,
             source: call.source(),
-            confirmation: proof.map(|proof| Confirmation::Jkt(proof.key())),
+            confirmation,
         })
     }
 
@@ -111,5 +119,28 @@ impl OAuth {
     fn invalid_proof(&self) -> OAuthError {
         let description = "the DPoP proof is not one for this request";
         OAuthError::new("invalid_dpop_proof", description).with_nonce(self.dpop.nonce())
+    }
+}
+
+/// The certificate that a token is bound to: the one that the client has authenticated with, or shows and
+/// asks for (RFC 8705 §3). A DPoP proof goes before, because nobody sends one by accident.
+fn certificate(call: &Call, client: &Client) -> Result<Option<Confirmation>, OAuthError> {
+    let asked = match call.form.get(BOUND) {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => {
+            let description = format!("`{BOUND}` is true or false");
+            return Err(OAuthError::invalid_request(description));
+        }
+    };
+    if !asked && !client.method.is_certificate() {
+        return Ok(None);
+    }
+    match call.peer.certificate {
+        Some(thumbprint) => Ok(Some(Confirmation::X5tS256(thumbprint))),
+        None => {
+            let description = "there is no client certificate to bind the token to";
+            Err(OAuthError::invalid_request(description))
+        }
     }
 }

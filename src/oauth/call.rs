@@ -1,12 +1,14 @@
 //! One request to an endpoint: its parameters, and what the connection and the headers tell.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
 use http::HeaderMap;
 
 use super::error::OAuthError;
 use super::form::Form;
+use crate::tls;
 use crate::wire::Peer;
 
 /// The largest body.
@@ -18,6 +20,8 @@ pub(super) struct Call {
     pub(super) form: Form,
     pub(super) headers: HeaderMap,
     pub(super) peer: Peer,
+    /// The client certificate of the connection.
+    pub(super) certificate: Option<Arc<tls::Peer>>,
 }
 
 impl Call {
@@ -45,6 +49,7 @@ impl<S: Send + Sync> FromRequest<S> for Call {
             form: Form::read(&parts.headers, &body)?,
             headers: parts.headers,
             peer,
+            certificate: parts.extensions.get::<Arc<tls::Peer>>().cloned(),
         })
     }
 }

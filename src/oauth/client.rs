@@ -1,4 +1,5 @@
-//! Who asks at an endpoint: an enrolled agent, by an assertion that its key signed (RFC 7523 §2.2).
+//! Who asks at an endpoint: an enrolled agent, by an assertion that its key signed (RFC 7523 §2.2) or by
+//! the certificate of its connection (RFC 8705 §2).
 
 use std::sync::Arc;
 
@@ -11,15 +12,43 @@ use super::form::Form;
 use super::state::OAuth;
 use crate::base::ErrorChain;
 use crate::config::{EnrolledAgent, Snapshot};
+use crate::tls::Peer;
 use crate::tokens::{Assertion, Replay, unverified_client};
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// An agent that has authenticated, and how.
+/// An agent that has authenticated.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     pub(super) agent: Arc<EnrolledAgent>,
-    pub(super) method: &'static str,
+    pub(super) method: Method,
+}
+
+/// How a client authenticates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    /// By an assertion.
+    PrivateKeyJwt,
+    /// By a certificate that it has made itself for a key that it is known by.
+    SelfSignedTls,
+    /// By a certificate of one of our authorities with its SPIFFE id in it.
+    Tls,
+}
+
+impl Method {
+    /// The registered name.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::PrivateKeyJwt => "private_key_jwt",
+            Self::SelfSignedTls => "self_signed_tls_client_auth",
+            Self::Tls => "tls_client_auth",
+        }
+    }
+
+    /// Whether the connection's certificate is what authenticates.
+    pub(super) const fn is_certificate(self) -> bool {
+        !matches!(self, Self::PrivateKeyJwt)
+    }
 }
 
 impl OAuth {
@@ -30,17 +59,30 @@ impl OAuth {
         call: &Call,
     ) -> Result<Client, OAuthError> {
         refuse_other_methods(call)?;
-        self.by_assertion(snapshot, &call.form)
+        let form = &call.form;
+        let assertion = form.get("client_assertion");
+        match (assertion, &call.certificate, form.get("client_id")) {
+            (Some(assertion), _, _) => self.by_assertion(snapshot, form, assertion),
+            (None, Some(certificate), Some(client)) => {
+                let agent = snapshot.agent(client);
+                let agent = agent.ok_or_else(OAuthError::invalid_client)?;
+                by_certificate(agent, certificate)
+            }
+            (None, _, _) => Err(OAuthError::new(
+                "invalid_client",
+                "authenticate by private_key_jwt: client_assertion_type and client_assertion; or by a \
+                 client certificate and client_id",
+            )),
+        }
     }
 
     /// The agent that signed the request's client assertion. An assertion is good once.
-    fn by_assertion(&self, snapshot: &Snapshot, form: &Form) -> Result<Client, OAuthError> {
-        let assertion = form.get("client_assertion").ok_or_else(|| {
-            OAuthError::new(
-                "invalid_client",
-                "authenticate by private_key_jwt: client_assertion_type and client_assertion",
-            )
-        })?;
+    fn by_assertion(
+        &self,
+        snapshot: &Snapshot,
+        form: &Form,
+        assertion: &str,
+    ) -> Result<Client, OAuthError> {
         if form.required("client_assertion_type")? != JWT_BEARER {
             let description = format!("client_assertion_type has to be {JWT_BEARER}");
             return Err(OAuthError::invalid_request(description));
@@ -66,7 +108,7 @@ impl OAuth {
         match accepted {
             Ok(()) => Ok(Client {
                 agent: Arc::clone(agent),
-                method: "private_key_jwt",
+                method: Method::PrivateKeyJwt,
             }),
             Err(Replay::Full) => Err(OAuthError::unavailable(
                 "too many assertions are remembered at this moment: come again",
@@ -77,6 +119,27 @@ impl OAuth {
             }
         }
     }
+}
+
+/// The agent that a certificate is about. Names in it count only if an authority of ours wrote them, and
+/// only one: with two it would be another client's too (RFC 8705 §2.1.2).
+fn by_certificate(agent: &Arc<EnrolledAgent>, certificate: &Peer) -> Result<Client, OAuthError> {
+    let named = match (certificate.uris.as_slice(), &agent.spiffe_id) {
+        ([name], Some(id)) => certificate.issued && name.as_str() == &**id,
+        (_, _) => false,
+    };
+    let mut keys = agent.keys.iter();
+    let method = if named {
+        Method::Tls
+    } else if keys.any(|key| key.certified_as() == certificate.public_key) {
+        Method::SelfSignedTls
+    } else {
+        let (client, subject) = (&agent.agent.id, &certificate.subject);
+        debug!(%client, subject, "a client certificate is another's");
+        return Err(OAuthError::invalid_client());
+    };
+    let agent = Arc::clone(agent);
+    Ok(Client { agent, method })
 }
 
 /// A client authenticates in one way (RFC 6749 §2.3), and never with a secret that both sides know.

@@ -93,7 +93,7 @@ impl OAuth {
             let description = "a scope is granted for a task: send `task` too";
             return Err(OAuthError::invalid_request(description));
         }
-        let methods = [applicant.client.method];
+        let methods = [applicant.client.method.name()];
         let asker = self.asker(applicant, task, &methods);
         let outcomes = self.requests.submit_all(&asker, wanted.asks.clone()).await;
         let outcomes = outcomes.map_err(refuse)?;

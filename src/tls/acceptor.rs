@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
@@ -18,7 +19,8 @@ use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
-use super::credentials::{Contents, Credentials, WallClock, provider};
+use super::any_client::AnyClient;
+use super::credentials::{Contents, Credentials, WallClock, provider, unix_time};
 use super::stream::PROTOCOLS;
 use super::{ServerStream, TlsError};
 use crate::base::{Clock, Digest, Live};
@@ -26,6 +28,8 @@ use crate::base::{Clock, Digest, Live};
 /// Whether clients show a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientAuth {
+    /// They may, and anybody may have issued it: what it proves is that they hold its key.
+    Any,
     /// They are not asked.
     None,
     /// They may; one that no authority of ours has issued ends the handshake.
@@ -41,7 +45,8 @@ pub struct ServerFiles {
     pub certificate: PathBuf,
     /// Its private key in PEM form.
     pub key: PathBuf,
-    /// The authorities that issue the clients' certificates; not read if clients are not asked.
+    /// The authorities that issue the clients' certificates; not read if clients are not asked, not needed
+    /// if anybody may issue them.
     pub client_ca: Option<PathBuf>,
     /// Whether clients are asked.
     pub client_auth: ClientAuth,
@@ -63,6 +68,9 @@ struct Shared {
 
 struct Identity {
     config: Arc<ServerConfig>,
+    /// Tells the certificates that our authorities have issued from others, where others are accepted.
+    issued: Option<Arc<dyn ClientCertVerifier>>,
+    strict: bool,
     expires_at: Timestamp,
     /// Of all files together.
     digest: Digest,
@@ -131,9 +139,13 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let config = Arc::clone(&self.shared.identity.peek().config);
+        let identity = self.shared.identity.current();
+        let config = Arc::clone(&identity.config);
         let accepted = TlsAcceptor::from(config).accept(stream).await;
-        ServerStream::new(accepted.map_err(TlsError::Handshake)?)
+        let accepted = accepted.map_err(TlsError::Handshake)?;
+        ServerStream::new(accepted, |chain| {
+            identity.has_issued(chain, self.shared.clock.wall())
+        })
     }
 }
 
@@ -155,8 +167,8 @@ struct ReadFiles {
 impl ReadFiles {
     fn read(files: &ServerFiles) -> Result<Self, TlsError> {
         let client_ca = match (files.client_auth, &files.client_ca) {
-            (ClientAuth::None, _) => None,
-            (ClientAuth::Optional | ClientAuth::Required, Some(path)) => {
+            (ClientAuth::None, _) | (ClientAuth::Any, None) => None,
+            (ClientAuth::Any | ClientAuth::Optional | ClientAuth::Required, Some(path)) => {
                 Some(Contents::read(path)?)
             }
             (ClientAuth::Optional | ClientAuth::Required, None) => {
@@ -185,15 +197,18 @@ impl ReadFiles {
             ServerConfig::builder_with_details(provider(), Arc::new(WallClock(clock.clone())))
                 .with_protocol_versions(&[&TLS13, &TLS12])
                 .map_err(|error| TlsError::Setup(error.into()))?;
-        let builder = match &self.client_ca {
-            Some(client_ca) => {
-                builder.with_client_cert_verifier(client_verifier(client_ca, client_auth)?)
-            }
+        let client_ca = self.client_ca.as_ref();
+        let verifier = client_ca.map(|client_ca| client_verifier(client_ca, client_auth));
+        let verifier = verifier.transpose()?;
+        let any = client_auth == ClientAuth::Any;
+        let builder = match &verifier {
+            _ if any => builder.with_client_cert_verifier(Arc::new(AnyClient::new(provider()))),
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(Arc::new(Only(credentials.certified)));
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
-        if self.client_ca.is_some() {
+        if any || verifier.is_some() {
             // A resumed session would carry an identity that nobody has looked at again: its
             // certificate may have ended since.
             config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -201,9 +216,25 @@ impl ReadFiles {
         }
         Ok(Identity {
             config: Arc::new(config),
+            issued: verifier,
+            strict: !any,
             expires_at: credentials.expires_at,
             digest: self.digest(),
         })
+    }
+}
+
+impl Identity {
+    /// Whether an authority of ours has issued a chain that the handshake has let pass.
+    fn has_issued(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> bool {
+        let Some((leaf, above)) = chain.split_first() else {
+            return false;
+        };
+        let verified = |verifier: &Arc<dyn ClientCertVerifier>| {
+            let verified = verifier.verify_client_cert(leaf, above, unix_time(now));
+            verified.is_ok()
+        };
+        self.strict || self.issued.as_ref().is_some_and(verified)
     }
 }
 
@@ -215,7 +246,9 @@ fn client_verifier(
     let builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
     let builder = match client_auth {
         ClientAuth::Required => builder,
-        ClientAuth::None | ClientAuth::Optional => builder.allow_unauthenticated(),
+        ClientAuth::Any | ClientAuth::None | ClientAuth::Optional => {
+            builder.allow_unauthenticated()
+        }
     };
     builder
         .build()

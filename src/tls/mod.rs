@@ -7,10 +7,13 @@
 //! authority.
 //!
 //! Invariant: one cryptography provider, named explicitly; TLS 1.2 and 1.3 only; time comes from
-//! `base::Clock`; a client's certificate is verified at each handshake, never remembered.
-//! Deliberately absent: deadlines (whoever accepts has them) and any way to skip verification.
+//! `base::Clock`; a client's certificate is verified at each handshake, never remembered, and one that
+//! no authority of ours has issued ([`ClientAuth::Any`]) is marked as such.
+//! Deliberately absent: deadlines (whoever accepts has them) and any way to skip the verification of a
+//! server.
 
 mod acceptor;
+mod any_client;
 mod connector;
 mod credentials;
 mod der;

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{client, server};
 
@@ -23,11 +24,18 @@ pub struct ServerStream<S> {
 }
 
 impl<S> ServerStream<S> {
-    pub(super) fn new(inner: server::TlsStream<S>) -> Result<Self, TlsError> {
+    /// `issued` tells whether an authority of ours has issued a certificate chain.
+    pub(super) fn new(
+        inner: server::TlsStream<S>,
+        issued: impl FnOnce(&[CertificateDer<'static>]) -> bool,
+    ) -> Result<Self, TlsError> {
         let (_, session) = inner.get_ref();
         let http2 = session.alpn_protocol() == Some(HTTP2);
-        let leaf = session.peer_certificates().and_then(<[_]>::first);
-        let peer = leaf.map(Peer::read).transpose()?;
+        let chain = session.peer_certificates().unwrap_or_default();
+        let leaf = chain.first();
+        let peer = leaf
+            .map(|leaf| Peer::read(leaf, issued(chain)))
+            .transpose()?;
         Ok(Self { inner, peer, http2 })
     }
 

@@ -54,6 +54,8 @@ pub(super) struct Certificate {
     pub(super) issuer: Vec<u8>,
     /// The subject's name in DER.
     pub(super) subject: Vec<u8>,
+    /// The public key in DER, with its algorithm.
+    pub(super) public_key: Vec<u8>,
     pub(super) not_before: Timestamp,
     pub(super) not_after: Timestamp,
     pub(super) is_ca: bool,
@@ -77,11 +79,11 @@ impl Certificate {
         let not_before = time(&mut validity)?;
         let not_after = time(&mut validity)?;
         let subject = fields.expect_whole(SEQUENCE)?.to_vec();
-        // The public key.
-        fields.expect(SEQUENCE)?;
+        let public_key = fields.expect_whole(SEQUENCE)?.to_vec();
         let mut read = Self {
             issuer,
             subject,
+            public_key,
             not_before,
             not_after,
             is_ca: false,

@@ -27,6 +27,7 @@ mod nonces;
 mod replay_cache;
 mod revoked;
 mod signing_key;
+mod spki;
 mod strict_json;
 mod verifying_key;
 

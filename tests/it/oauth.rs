@@ -3,6 +3,7 @@
 mod dpop;
 mod exchange;
 mod holder;
+mod mtls;
 mod resource;
 mod standing;
 

@@ -97,7 +97,7 @@ const KEYS: &[Key] = &[
     Key::list(
         "gateway.listen[].tls.client_auth",
         "optional with client_ca",
-        "`none`, `optional` or `required`.",
+        "`none`, `optional`, `required`, or `any`: optional, and issued by anybody, as for agents with certificates of their own making.",
     ),
     Key::scalar(
         "gateway.public_url",

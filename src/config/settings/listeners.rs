@@ -71,6 +71,7 @@ impl<'d> Listeners<'d> {
         let client_auth = fields.string("client_auth");
         let ca = client_ca.map(|ca| self.directory.join(ca.value));
         let client_auth = match (client_auth.as_ref().map(|text| text.value.as_str()), ca) {
+            (Some("any"), ca) => Some(ClientAuth::Any(ca)),
             (None | Some("none"), None) => Some(ClientAuth::None),
             (None | Some("optional"), Some(ca)) => Some(ClientAuth::Optional(ca)),
             (Some("required"), Some(ca)) => Some(ClientAuth::Required(ca)),
@@ -86,8 +87,9 @@ impl<'d> Listeners<'d> {
             (Some(other), _) => {
                 let place = client_auth.as_ref().map(|text| text.place.clone());
                 let place = place.unwrap_or_else(|| fields.place().clone());
-                let hint = did_you_mean(other, ["none", "optional", "required"]);
-                let message = format!("`client_auth` is none, optional or required, not `{other}`");
+                let hint = did_you_mean(other, ["any", "none", "optional", "required"]);
+                let message =
+                    format!("`client_auth` is none, optional, required or any, not `{other}`");
                 fields.problems().error(&place, message).maybe_hint(hint);
                 None
             }

@@ -230,7 +230,7 @@ fn client_certificates_need_someone_who_vouches_for_them() {
     );
     check(
         &tls(", client_auth = \"always\", client_ca = \"c\""),
-        "error: `client_auth` is none, optional or required",
+        "error: `client_auth` is none, optional, required or any",
     );
     check(
         "[admin]\nlisten = \"127.0.0.1:1\"\ntls = { key = \"b\" }",
@@ -251,6 +251,9 @@ fn client_certificates_need_someone_who_vouches_for_them() {
         auth(", client_ca = \"c\", client_auth = \"none\""),
         ClientAuth::None
     );
+    assert_eq!(auth(", client_auth = \"any\""), ClientAuth::Any(None));
+    let both = auth(", client_ca = \"c\", client_auth = \"any\"");
+    assert_eq!(both, ClientAuth::Any(Some(ca())));
 }
 
 #[test]

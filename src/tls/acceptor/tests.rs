@@ -133,6 +133,9 @@ async fn a_client_certificate_is_asked_for_as_configured() {
     let table = [
         (ClientAuth::None, None, true),
         (ClientAuth::None, Some(&scene), true),
+        (ClientAuth::Any, None, true),
+        (ClientAuth::Any, Some(&scene), true),
+        (ClientAuth::Any, Some(&stranger), true),
         (ClientAuth::Optional, None, true),
         (ClientAuth::Optional, Some(&scene), true),
         (ClientAuth::Optional, Some(&stranger), false),
@@ -275,4 +278,34 @@ fn nothing_is_served_that_was_not_checked() {
         open(scene.files(ClientAuth::None)),
         TlsError::Expired { .. }
     ));
+}
+
+#[tokio::test]
+async fn a_certificate_of_anybodys_is_told_from_one_of_ours() {
+    let (scene, stranger) = (Scene::new(), Scene::new());
+    let mut acceptor = scene.acceptor(ClientAuth::Any);
+    let issued = async |acceptor: &Acceptor, issuer: &Scene| {
+        let connector = scene.connector(true, Some(issuer));
+        let (server, _client) = handshake(acceptor, &connector, "localhost").await;
+        server.unwrap().peer().unwrap().issued
+    };
+    assert!(issued(&acceptor, &scene).await);
+    assert!(!issued(&acceptor, &stranger).await);
+    // Without an authority nobody's is.
+    let files = ServerFiles {
+        client_ca: None,
+        ..scene.files(ClientAuth::Any)
+    };
+    acceptor = Acceptor::open(files, scene.clock.clone()).unwrap();
+    assert!(!issued(&acceptor, &scene).await);
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_ended_is_nobodys() {
+    let scene = Scene::new();
+    let acceptor = scene.acceptor(ClientAuth::Any);
+    let connector = scene.connector(true, Some(&scene));
+    scene.hand.advance(Duration::from_hours(91 * 24));
+    let (server, _client) = handshake(&acceptor, &connector, "localhost").await;
+    assert!(server.is_err());
 }
