@@ -55,7 +55,7 @@ fn ana() -> &'static PersonId {
     ANA.get_or_init(|| "ana".parse().unwrap())
 }
 
-fn check<'a>(change: impl FnOnce(&mut Consent<'a>), expected: Result<Option<Duration>, Unfit>) {
+fn check<'a>(change: impl FnOnce(&mut Consent<'a>), expected: impl Into<Result<Option<Duration>, Unfit>>) {
     let request = request();
     let mut consent = Consent {
         person: ana(),
@@ -73,7 +73,7 @@ fn check<'a>(change: impl FnOnce(&mut Consent<'a>), expected: Result<Option<Dura
     }];
     let now = redefined(&request, &entitlement(), Some(rule()));
     let judged = check_consent(&consent, &request, &rule(), &earlier, &now);
-    assert_eq!(judged, expected);
+    assert_eq!(judged, expected.into());
 }
 
 #[test]

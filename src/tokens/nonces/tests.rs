@@ -28,7 +28,7 @@ fn only_its_maker_knows_a_nonce() {
         "",
         "x",
         "AAAA",
-        &nonce[1..],
+        nonce.get(1..).unwrap(),
         &format!("{nonce}A"),
         &format!("{nonce}="),
     ] {
