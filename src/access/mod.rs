@@ -5,6 +5,7 @@
 //! Invariant: a verified token alone is nobody: only an agent of the live configuration is an
 //! [`Identity`]. A grant is brought into force here and nowhere else, after the rules have been asked.
 
+mod approvals;
 mod asker;
 mod binding;
 mod people;
@@ -13,9 +14,12 @@ mod requests;
 mod resource;
 mod revocations;
 
+pub use approvals::{Agreement, Approvals, NotDecided};
 pub use asker::{Asker, holder, whole};
 pub use binding::{Binding, Identity, Unbound, agent_of, bind, bind_named};
-pub use people::{People, PeopleError};
+pub use people::{
+    KeyMade, KeyView, Known, People, PeopleError, PersonalError, ResetAsked, ResetOf,
+};
 pub use possession::{NotHeld, Shown, check_possession, one_proof};
 pub use requests::{Ask, Granted, Outcome, Refused, Requests};
 pub use resource::{is_for, resources};

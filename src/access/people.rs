@@ -1,16 +1,35 @@
-//! People's access keys: who a `pk_…` key belongs to.
+//! The people behind the gateway: whose key a `pk_…` is, and the second factor of each.
+//!
+//! A key is made by the person it is for; an operator makes one only for a person who has had none.
+//! Keys are kept as digests, and with each the names of those who have had it, or a key that it was
+//! made with, in hand: what one of them asked for, nobody approves with that key.
 
+mod factors;
+mod file;
+mod keys;
+mod records;
+mod resets;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
 
-use crate::base::{Digest, Readers, random_id, write_whole};
-use crate::model::{GroupName, NameError, Person, PersonId};
+use self::factors::{Attempts, Factor};
+use self::keys::Keys;
+use self::resets::Reset;
+use crate::base::{BootInstant, Clock, Digest};
+use crate::config::Snapshot;
+use crate::model::{GroupName, Person, PersonId};
+use crate::store::{GrantStore, StoreError};
+
+pub use file::PeopleError;
+pub use keys::{KeyMade, KeyView};
+pub use resets::{ResetAsked, ResetOf};
 
 /// The built-in person that the first key belongs to.
 const OPERATOR: &str = "operator";
@@ -18,71 +37,124 @@ const OPERATOR: &str = "operator";
 /// The group that manages the gateway.
 const OPERATORS: &str = "operators";
 
-/// A key is never longer than this.
-const LONGEST_KEY: u64 = 256;
-
-/// The people who can be told by a key. Keys are kept as digests.
-#[derive(Debug)]
+/// The people who can be told by a key.
 pub struct People {
-    operator: Person,
-    key: Digest,
+    clock: Clock,
+    store: Arc<dyn GrantStore>,
+    operator: PersonId,
+    /// The digest of the key that was written at the first start.
+    first_key: Digest,
+    /// One change at a time is stored.
+    turn: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
 }
 
-/// Why the operator's key can't be used.
-#[derive(Debug, Error)]
-pub enum PeopleError {
-    /// The file holds something else.
-    #[error("`{0}` holds no access key (`pk_…`): remove it to get a new one")]
-    Malformed(PathBuf),
-    /// A built-in name is not a name.
-    #[error("a built-in name is malformed")]
-    Name(#[from] NameError),
-    /// The file can't be read.
-    #[error("can't read the operator's key `{0}`")]
-    Read(PathBuf, #[source] io::Error),
-    /// The file can't be written.
-    #[error("can't write the operator's key `{0}`")]
-    Write(PathBuf, #[source] io::Error),
+/// What is known of people besides what the policies say.
+#[derive(Debug, Default)]
+struct State {
+    keys: Keys,
+    factors: HashMap<PersonId, Factor>,
+    attempts: HashMap<PersonId, Attempts>,
+    resets: HashMap<PersonId, Reset>,
+}
+
+/// A person, told by a key.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The person, as the live policies have it.
+    pub person: Arc<Person>,
+    /// The key's id.
+    pub key: Arc<str>,
+    /// Who else has had the key in hand, or one that it was made with.
+    pub hands: BTreeSet<PersonId>,
+}
+
+/// Why something about a person's keys or second factor was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PersonalError {
+    /// The code is not that of this moment.
+    #[error("the one-time code is wrong")]
+    CodeWrong,
+    /// The code was used before.
+    #[error("the one-time code was used before: wait for the next")]
+    CodeUsed,
+    /// There is one already.
+    #[error("there is a second factor already: a reset needs two operators")]
+    FactorExists,
+    /// There is none.
+    #[error("there is no second factor yet: enrol one (`portcullis people totp`)")]
+    FactorMissing,
+    /// The person has, or has had, a key.
+    #[error("`{0}` has had a key, and makes others alone; a reset needs two operators")]
+    HasKey(PersonId),
+    /// There is no such key.
+    #[error("`{0}` has no key `{1}`")]
+    KeyUnknown(PersonId, String),
+    /// Too many wrong codes.
+    #[error("too many wrong one-time codes: come again in {0} seconds")]
+    Locked(u64),
+    /// It is the person's own affair.
+    #[error("this is for `{0}` alone to do")]
+    NotYours(PersonId),
+    /// An operator alone is not enough.
+    #[error("a reset is confirmed by another operator than the one who asked for it")]
+    SameOperator,
+    /// Nobody has asked for one, or the time is over.
+    #[error("no reset of `{0}` waits: an operator asks for it first")]
+    ResetUnknown(PersonId),
+    /// The store can't keep it.
+    #[error("the store could not keep the change")]
+    Store(#[from] StoreError),
+    /// The person has as many keys as a person may have.
+    #[error("a person has at most {0} keys: remove one first")]
+    TooManyKeys(usize),
+    /// The policies know no such person.
+    #[error("there is no person `{0}`")]
+    Unknown(String),
 }
 
 impl People {
     /// The people of a gateway whose first operator's key lies in `file`. It is made and written, for
-    /// its owner alone to read, where there is none.
+    /// its owner alone to read, where there is none. Everything else is in `store`.
     ///
     /// # Errors
     ///
-    /// When the file can't be read or written, or holds something else.
-    pub fn open(file: &Path) -> Result<Self, PeopleError> {
-        let key = match read(file) {
-            Ok(key) => key,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let key = random_id("pk");
-                let failed = |error| PeopleError::Write(file.to_owned(), error);
-                if let Some(directory) = file.parent() {
-                    fs::create_dir_all(directory).map_err(failed)?;
-                }
-                let line = format!("{key}\n");
-                write_whole(file, line.as_bytes(), Readers::OwnerOnly).map_err(failed)?;
-                key
-            }
-            Err(error) => return Err(PeopleError::Read(file.to_owned(), error)),
-        };
-        if !key.starts_with("pk_") || key.len() < 20 {
-            return Err(PeopleError::Malformed(file.to_owned()));
-        }
+    /// When the file can't be read or written, or holds something else, or the store can't be read.
+    pub async fn open(
+        file: &Path,
+        store: Arc<dyn GrantStore>,
+        clock: Clock,
+    ) -> Result<Self, PeopleError> {
+        let first_key = file::open(file)?;
+        let state = records::load(&*store).await?;
         Ok(Self {
-            operator: Person {
-                id: OPERATOR.parse()?,
-                groups: [OPERATORS.parse::<GroupName>()?].into(),
-            },
-            key: Digest::of(key.as_bytes()),
+            clock,
+            store,
+            operator: OPERATOR.parse()?,
+            first_key,
+            turn: tokio::sync::Mutex::default(),
+            state: Mutex::new(state),
         })
     }
 
     /// Whose key this is. Digests are compared, so that time tells nothing about the key.
     #[must_use]
-    pub fn by_key(&self, key: &str) -> Option<&Person> {
-        (Digest::of(key.as_bytes()) == self.key).then_some(&self.operator)
+    pub fn by_key(&self, key: &str, snapshot: &Snapshot) -> Option<Known> {
+        let digest = Digest::of(key.as_bytes());
+        if digest == self.first_key {
+            let person = snapshot.person(self.operator.as_str()).map(Arc::clone);
+            return Some(Known {
+                person: person.unwrap_or_else(|| Arc::new(self.built_in())),
+                key: "operator.key".into(),
+                hands: BTreeSet::new(),
+            });
+        }
+        let key = self.state().keys.by_digest(&digest)?;
+        Some(Known {
+            person: Arc::clone(snapshot.person(key.person.as_str())?),
+            key: key.id.as_str().into(),
+            hands: key.hands.clone(),
+        })
     }
 
     /// Whether a person manages the gateway.
@@ -94,16 +166,52 @@ impl People {
             .any(|group| group.as_str() == OPERATORS)
     }
 
-    /// The built-in operator.
-    #[must_use]
-    pub const fn operator(&self) -> &PersonId {
-        &self.operator.id
+    fn built_in(&self) -> Person {
+        let groups = OPERATORS.parse::<GroupName>().into_iter().collect();
+        let id = self.operator.clone();
+        Person { id, groups }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is one map operation, so a poisoned state is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn read(file: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let file = OpenOptions::new().read(true).open(file)?;
-    file.take(LONGEST_KEY).read_to_string(&mut text)?;
-    Ok(text.trim().to_owned())
+impl Known {
+    /// The person's name.
+    #[must_use]
+    pub fn id(&self) -> &PersonId {
+        &self.person.id
+    }
+
+    /// Whether the person manages the gateway.
+    #[must_use]
+    pub fn is_operator(&self) -> bool {
+        People::is_operator(&self.person)
+    }
+
+    /// The person, and all who have had the key in hand.
+    pub fn behind(&self) -> impl Iterator<Item = &PersonId> {
+        std::iter::once(&self.person.id).chain(&self.hands)
+    }
+
+    /// Whether nobody stands behind both keys.
+    #[must_use]
+    pub fn is_apart_from(&self, others: &BTreeSet<PersonId>) -> bool {
+        self.behind().all(|one| !others.contains(one))
+    }
+}
+
+impl State {
+    /// Forgets resets whose time is over.
+    fn forget_resets(&mut self, now: BootInstant) {
+        self.resets.retain(|_, reset| now < reset.until);
+    }
+}
+
+impl fmt::Debug for People {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("People").finish_non_exhaustive()
+    }
 }

@@ -11,13 +11,13 @@ use super::Face;
 use super::error::ApiError;
 use super::state::Admin;
 use crate::access::{
-    Binding, Identity, NotHeld, People, Shown, Unbound, agent_of, bind, bind_named,
+    Binding, Identity, Known, NotHeld, Shown, Unbound, agent_of, bind, bind_named,
     check_possession, resources,
 };
 use crate::authn::Authenticated;
 use crate::base::BootInstant;
 use crate::config::{EnrolledAgent, Snapshot};
-use crate::model::{AgentId, DenyReason, Grant, Person, PersonId, Task, TaskId};
+use crate::model::{AgentId, DenyReason, Grant, PersonId, Task, TaskId};
 use crate::tokens::{Dpop, TokenError};
 use crate::wire::Peer;
 
@@ -25,7 +25,7 @@ use crate::wire::Peer;
 #[derive(Debug)]
 pub(super) enum Caller {
     Agent(AgentCaller),
-    Person(Person),
+    Person(Known),
 }
 
 /// An agent, under one configuration.
@@ -55,8 +55,9 @@ impl FromRequestParts<Arc<Admin>> for Caller {
             ));
         }
         if person {
-            let person = admin.people.by_key(token.text);
-            return person.cloned().map(Self::Person).ok_or_else(|| {
+            let snapshot = admin.snapshot.current();
+            let known = admin.people.by_key(token.text, &snapshot);
+            return known.map(Self::Person).ok_or_else(|| {
                 ApiError::unauthenticated(DenyReason::TokenInvalid, "the access key is not known")
             });
         }
@@ -68,17 +69,40 @@ impl FromRequestParts<Arc<Admin>> for Caller {
 
 /// A person of the group that manages the gateway.
 #[derive(Debug)]
-pub(super) struct Operator(pub(super) PersonId);
+pub(super) struct Operator(pub(super) Known);
 
 impl FromRequestParts<Arc<Admin>> for Operator {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, ApiError> {
         match Caller::from_request_parts(parts, admin).await? {
-            Caller::Person(person) if People::is_operator(&person) => Ok(Self(person.id)),
+            Caller::Person(known) if known.is_operator() => Ok(Self(known)),
             Caller::Agent(_) | Caller::Person(_) => {
                 Err(ApiError::forbidden("this is for the people of `operators`"))
             }
+        }
+    }
+}
+
+impl Operator {
+    pub(super) fn id(&self) -> &PersonId {
+        self.0.id()
+    }
+}
+
+/// A person.
+#[derive(Debug)]
+pub(super) struct PersonCaller(pub(super) Known);
+
+impl FromRequestParts<Arc<Admin>> for PersonCaller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, ApiError> {
+        match Caller::from_request_parts(parts, admin).await? {
+            Caller::Person(known) => Ok(Self(known)),
+            Caller::Agent(_) => Err(ApiError::forbidden(
+                "this is for people, with their access key",
+            )),
         }
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct ApiError {
     rule: Option<String>,
     /// The error of a DPoP challenge, and the nonce that goes with it.
     proof: Option<(Option<&'static str>, String)>,
+    /// In how many seconds to come again.
+    retry_after: Option<u64>,
 }
 
 impl ApiError {
@@ -36,7 +38,28 @@ impl ApiError {
             detail: detail.into(),
             rule: None,
             proof: None,
+            retry_after: None,
         }
+    }
+
+    /// A refusal with a code of its own.
+    pub(super) fn refused(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        let title = match status {
+            StatusCode::CONFLICT => "It contradicts what there is",
+            StatusCode::TOO_MANY_REQUESTS => "Too many tries",
+            _ => "Not for you",
+        };
+        Self::new(status, code, title, detail)
+    }
+
+    /// Says when to come again.
+    pub(super) const fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// The request itself is wrong.
@@ -143,6 +166,9 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         let problem_json = HeaderValue::from_static(PROBLEM_JSON);
         headers.insert(header::CONTENT_TYPE, problem_json);
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
         if let Some((error, nonce)) = self.proof {
             let mut challenge = Challenge::dpop().with("algs", DPOP_ALGORITHMS);
             if let Some(error) = error {

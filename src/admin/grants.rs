@@ -12,7 +12,6 @@ use super::extract::{Path, Query};
 use super::requests::is_shown_to;
 use super::state::Admin;
 use super::views::{ClosedGrantView, GrantView, Page};
-use crate::access::People;
 use crate::audit::{Record, RecordKind};
 use crate::grants::GrantsError;
 use crate::model::{EndReason, Grant, GrantId};
@@ -27,13 +26,20 @@ const LARGEST_PAGE: usize = 500;
 #[serde(deny_unknown_fields)]
 pub(super) struct Paging {
     /// Only those of this task.
-    task: Option<String>,
+    pub(super) task: Option<String>,
     /// Only those of this agent; for operators.
-    agent: Option<String>,
+    pub(super) agent: Option<String>,
     /// Where the part starts: `next` of the one before.
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
     /// How many, at most 500.
-    limit: Option<usize>,
+    pub(super) limit: Option<usize>,
+}
+
+impl Paging {
+    /// How many items the page has at most.
+    pub(super) fn limit(&self) -> usize {
+        self.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE)
+    }
 }
 
 /// Lists grants that are or were in force, newest first.
@@ -67,6 +73,9 @@ pub(super) async fn revoke(
     Path(id): Path<String>,
 ) -> Result<Answer<ClosedGrantView>, ApiError> {
     let grant = find(&admin, &caller, &id).await?;
+    if matches!(&caller, Caller::Person(person) if !person.is_operator()) {
+        return Err(ApiError::forbidden("grants are taken back by operators"));
+    }
     let place = admin.place()?;
     let request = &grant.request;
     let mut record = Record::new(RecordKind::Grant, admin.clock.wall());
@@ -75,7 +84,7 @@ pub(super) async fn revoke(
     record.grant = Some(request.grant.clone());
     record.end = Some(EndReason::Revoked);
     if let Caller::Person(person) = &caller {
-        record.person = Some(person.id.clone());
+        record.person = Some(person.id().clone());
     }
     let ended = admin
         .grants
@@ -132,7 +141,7 @@ pub(super) async fn page(
             }
             Some(agent.id().clone())
         }
-        Caller::Person(person) if People::is_operator(person) => named,
+        Caller::Person(person) if person.is_operator() => named,
         Caller::Person(_) => return Err(ApiError::forbidden("this is for operators")),
     };
     let task = match &paging.task {
@@ -148,7 +157,7 @@ pub(super) async fn page(
         task,
         activated,
         after,
-        limit: paging.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE),
+        limit: paging.limit(),
     };
     let page = admin.grants.store().grants(filter).await;
     let page = page.map_err(GrantsError::from)?;

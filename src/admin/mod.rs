@@ -8,21 +8,24 @@
 //! not there. Nothing here decides: rules are asked in `access`, state is changed in `grants`.
 
 mod caller;
+mod decisions;
 mod error;
 mod extract;
 mod grants;
 mod health;
 mod json;
 mod openapi;
+mod people;
 mod policies;
 mod requests;
 mod state;
 mod tasks;
 mod views;
+mod wait;
 
 use std::sync::Arc;
 
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Extension, Router};
 
 pub use state::{Admin, AdminParts};
@@ -49,6 +52,9 @@ pub fn router(admin: Arc<Admin>, face: Face) -> Router {
         .route("/v1/tasks/{id}/cancel", post(tasks::cancel))
         .route("/v1/requests", post(requests::create).get(requests::list))
         .route("/v1/requests/{id}", get(requests::show))
+        .route("/v1/requests/{id}/approve", post(decisions::approve))
+        .route("/v1/requests/{id}/deny", post(decisions::deny))
+        .route("/v1/requests/{id}/withdraw", post(decisions::withdraw))
         .route("/v1/grants", get(grants::list))
         .route("/v1/grants/{id}", get(grants::show))
         .route("/v1/grants/{id}/revoke", post(grants::revoke))
@@ -56,6 +62,13 @@ pub fn router(admin: Arc<Admin>, face: Face) -> Router {
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready));
     let people = Router::new()
+        .route("/v1/people/{id}", get(people::show))
+        .route("/v1/people/{id}/keys", post(people::make_key))
+        .route("/v1/people/{id}/keys/{key}", delete(people::remove_key))
+        .route("/v1/people/{id}/totp", post(people::enrol))
+        .route("/v1/people/{id}/totp/confirm", post(people::confirm))
+        .route("/v1/people/{id}/reset", post(people::reset))
+        .route("/v1/people/{id}/reset/confirm", post(people::confirm_reset))
         .route("/v1/policies", get(policies::status))
         .route("/v1/policies/reload", post(policies::reload))
         .route("/metrics", get(health::metrics));

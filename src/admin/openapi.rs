@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{grants, policies, requests, tasks, views};
+use super::{decisions, grants, people, policies, requests, tasks, views};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,15 +21,29 @@ use super::{grants, policies, requests, tasks, views};
         requests::create,
         requests::list,
         requests::show,
+        decisions::approve,
+        decisions::deny,
+        decisions::withdraw,
         grants::list,
         grants::show,
         grants::revoke,
+        people::show,
+        people::make_key,
+        people::remove_key,
+        people::enrol,
+        people::confirm,
+        people::reset,
+        people::confirm_reset,
         policies::status,
         policies::reload,
     ),
     components(schemas(
         tasks::OpenBody,
         requests::CreateBody,
+        decisions::ApproveBody,
+        decisions::DenyBody,
+        people::CodeBody,
+        people::ResetBody,
         views::TaskView,
         views::ReceiptView,
         views::ClosedGrantView,

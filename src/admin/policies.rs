@@ -37,7 +37,7 @@ pub(super) async fn reload(
     };
     let status = admin.reloader.status();
     let mut record = Record::new(RecordKind::Admin, admin.clock.wall());
-    record.person = Some(operator.0);
+    record.person = Some(operator.id().clone());
     record.generation = Some(status.generation.clone());
     record.detail = Some(format!("policy reload: {outcome}"));
     place.write(record);

@@ -17,7 +17,8 @@ use super::grants::{Paging, page};
 use super::json::Json;
 use super::state::Admin;
 use super::views::{Page, RequestView};
-use crate::access::{Ask, Asker, Identity, Outcome, People};
+use super::wait::Waiting;
+use crate::access::{Ask, Asker, Identity, Known, Outcome};
 use crate::grants::GrantsError;
 use crate::model::{Grant, RequestId, TaskId};
 
@@ -92,37 +93,125 @@ async fn for_task(
     })
 }
 
-/// Lists requests, newest first.
+/// Which requests are listed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listing {
+    /// `pending`: only those that wait for people.
+    state: Option<String>,
+    task: Option<String>,
+    agent: Option<String>,
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Lists requests, newest first: to an agent its own, to an operator all, to others those that wait for
+/// their approval.
 #[utoipa::path(get, path = "/v1/requests", params(Paging), responses((status = 200)))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     caller: Caller,
-    Query(paging): Query<Paging>,
+    Query(listing): Query<Listing>,
 ) -> Result<Answer<Page<RequestView>>, ApiError> {
-    let (grants, next) = page(&admin, &caller, &paging, false).await?;
+    let Listing {
+        state,
+        task,
+        agent,
+        cursor,
+        limit,
+    } = listing;
+    let paging = Paging {
+        task,
+        agent,
+        cursor,
+        limit,
+    };
+    let only_pending = match state.as_deref() {
+        None => matches!(&caller, Caller::Person(person) if !person.is_operator()),
+        Some("pending") => true,
+        Some(_) => return Err(ApiError::malformed("`state` can only be `pending`")),
+    };
+    let (grants, next) = if only_pending {
+        pending(&admin, &caller, &paging).await?
+    } else {
+        page(&admin, &caller, &paging, false).await?
+    };
     let items = grants.iter().map(RequestView::new).collect();
     Ok(Answer(Page { items, next }))
 }
 
-/// Shows a request.
+/// One page of the requests that wait and that the caller may see. The cursor is the id of the last.
+async fn pending(
+    admin: &Admin,
+    caller: &Caller,
+    paging: &Paging,
+) -> Result<(Vec<Grant>, Option<String>), ApiError> {
+    let now = admin.clock.now();
+    let is = |wanted: &Option<String>, value: &str| {
+        wanted.as_ref().is_none_or(|wanted| *wanted == value)
+    };
+    let waiting = admin.grants.all_pending(|one| {
+        let request = one.request();
+        now < one.until()
+            && is(&paging.task, request.task.as_str())
+            && is(&paging.agent, request.agent.as_str())
+    });
+    let mut grants = Vec::new();
+    for grant in waiting.iter().map(|one| one.record()) {
+        if is_shown_to(admin, caller, &grant).await? {
+            grants.push(grant);
+        }
+    }
+    let place = |grant: &Grant| {
+        let request = &grant.request;
+        (request.requested_at, request.id.clone())
+    };
+    grants.sort_by_key(|grant| std::cmp::Reverse(place(grant)));
+    if let Some(cursor) = &paging.cursor {
+        let last = grants
+            .iter()
+            .position(|grant| grant.request.id.as_str() == cursor);
+        let last = last.ok_or_else(|| ApiError::malformed("`cursor` is none any more"))?;
+        grants.drain(..=last);
+    }
+    let limit = paging.limit();
+    let more = grants.len() > limit;
+    grants.truncate(limit);
+    let last = grants.last().map(|grant| grant.request.id.to_string());
+    Ok((grants, last.filter(|_| more)))
+}
+
+/// Shows a request. With `wait`, such as `30s`, the answer comes when it is decided, or after that time.
 #[utoipa::path(get, path = "/v1/requests/{id}", responses((status = 200, body = RequestView)))]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     caller: Caller,
     Path(id): Path<String>,
+    Query(waiting): Query<Waiting>,
 ) -> Result<Answer<RequestView>, ApiError> {
+    let grant = find(&admin, &caller, &id).await?;
+    if !waiting.until_decided(&admin, &caller, &grant).await? {
+        return Ok(Answer(RequestView::new(&grant)));
+    }
+    let grant = find(&admin, &caller, &id).await?;
+    Ok(Answer(RequestView::new(&grant)))
+}
+
+/// A request that the caller may see. What is another's looks like what is not there.
+pub(super) async fn find(admin: &Admin, caller: &Caller, id: &str) -> Result<Grant, ApiError> {
     let missing = || ApiError::not_found(format!("no request `{id}` of yours"));
     let id: RequestId = id.parse().map_err(|_| missing())?;
     let stored = admin.grants.store().request(&id).await;
     let stored = stored.map_err(GrantsError::from)?;
     let grant = stored.ok_or_else(missing)?;
-    if !is_shown_to(&admin, &caller, &grant).await? {
+    if !is_shown_to(admin, caller, &grant).await? {
         return Err(missing());
     }
-    Ok(Answer(RequestView::new(&grant)))
+    Ok(grant)
 }
 
-/// An agent is shown what its token reaches; an operator all.
+/// An agent is shown what its token reaches; an operator all; others what they are asked to approve, or
+/// were.
 pub(super) async fn is_shown_to(
     admin: &Admin,
     caller: &Caller,
@@ -130,6 +219,12 @@ pub(super) async fn is_shown_to(
 ) -> Result<bool, ApiError> {
     match caller {
         Caller::Agent(agent) => agent.reaches_grant(admin, grant).await,
-        Caller::Person(person) => Ok(People::is_operator(person)),
+        Caller::Person(known) => Ok(known.is_operator() || is_asked(known, grant)),
     }
+}
+
+/// Whether a person is one of those whose approval a request needs.
+pub(super) fn is_asked(known: &Known, grant: &Grant) -> bool {
+    let rule = grant.request.approval.as_ref();
+    rule.is_some_and(|rule| known.person.groups.contains(&rule.group))
 }

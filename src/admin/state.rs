@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
-use crate::access::{People, Requests};
+use crate::access::{Approvals, People, Requests};
 use crate::audit::{Audit, Place};
 use crate::authn::Authenticator;
 use crate::base::{Clock, Live};
@@ -16,6 +16,9 @@ use crate::tokens::Dpop;
 
 use super::error::ApiError;
 
+/// How many may wait for an answer at once. Over it, answers come at once.
+const MOST_WAITERS: usize = 1024;
+
 /// The state of the API.
 pub struct Admin {
     pub(super) snapshot: Arc<Live<Snapshot>>,
@@ -24,7 +27,10 @@ pub struct Admin {
     pub(super) requests: Requests,
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) dpop: Arc<Dpop>,
-    pub(super) people: People,
+    pub(super) people: Arc<People>,
+    pub(super) approvals: Approvals,
+    /// Places for those who wait for an answer.
+    pub(super) waiters: Semaphore,
     pub(super) audit: Audit,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
@@ -47,7 +53,9 @@ pub struct AdminParts {
     /// Verifies proofs of possession.
     pub dpop: Arc<Dpop>,
     /// Knows people by their keys.
-    pub people: People,
+    pub people: Arc<People>,
+    /// Takes people's decisions.
+    pub approvals: Approvals,
     /// Where what happens is recorded.
     pub audit: Audit,
     /// Where it is counted.
@@ -73,6 +81,7 @@ impl Admin {
             authenticator,
             dpop,
             people,
+            approvals,
             audit,
             metrics,
             clock,
@@ -88,6 +97,8 @@ impl Admin {
             authenticator,
             dpop,
             people,
+            approvals,
+            waiters: Semaphore::new(MOST_WAITERS),
             audit,
             metrics,
             clock,

@@ -16,10 +16,10 @@ use super::extract::Path;
 use super::json::Json;
 use super::state::Admin;
 use super::views::{ReceiptView, TaskView};
-use crate::access::People;
+use crate::access::Known;
 use crate::audit::{Record, RecordKind};
 use crate::grants::{GrantsError, OpenTask};
-use crate::model::{AgentId, EndReason, Person, Task, TaskId};
+use crate::model::{AgentId, EndReason, Task, TaskId};
 
 /// The longest kind and description, in characters.
 const LONGEST_KIND: usize = 64;
@@ -172,7 +172,7 @@ async fn reached(admin: &Admin, caller: &Caller, id: &str) -> Result<Task, ApiEr
     let task = stored.ok_or_else(missing)?.task;
     let reached = match caller {
         Caller::Agent(agent) => agent.reaches(admin, &task).await?,
-        Caller::Person(person) => People::is_operator(person),
+        Caller::Person(person) => person.is_operator(),
     };
     if reached { Ok(task) } else { Err(missing()) }
 }
@@ -218,8 +218,8 @@ async fn reached_parent(
     }
 }
 
-fn by_person(admin: &Admin, person: &Person, body: OpenBody) -> Result<OpenTask, ApiError> {
-    if !People::is_operator(person) {
+fn by_person(admin: &Admin, person: &Known, body: OpenBody) -> Result<OpenTask, ApiError> {
+    if !person.is_operator() {
         return Err(ApiError::forbidden(
             "tasks are opened by agents and by operators",
         ));
@@ -229,7 +229,7 @@ fn by_person(admin: &Admin, person: &Person, body: OpenBody) -> Result<OpenTask,
     let agent = named.parse::<AgentId>();
     let agent = agent.map_err(|error| ApiError::malformed(format!("`agent`: {error}")))?;
     enrolled(admin, &agent)?;
-    draft(body, agent, person.id.to_string())
+    draft(body, agent, person.id().to_string())
 }
 
 fn enrolled(admin: &Admin, agent: &AgentId) -> Result<(), ApiError> {
@@ -283,6 +283,6 @@ fn view(admin: &Admin, task: &Task) -> TaskView {
 fn person_id(caller: &Caller) -> Option<crate::model::PersonId> {
     match caller {
         Caller::Agent(_) => None,
-        Caller::Person(person) => Some(person.id.clone()),
+        Caller::Person(person) => Some(person.id().clone()),
     }
 }

@@ -3,12 +3,17 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::approvals::digest;
 use crate::grants::LiveTask;
-use crate::model::{EndReason, Grant, GrantState, Receipt, Task, TaskState};
+use crate::model::{
+    EndReason, Grant, GrantRequest, GrantState, InputValue, Receipt, Task, TaskState,
+};
 
 /// A part of a list.
 #[derive(Debug, Serialize)]
@@ -184,8 +189,17 @@ pub(super) struct RequestView {
     agent: String,
     task: String,
     entitlement: String,
+    operations: Vec<String>,
+    /// What calls will have to agree with.
+    #[schema(value_type = Object)]
+    input: serde_json::Map<String, Value>,
     reason: Option<String>,
     duration_seconds: u64,
+    max_calls: Option<u64>,
+    max_bytes: Option<u64>,
+    proof: &'static str,
+    /// Who has to agree.
+    approval: Option<ApprovalRuleView>,
     /// The SHA-256 of the request's canonical form (RFC 8785), in hexadecimal.
     digest: String,
     /// RFC 3339.
@@ -193,9 +207,27 @@ pub(super) struct RequestView {
     /// RFC 3339: of the grant, or of the time to approve.
     expires_at: Option<String>,
     approvals: Vec<ApprovalView>,
+    /// Why it is over, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_reason: Option<&'static str>,
+    /// Why it was refused, in the words of whoever did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
     /// The grant's id, once it is or was in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<String>,
+}
+
+/// Who has to agree to a request.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ApprovalRuleView {
+    group: String,
+    /// How many people.
+    quorum: u32,
+    /// Whether each needs a second factor.
+    mfa: bool,
+    /// How long they have.
+    expires_seconds: u64,
 }
 
 /// A person's agreement.
@@ -233,7 +265,20 @@ impl RequestView {
             agent: request.agent.to_string(),
             task: request.task.to_string(),
             entitlement: request.entitlement.to_string(),
+            operations: request.operations.iter().map(ToString::to_string).collect(),
+            input: inputs(request),
             reason: request.reason.clone(),
+            max_calls: request.budget.calls,
+            max_bytes: request.budget.bytes,
+            proof: request.proof.as_str(),
+            approval: request.approval.as_ref().map(|rule| ApprovalRuleView {
+                group: rule.group.to_string(),
+                quorum: rule.quorum,
+                mfa: rule.mfa,
+                expires_seconds: rule.expires.as_secs(),
+            }),
+            end_reason: end_reason(grant),
+            note: note(grant),
             duration_seconds: request.duration.as_secs(),
             digest: digest(request).to_string(),
             requested_at: request.requested_at.to_string(),
@@ -254,6 +299,28 @@ fn request_state(grant: &Grant) -> &'static str {
             (EndReason::Expired, None) => "expired",
             _ => "ended",
         },
+    }
+}
+
+fn inputs(request: &GrantRequest) -> serde_json::Map<String, Value> {
+    let entry = |(name, value): (&Arc<str>, &InputValue)| {
+        let value = match value {
+            InputValue::Bool(value) => json!(value),
+            InputValue::Long(value) => json!(value),
+            InputValue::String(value) => json!(value.as_ref()),
+        };
+        (name.to_string(), value)
+    };
+    request.input.iter().map(entry).collect()
+}
+
+fn note(grant: &Grant) -> Option<String> {
+    match &grant.state {
+        GrantState::Ended { note, .. } => note.as_deref().map(str::to_owned),
+        GrantState::Active(_)
+        | GrantState::Pending { .. }
+        | GrantState::Requested
+        | GrantState::Suspended(_) => None,
     }
 }
 

@@ -14,7 +14,7 @@ use super::control::{self, Served};
 use super::listen::Sockets;
 use super::running::{Parts, Running};
 use super::{upkeep, workers};
-use crate::access::{People, Requests, Revocations};
+use crate::access::{Approvals, People, Requests, Revocations};
 use crate::admin::{self, Admin, AdminParts, Face};
 use crate::audit::{self, Audit};
 use crate::authn::{Authenticator, IssuerKeys, KeySource, TrustedIssuer};
@@ -70,7 +70,8 @@ pub async fn start(
     } = options;
     let (core, watcher) = Core::open(&settings, sources, clock, audit, store).await?;
     core.restore().await?;
-    let people = People::open(&operator_key)?;
+    let store = Arc::clone(core.grants.store());
+    let people = People::open(&operator_key, store, core.clock.clone()).await?;
     let (stop, stopping) = watch::channel(false);
     let gate = Arc::new(core.gate(&settings));
     let oauth = Arc::new(core.oauth(&settings));
@@ -240,6 +241,14 @@ impl Core {
     }
 
     fn admin(&self, settings: &Settings, people: People, stopping: watch::Receiver<bool>) -> Admin {
+        let people = Arc::new(people);
+        let approvals = Approvals::new(
+            self.reloader.live(),
+            self.grants.clone(),
+            Arc::clone(&people),
+            self.audit.clone(),
+            self.clock.clone(),
+        );
         Admin::new(AdminParts {
             reloader: self.reloader.clone(),
             grants: self.grants.clone(),
@@ -247,6 +256,7 @@ impl Core {
             authenticator: Arc::clone(&self.authenticator),
             dpop: Arc::clone(&self.dpop),
             people,
+            approvals,
             audit: self.audit.clone(),
             metrics: Arc::clone(&self.metrics),
             clock: self.clock.clone(),

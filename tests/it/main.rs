@@ -15,6 +15,7 @@
 
 mod harness;
 
+mod approvals;
 mod audit;
 mod budgets;
 mod control;

@@ -1,0 +1,529 @@
+//! People's decisions about requests that wait: who may make them, what they are bound to, and the
+//! record of each, also of those that are refused.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::people::{Known, People, PersonalError};
+use super::requests::judge;
+use super::{Asker, Refused};
+use crate::approvals::{Consent, Unfit, check_consent, digest, redefined};
+use crate::audit::{Audit, Place, Record, RecordKind, Verdict};
+use crate::base::{Clock, Digest, ErrorChain, Live};
+use crate::config::Snapshot;
+use crate::grants::{Approved, Grants, GrantsError, LiveTask, PendingGrant};
+use crate::model::{
+    Approval, DenyReason, EndReason, Grant, GrantRequest, GrantState, PersonId, RequestId,
+};
+
+/// The longest comment or reason, in characters.
+const LONGEST_WORDS: usize = 1000;
+
+/// Takes people's decisions about requests.
+#[derive(Clone)]
+pub struct Approvals {
+    snapshot: Arc<Live<Snapshot>>,
+    grants: Grants,
+    people: Arc<People>,
+    audit: Audit,
+    clock: Clock,
+}
+
+/// A person's agreement as it was sent.
+#[derive(Clone, Debug, Default)]
+pub struct Agreement {
+    /// The digest of what the person was shown, in hexadecimal.
+    pub digest: Option<String>,
+    /// A one-time code.
+    pub totp: Option<String>,
+    /// The life agreed to.
+    pub duration_seconds: Option<i64>,
+    /// Anything else, for the record.
+    pub comment: Option<String>,
+}
+
+/// Why a decision was not taken.
+#[derive(Debug, Error)]
+pub enum NotDecided {
+    /// The second factor was not shown, or is not good.
+    #[error(transparent)]
+    Factor(#[from] PersonalError),
+    /// What was sent can't be read.
+    #[error("{0}")]
+    Malformed(String),
+    /// The entitlement wants a second factor.
+    #[error("this needs your second factor at this moment: send `totp`")]
+    MfaRequired,
+    /// The grants can't take it.
+    #[error("the decision could not be kept")]
+    NotKept(#[source] GrantsError),
+    /// The person is neither asked nor an operator.
+    #[error("this is for the people who are asked, or for operators")]
+    NotAsked,
+    /// It is decided already.
+    #[error("the request is decided already ({0}): a decision is good once")]
+    Over(&'static str),
+    /// The time to decide is over.
+    #[error("the time to approve this request is over: the agent has to ask anew")]
+    Expired,
+    /// The rules, asked again, say no. The request is over.
+    #[error("people agree, but the rules do not let this come into force now: {0}")]
+    RulesRefuse(Arc<str>),
+    /// There is no such request.
+    #[error("no request `{0}`")]
+    Unknown(RequestId),
+    /// The agreement does not count.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    /// The decision can't be recorded, so none was made.
+    #[error("the decision can't be recorded, so none is made: {0}")]
+    Unrecorded(String),
+}
+
+/// The request as it would be if it were made now.
+struct Anew {
+    request: GrantRequest,
+    verdict: Result<Vec<Arc<str>>, Arc<str>>,
+}
+
+impl Approvals {
+    /// Decisions about the requests of `grants`.
+    #[must_use]
+    pub const fn new(
+        snapshot: Arc<Live<Snapshot>>,
+        grants: Grants,
+        people: Arc<People>,
+        audit: Audit,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            snapshot,
+            grants,
+            people,
+            audit,
+            clock,
+        }
+    }
+
+    /// A person agrees. Where that is the last agreement needed, the rules are asked again and the grant
+    /// is in force when this returns. What is answered is durable.
+    ///
+    /// # Errors
+    ///
+    /// See [`NotDecided`]. Each is recorded; nothing has changed then, but that after
+    /// [`NotDecided::RulesRefuse`] the request is over.
+    pub async fn approve(
+        &self,
+        who: &Known,
+        source: IpAddr,
+        id: &RequestId,
+        agreement: &Agreement,
+    ) -> Result<Grant, NotDecided> {
+        let (place, mut record) = self.open(who, source, id)?;
+        let rules = Arc::new(OnceLock::new());
+        let agreed = self.agree(who, id, agreement, &mut record, &rules).await;
+        record.rules = rules.get().cloned().unwrap_or_default();
+        match &agreed {
+            Ok(grant) => {
+                record.verdict = Verdict::Allow;
+                record.grant = grant.term().map(|_| grant.request.grant.clone());
+            }
+            Err(error) => describe_refusal(&mut record, "approve", error),
+        }
+        place.write(record);
+        agreed
+    }
+
+    /// A person who is asked, or an operator, says no. The request is over when this returns.
+    ///
+    /// # Errors
+    ///
+    /// See [`NotDecided`]. Each is recorded; nothing has changed then.
+    pub async fn deny(
+        &self,
+        who: &Known,
+        source: IpAddr,
+        id: &RequestId,
+        reason: &str,
+    ) -> Result<Grant, NotDecided> {
+        let (place, mut record) = self.open(who, source, id)?;
+        let denied = self.decline(who, id, reason, &mut record).await;
+        match &denied {
+            Ok(_) => {
+                record.end = Some(EndReason::Declined);
+                record.detail = Some(format!("denied with {}: {reason}", who.key));
+            }
+            Err(error) => describe_refusal(&mut record, "deny", error),
+        }
+        place.write(record);
+        denied
+    }
+
+    /// The agent takes its request back; it is over when this returns. Taking back what was taken back
+    /// gives the same answer again.
+    ///
+    /// # Errors
+    ///
+    /// When it was decided before, or can't be recorded or kept.
+    pub async fn withdraw(&self, grant: &Grant, source: IpAddr) -> Result<Grant, NotDecided> {
+        let request = &grant.request;
+        if let GrantState::Ended {
+            reason: EndReason::Withdrawn,
+            term: None,
+            ..
+        } = grant.state
+        {
+            return Ok(grant.clone());
+        }
+        let place = self.audit.reserve();
+        let place = place.map_err(|why| NotDecided::Unrecorded(why.to_string()))?;
+        let mut record = Record::new(RecordKind::Request, self.clock.wall());
+        about(&mut record, request);
+        record.source = Some(source);
+        let withdrawn = match self.waiting(&request.id).await {
+            Ok(pending) => self.refuse(&pending, EndReason::Withdrawn, None).await,
+            Err(error) => Err(error),
+        };
+        match &withdrawn {
+            Ok(_) => record.end = Some(EndReason::Withdrawn),
+            Err(error) => describe_refusal(&mut record, "withdraw", error),
+        }
+        place.write(record);
+        withdrawn
+    }
+
+    /// Records that somebody who is no person at all tried to decide.
+    ///
+    /// # Errors
+    ///
+    /// When that can't be recorded.
+    pub fn record_intruder(&self, grant: &Grant, source: IpAddr) -> Result<(), NotDecided> {
+        let place = self.audit.reserve();
+        let place = place.map_err(|why| NotDecided::Unrecorded(why.to_string()))?;
+        let mut record = Record::new(RecordKind::Request, self.clock.wall());
+        about(&mut record, &grant.request);
+        record.source = Some(source);
+        record.verdict = Verdict::Deny(DenyReason::ApprovalRequired);
+        record.detail = Some("an agent tried to decide: only people do".to_owned());
+        place.write(record);
+        Ok(())
+    }
+
+    fn open(
+        &self,
+        who: &Known,
+        source: IpAddr,
+        id: &RequestId,
+    ) -> Result<(Place, Record), NotDecided> {
+        let place = self.audit.reserve();
+        let place = place.map_err(|why| NotDecided::Unrecorded(why.to_string()))?;
+        let mut record = Record::new(RecordKind::Request, self.clock.wall());
+        record.person = Some(who.id().clone());
+        record.request = Some(id.clone());
+        record.source = Some(source);
+        Ok((place, record))
+    }
+
+    async fn agree(
+        &self,
+        who: &Known,
+        id: &RequestId,
+        agreement: &Agreement,
+        record: &mut Record,
+        rules: &Arc<OnceLock<Vec<Arc<str>>>>,
+    ) -> Result<Grant, NotDecided> {
+        let comment = words("comment", agreement.comment.as_deref().unwrap_or_default())?;
+        let snapshot = self.snapshot.current();
+        record.generation = Some(snapshot.generation().clone());
+        let pending = self.waiting(id).await?;
+        let request = pending.request();
+        about(record, request);
+        let at_most = self.check(&snapshot, who, &pending, agreement)?;
+        let mfa = self.second_factor(who, request, agreement).await?;
+        let approval = Approval {
+            person: who.id().clone(),
+            at: self.clock.wall(),
+            mfa,
+            at_most,
+        };
+        let last_look = {
+            let (this, request) = (self.clone(), Arc::clone(request));
+            let rules = Arc::clone(rules);
+            move || this.last_look(&request, &rules)
+        };
+        let approved = self.grants.approve(&pending, approval, last_look).await;
+        let approved = approved.map_err(|error| not_kept(error, id))?;
+        let factor = if mfa { ", second factor shown" } else { "" };
+        let (grant, led_to) = match approved {
+            Approved::Active(live) => (live.record(), "in force".to_owned()),
+            Approved::Refused(note) => return Err(NotDecided::RulesRefuse(note)),
+            Approved::Waits(missing) => (pending.record(), format!("{missing} more to agree")),
+        };
+        let (key, digest) = (&who.key, digest(request));
+        let said = format!("approved {digest} with {key}{factor}: {led_to}");
+        record.detail = Some(match comment {
+            "" => said,
+            comment => format!("{said}; {comment}"),
+        });
+        Ok(grant)
+    }
+
+    /// Whether the agreement counts; gives the life agreed to where that is shorter than asked.
+    fn check(
+        &self,
+        snapshot: &Snapshot,
+        who: &Known,
+        pending: &PendingGrant,
+        agreement: &Agreement,
+    ) -> Result<Option<Duration>, NotDecided> {
+        let request = pending.request();
+        let rule = request.approval.as_ref();
+        let rule = rule.ok_or(NotDecided::NotAsked)?;
+        let duration = match agreement.duration_seconds {
+            None => None,
+            Some(seconds @ 1..) => Some(Duration::from_secs(seconds.unsigned_abs())),
+            Some(_) => {
+                let detail = "`duration_seconds` is a positive whole number";
+                return Err(NotDecided::Malformed(detail.to_owned()));
+            }
+        };
+        let now = self.anew(snapshot, request).map(|anew| anew.request);
+        let consent = Consent {
+            person: who.id(),
+            member: who.person.groups.contains(&rule.group),
+            party: self.party(snapshot, who, request),
+            digest: agreement.digest.as_deref().and_then(Digest::from_hex),
+            duration,
+        };
+        let approvals = pending.approvals();
+        // Where the agent, the task or the entitlement is gone, nothing is as it was asked for.
+        let now = now.ok_or(Unfit::Changed)?;
+        Ok(check_consent(&consent, request, rule, &approvals, &now)?)
+    }
+
+    async fn second_factor(
+        &self,
+        who: &Known,
+        request: &GrantRequest,
+        agreement: &Agreement,
+    ) -> Result<bool, NotDecided> {
+        let wanted = request.approval.as_ref().is_some_and(|rule| rule.mfa);
+        match &agreement.totp {
+            Some(code) => {
+                self.people.check_code(who.id(), code).await?;
+                Ok(true)
+            }
+            None if wanted && !self.people.has_factor(who.id()) => {
+                Err(PersonalError::FactorMissing.into())
+            }
+            None if wanted => Err(NotDecided::MfaRequired),
+            None => Ok(false),
+        }
+    }
+
+    async fn decline(
+        &self,
+        who: &Known,
+        id: &RequestId,
+        reason: &str,
+        record: &mut Record,
+    ) -> Result<Grant, NotDecided> {
+        let reason = words("reason", reason)?;
+        if reason.is_empty() {
+            let detail = "say why: `reason`".to_owned();
+            return Err(NotDecided::Malformed(detail));
+        }
+        let pending = self.waiting(id).await?;
+        let request = pending.request();
+        about(record, request);
+        let rule = request.approval.as_ref();
+        let member = rule.is_some_and(|rule| who.person.groups.contains(&rule.group));
+        if !member && !who.is_operator() {
+            return Err(NotDecided::NotAsked);
+        }
+        self.refuse(&pending, EndReason::Declined, Some(reason.into()))
+            .await
+    }
+
+    async fn refuse(
+        &self,
+        pending: &Arc<PendingGrant>,
+        reason: EndReason,
+        note: Option<Arc<str>>,
+    ) -> Result<Grant, NotDecided> {
+        let id = &pending.request().id;
+        let refused = self.grants.refuse(pending, reason, note).await;
+        refused.map_err(|error| not_kept(error, id))
+    }
+
+    /// The request, while it waits; why not, where it does not.
+    async fn waiting(&self, id: &RequestId) -> Result<Arc<PendingGrant>, NotDecided> {
+        if let Some(pending) = self.grants.pending(id) {
+            if self.clock.now() >= pending.until() {
+                return Err(NotDecided::Expired);
+            }
+            return Ok(pending);
+        }
+        let stored = self.grants.store().request(id).await;
+        let stored = stored.map_err(|error| NotDecided::NotKept(error.into()))?;
+        let stored = stored.ok_or_else(|| NotDecided::Unknown(id.clone()))?;
+        Err(match &stored.state {
+            GrantState::Ended {
+                reason: EndReason::Expired,
+                term: None,
+                ..
+            } => NotDecided::Expired,
+            GrantState::Ended {
+                reason: EndReason::PolicyChanged,
+                term: None,
+                ..
+            } => Unfit::Changed.into(),
+            GrantState::Ended { reason, .. } => NotDecided::Over(reason.as_str()),
+            state @ (GrantState::Active(_)
+            | GrantState::Pending { .. }
+            | GrantState::Requested
+            | GrantState::Suspended(_)) => NotDecided::Over(state.as_str()),
+        })
+    }
+
+    /// Who of those behind `who` asked for this or opened its task, alone or through an agent.
+    fn party<'w>(
+        &self,
+        snapshot: &Snapshot,
+        who: &'w Known,
+        request: &GrantRequest,
+    ) -> Option<&'w PersonId> {
+        let mut openers = Vec::new();
+        let mut id = Some(request.task.clone());
+        while let Some(task) = id.and_then(|id| self.grants.task(&id)) {
+            openers.push(task.task().opened_by.clone());
+            id = task.task().parent.clone();
+        }
+        who.behind().find(|person| {
+            let owns = |agent: &str| {
+                let agent = snapshot.agent(agent);
+                agent.is_some_and(|one| snapshot.owns(person.as_str(), &one.agent))
+            };
+            owns(request.agent.as_str())
+                || openers
+                    .iter()
+                    .any(|opener| opener == person.as_str() || owns(opener))
+        })
+    }
+
+    /// The rules once more, at the moment of activation and by the configuration of that moment.
+    fn last_look(
+        &self,
+        request: &GrantRequest,
+        rules: &OnceLock<Vec<Arc<str>>>,
+    ) -> crate::grants::Verdict {
+        let gone = || Arc::from("the agent, its task or the entitlement is gone");
+        let snapshot = self.snapshot.current();
+        let anew = self.anew(&snapshot, request).ok_or_else(gone)?;
+        let permitted = anew.verdict?;
+        let same = digest(&anew.request) == digest(request);
+        if !same || anew.request.budget != request.budget {
+            return Err(Unfit::Changed.to_string().into());
+        }
+        // Set once: this is called once.
+        let _ = rules.set(permitted);
+        Ok(())
+    }
+
+    fn anew(&self, snapshot: &Snapshot, request: &GrantRequest) -> Option<Anew> {
+        let entitlement = snapshot.entitlement(request.entitlement.as_str())?;
+        let agent = snapshot.agent(request.agent.as_str())?;
+        let task: Arc<LiveTask> = self.grants.task(&request.task)?;
+        let methods = request.asked.methods.iter().map(AsRef::as_ref);
+        let methods: Vec<&str> = methods.collect();
+        let asker = Asker {
+            snapshot,
+            agent,
+            task: Some(&task),
+            methods: &methods,
+            holder: request.asked.holder,
+            source: request.asked.source,
+            now: self.clock.now(),
+            wall: self.clock.wall(),
+        };
+        let (approval, verdict) = match judge(&asker, entitlement) {
+            Ok((permit, approval)) => (approval, Ok(permit.rules().to_vec())),
+            // What the rules say now is for the moment of activation; that they are silent or against
+            // it changes nothing of who is asked.
+            Err(refused) => {
+                let asked = entitlement.approval.as_ref().or(request.approval.as_ref());
+                (asked.cloned(), Err(because(&refused)))
+            }
+        };
+        Some(Anew {
+            request: redefined(request, entitlement, approval),
+            verdict,
+        })
+    }
+}
+
+fn because(refused: &Refused) -> Arc<str> {
+    match refused {
+        Refused::No { detail, .. } => detail.as_str().into(),
+        Refused::Malformed(why) | Refused::Unrecorded(why) => why.as_str().into(),
+        Refused::NotKept(error) => error.to_string().into(),
+    }
+}
+
+fn words<'a>(name: &str, text: &'a str) -> Result<&'a str, NotDecided> {
+    let text = text.trim();
+    if text.chars().count() > LONGEST_WORDS {
+        let detail = format!("`{name}` has at most {LONGEST_WORDS} characters");
+        return Err(NotDecided::Malformed(detail));
+    }
+    Ok(text)
+}
+
+/// The grants' own refusals, where one has come between the look and the step.
+fn not_kept(error: GrantsError, id: &RequestId) -> NotDecided {
+    use crate::model::TransitionError;
+
+    match error {
+        GrantsError::OutOfPlace(TransitionError::SamePerson(_)) => Unfit::Again.into(),
+        GrantsError::OutOfPlace(TransitionError::Ended(reason)) => {
+            NotDecided::Over(reason.as_str())
+        }
+        GrantsError::RequestUnknown(unknown) if unknown == *id => NotDecided::Over("ended"),
+        other => NotDecided::NotKept(other),
+    }
+}
+
+fn about(record: &mut Record, request: &GrantRequest) {
+    record.agent = Some(request.agent.clone());
+    record.task = Some(request.task.clone());
+    record.request = Some(request.id.clone());
+    record.entitlement = Some(request.entitlement.clone());
+}
+
+fn describe_refusal(record: &mut Record, step: &str, error: &NotDecided) {
+    let reason = match error {
+        NotDecided::Factor(PersonalError::Locked(_)) => DenyReason::RateLimited,
+        NotDecided::Factor(_) | NotDecided::MfaRequired => DenyReason::MfaRequired,
+        NotDecided::RulesRefuse(_) => DenyReason::ConditionDenied,
+        NotDecided::Expired
+        | NotDecided::Malformed(_)
+        | NotDecided::NotAsked
+        | NotDecided::NotKept(_)
+        | NotDecided::Over(_)
+        | NotDecided::Unfit(_)
+        | NotDecided::Unknown(_)
+        | NotDecided::Unrecorded(_) => DenyReason::ApprovalRequired,
+    };
+    record.verdict = Verdict::Deny(reason);
+    record.detail = Some(format!("{step} refused: {}", ErrorChain(error)));
+}
+
+impl fmt::Debug for Approvals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Approvals").finish_non_exhaustive()
+    }
+}
