@@ -50,9 +50,8 @@ impl OAuthError {
 
     /// The body is too large.
     pub(super) fn too_large(limit: usize) -> Self {
-        let mut error = Self::invalid_request(format!("a body has at most {limit} bytes"));
-        error.status = Some(StatusCode::PAYLOAD_TOO_LARGE);
-        error
+        let error = Self::invalid_request(format!("a body has at most {limit} bytes"));
+        error.with_status(StatusCode::PAYLOAD_TOO_LARGE)
     }
 
     /// Nothing can be decided at this moment.
@@ -74,6 +73,12 @@ impl OAuthError {
     /// Gives the nonce for the client's next proof.
     pub(super) fn with_nonce(mut self, nonce: String) -> Self {
         self.nonce = Some(nonce);
+        self
+    }
+
+    /// Answers with another status than usual.
+    pub(super) const fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = Some(status);
         self
     }
 

@@ -10,12 +10,14 @@
 mod answer;
 mod applicant;
 mod call;
+mod ciba;
 mod client;
 mod error;
 mod exchange;
 mod form;
 mod introspect;
 mod metadata;
+mod pace;
 mod revoke;
 mod state;
 mod target;
@@ -37,6 +39,7 @@ pub fn router(oauth: Arc<OAuth>) -> Router {
             get(metadata::authorization_server),
         )
         .route("/oauth/jwks", get(metadata::jwks))
+        .route("/oauth/bc-authorize", post(ciba::endpoint))
         .route("/oauth/introspect", post(introspect::endpoint))
         .route("/oauth/revoke", post(revoke::endpoint))
         .route("/oauth/token", post(token::endpoint))

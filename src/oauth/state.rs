@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::pace::Pace;
 use crate::access::{Requests, Revocations};
 use crate::audit::Audit;
 use crate::authn::Authenticator;
@@ -27,6 +28,7 @@ pub struct OAuth {
     pub(super) clock: Clock,
     pub(super) facts: OAuthFacts,
     pub(super) assertions: ReplayCache,
+    pub(super) pace: Pace,
 }
 
 /// What the OAuth face is made of.
@@ -97,6 +99,7 @@ impl OAuth {
             clock,
             facts,
             assertions: ReplayCache::new(),
+            pace: Pace::default(),
         }
     }
 

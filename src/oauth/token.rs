@@ -9,6 +9,7 @@ use axum::response::Response;
 use super::answer::Answer;
 use super::applicant::Applicant;
 use super::call::Call;
+use super::ciba;
 use super::error::OAuthError;
 use super::exchange;
 use super::form::Form;
@@ -27,6 +28,7 @@ pub(super) async fn endpoint(
     let form = &call.form;
     match form.required("grant_type")? {
         "client_credentials" => oauth.client_credentials(&applicant, form).await,
+        ciba::GRANT_TYPE => oauth.poll(&applicant, form).await,
         exchange::GRANT_TYPE => oauth.exchange(&applicant, form).await,
         other => {
             let description = format!("the grant type `{other}` is not offered here");
@@ -79,7 +81,8 @@ impl OAuth {
         })
     }
 
-    /// Asks for what is wanted: all of it comes into force, or nothing.
+    /// Asks for what is wanted: all of it is in force then, or there is an error. Where people have to be
+    /// waited for, the error says what to poll by.
     pub(super) async fn ask(
         &self,
         applicant: &Applicant,
@@ -89,6 +92,24 @@ impl OAuth {
         if wanted.asks.is_empty() {
             return Ok(Vec::new());
         }
+        let outcomes = self.submit(applicant, task, wanted).await?;
+        if let Some(left) = ciba::waits(&outcomes, self.clock.now()) {
+            return Err(ciba::not_granted(&outcomes, left));
+        }
+        let granted = outcomes.into_iter().filter_map(|outcome| match outcome {
+            Outcome::Granted(granted) => Some(granted),
+            Outcome::Pending { .. } => None,
+        });
+        Ok(granted.collect())
+    }
+
+    /// Asks for what is wanted: all of it is taken, or nothing.
+    pub(super) async fn submit(
+        &self,
+        applicant: &Applicant,
+        task: Option<&Arc<LiveTask>>,
+        wanted: &Wanted,
+    ) -> Result<Vec<Outcome>, OAuthError> {
         if task.is_none() {
             let description = "a scope is granted for a task: send `task` too";
             return Err(OAuthError::invalid_request(description));
@@ -96,20 +117,7 @@ impl OAuth {
         let methods = [applicant.client.method.name()];
         let asker = self.asker(applicant, task, &methods);
         let outcomes = self.requests.submit_all(&asker, wanted.asks.clone()).await;
-        let outcomes = outcomes.map_err(refuse)?;
-        outcomes.into_iter().map(granted).collect()
-    }
-}
-
-/// The grant, where people need not be asked first.
-fn granted(outcome: Outcome) -> Result<Granted, OAuthError> {
-    match outcome {
-        Outcome::Granted(granted) => Ok(granted),
-        Outcome::Pending { request, .. } => {
-            let id = &request.request().id;
-            let description = format!("the request {id} waits for a person's approval");
-            Err(OAuthError::new("authorization_pending", description))
-        }
+        outcomes.map_err(refuse)
     }
 }
 

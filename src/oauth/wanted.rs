@@ -17,7 +17,7 @@ use crate::wire::parse_json;
 pub(super) const DETAILS_TYPE: &str = "portcullis_grant";
 
 /// Entitlements in one request.
-const MOST_ASKS: usize = 16;
+pub(super) const MOST_ASKS: usize = 16;
 
 /// One entry of `authorization_details`.
 #[derive(Debug, Deserialize)]

@@ -1,5 +1,6 @@
 //! The OAuth face on real sockets, as a stock client sees it.
 
+mod ciba;
 mod dpop;
 mod exchange;
 mod holder;
