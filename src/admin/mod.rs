@@ -14,6 +14,7 @@ mod extract;
 mod grants;
 mod health;
 mod json;
+mod keys;
 mod openapi;
 mod people;
 mod policies;
@@ -69,6 +70,7 @@ pub fn router(admin: Arc<Admin>, face: Face) -> Router {
         .route("/v1/people/{id}/totp/confirm", post(people::confirm))
         .route("/v1/people/{id}/reset", post(people::reset))
         .route("/v1/people/{id}/reset/confirm", post(people::confirm_reset))
+        .route("/v1/keys/rotate", post(keys::rotate))
         .route("/v1/policies", get(policies::status))
         .route("/v1/policies/reload", post(policies::reload))
         .route("/metrics", get(health::metrics));

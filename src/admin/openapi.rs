@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{decisions, grants, people, policies, requests, tasks, views};
+use super::{decisions, grants, keys, people, policies, requests, tasks, views};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -34,6 +34,7 @@ use super::{decisions, grants, people, policies, requests, tasks, views};
         people::confirm,
         people::reset,
         people::confirm_reset,
+        keys::rotate,
         policies::status,
         policies::reload,
     ),

@@ -12,7 +12,7 @@ use crate::base::{Clock, Live};
 use crate::config::{Reloader, Snapshot};
 use crate::grants::Grants;
 use crate::telemetry::Metrics;
-use crate::tokens::Dpop;
+use crate::tokens::{Authority, Dpop};
 
 use super::error::ApiError;
 
@@ -26,6 +26,7 @@ pub struct Admin {
     pub(super) grants: Grants,
     pub(super) requests: Requests,
     pub(super) authenticator: Arc<Authenticator>,
+    pub(super) authority: Arc<Authority>,
     pub(super) dpop: Arc<Dpop>,
     pub(super) people: Arc<People>,
     pub(super) approvals: Approvals,
@@ -50,6 +51,8 @@ pub struct AdminParts {
     pub requests: Requests,
     /// Verifies tokens.
     pub authenticator: Arc<Authenticator>,
+    /// Signs tokens.
+    pub authority: Arc<Authority>,
     /// Verifies proofs of possession.
     pub dpop: Arc<Dpop>,
     /// Knows people by their keys.
@@ -79,6 +82,7 @@ impl Admin {
             grants,
             requests,
             authenticator,
+            authority,
             dpop,
             people,
             approvals,
@@ -95,6 +99,7 @@ impl Admin {
             grants,
             requests,
             authenticator,
+            authority,
             dpop,
             people,
             approvals,

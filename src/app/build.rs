@@ -29,7 +29,7 @@ use crate::pep::{Facts, Gate, GateParts, InboundLimits, Workers};
 use crate::store::SqliteStore;
 use crate::telemetry::Metrics;
 use crate::tls::{self, Acceptor, ServerFiles};
-use crate::tokens::{Algorithm, Authority, Dpop};
+use crate::tokens::{Authority, Dpop};
 use crate::upstream::PoolLimits;
 
 /// Exchanges that can wait for their records to be written, long ones included.
@@ -85,7 +85,7 @@ pub async fn start(
         admin: people_socket,
         ..
     } = sockets;
-    let mut tasks = core.upkeep(watcher, acceptors.all());
+    let mut tasks = core.upkeep(&settings, watcher, acceptors.all());
     upkeep::reconcile_on_publish(&core.reloader, &core.grants, &gate);
     let face = if people_socket.is_some() {
         Face::Agents
@@ -254,6 +254,7 @@ impl Core {
             grants: self.grants.clone(),
             requests: self.requests.clone(),
             authenticator: Arc::clone(&self.authenticator),
+            authority: Arc::clone(&self.authority),
             dpop: Arc::clone(&self.dpop),
             people,
             approvals,
@@ -267,14 +268,26 @@ impl Core {
     }
 
     /// Starts what goes on beside the requests.
-    fn upkeep(&self, watcher: Watcher, acceptors: Vec<Acceptor>) -> Vec<JoinHandle<()>> {
+    fn upkeep(
+        &self,
+        settings: &Settings,
+        watcher: Watcher,
+        acceptors: Vec<Acceptor>,
+    ) -> Vec<JoinHandle<()>> {
         let report = upkeep::report_policies(
             self.reloader.clone(),
             self.audit.clone(),
             Arc::clone(&self.metrics),
             self.clock.clone(),
         );
+        let rotate = upkeep::rotate_keys(
+            Arc::clone(&self.authority),
+            settings.tokens.rotate_after,
+            self.audit.clone(),
+            self.clock.clone(),
+        );
         let mut tasks = vec![
+            tokio::spawn(rotate),
             tokio::spawn(watcher.run()),
             tokio::spawn(self.grants.clone().run_clockwork()),
             tokio::spawn(self.grants.clone().run_checkpoints()),
@@ -354,7 +367,7 @@ fn open_authority(settings: &Settings, clock: &Clock) -> anyhow::Result<Arc<Auth
     let authority = Authority::open(
         &tokens.signing_keys,
         tokens.issuer.clone(),
-        Algorithm::Es256,
+        tokens.algorithm,
         clock.clone(),
     );
     let authority = authority.context("the token signing keys can't be used")?;

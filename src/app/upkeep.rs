@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
 use crate::access::Revocations;
@@ -14,12 +15,60 @@ use crate::model::GrantRequest;
 use crate::pep::Gate;
 use crate::telemetry::Metrics;
 use crate::tls::Acceptor;
+use crate::tokens::Authority;
+
+/// How often the age of the signing key is looked at.
+const KEYS: Duration = Duration::from_mins(10);
 
 /// How often ended revocations are removed.
 const REVOCATIONS: Duration = Duration::from_mins(10);
 
 /// How often certificates and keys are read again.
 const CERTIFICATES: Duration = Duration::from_secs(5);
+
+/// Makes a new signing key whenever the one in use has grown old. A key that does not say when it was made
+/// was brought by somebody, and is theirs to replace.
+pub(super) async fn rotate_keys(
+    authority: Arc<Authority>,
+    after: Duration,
+    audit: Audit,
+    clock: Clock,
+) {
+    loop {
+        let age = authority
+            .signing_since()
+            .and_then(|since| Duration::try_from(clock.wall().duration_since(since)).ok());
+        if age.is_some_and(|age| age >= after) {
+            rotate_key(&authority, &audit, &clock).await;
+        }
+        clock.sleep_until(clock.now() + KEYS).await;
+    }
+}
+
+async fn rotate_key(authority: &Arc<Authority>, audit: &Audit, clock: &Clock) {
+    let place = match audit.reserve() {
+        Ok(place) => place,
+        Err(why) => return error!(%why, "a new signing key can't be recorded, so there is none"),
+    };
+    let rotating = Arc::clone(authority);
+    // Writes a file.
+    let Ok(rotated) = spawn_blocking(move || rotating.rotate()).await else {
+        return error!("the rotation of the signing key has panicked");
+    };
+    let mut record = Record::new(RecordKind::Admin, clock.wall());
+    record.detail = Some(match &rotated {
+        Ok(rotation) => format!("signing key {} takes over from an old one", rotation.kid),
+        Err(failure) => format!("no new signing key: {}", ErrorChain(failure)),
+    });
+    place.write(record);
+    match rotated {
+        Ok(rotation) => info!(kid = rotation.kid, "a new key signs tokens"),
+        Err(failure) => {
+            let error = ErrorChain(&failure);
+            error!(%error, "the old signing key can't be replaced; it goes on signing");
+        }
+    }
+}
 
 /// Removes the revocations of tokens that have ended since.
 pub(super) async fn forget_revocations(revocations: Revocations, clock: Clock) {

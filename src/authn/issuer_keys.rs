@@ -1,6 +1,9 @@
 //! The keys of one trusted outside issuer, from a file or over HTTPS, kept fresh in the background: no
 //! request waits for a key set.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -16,6 +16,7 @@ use super::connection::Connection;
 use super::dev::{self, DevArgs};
 use super::exit;
 use super::grants::{self, GrantsCommand};
+use super::keys::{self, KeysCommand};
 use super::policy::{self, PolicyCommand};
 use super::request::{self, RequestArgs};
 use super::requests::{self, RequestsCommand};
@@ -59,6 +60,9 @@ enum Command {
     /// See what agents have asked for
     #[command(subcommand)]
     Requests(RequestsCommand),
+    /// Rotate the keys that sign tokens
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// See and reload the rules
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -92,6 +96,7 @@ fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(args, output),
         Command::Dev(args) => dev::run(&args, output),
         Command::Grants(command) => complete(grants::run(command, connection)),
+        Command::Keys(command) => complete(keys::run(command, connection)),
         Command::Policy(command) => complete(policy::run(command, connection)),
         Command::Request(args) => complete(request::run(args, connection)),
         Command::Requests(command) => complete(requests::run(command, connection)),

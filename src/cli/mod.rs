@@ -14,6 +14,7 @@ mod audit;
 mod check;
 pub mod dev;
 mod grants;
+mod keys;
 mod policy;
 mod request;
 mod requests;

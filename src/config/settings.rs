@@ -21,6 +21,7 @@ use ipnet::IpNet;
 use super::compile::Sources;
 use super::credentials::Allowed;
 use super::diagnostics::Diagnostics;
+use crate::tokens::Algorithm;
 
 pub use keys::{Key, keys, reference};
 pub use limits::Limits;
@@ -116,6 +117,10 @@ pub struct Tokens {
     pub issuer: String,
     /// How long they live.
     pub ttl: Duration,
+    /// What signs them.
+    pub algorithm: Algorithm,
+    /// The age at which a key that signs them is replaced.
+    pub rotate_after: Duration,
     /// Where the keys are that sign them.
     pub signing_keys: PathBuf,
 }

@@ -203,6 +203,13 @@ impl Authority {
         Ok(rotation)
     }
 
+    /// When the key that signs was made, if it says so.
+    #[must_use]
+    pub fn signing_since(&self) -> Option<Timestamp> {
+        let made_at = self.ring().signing.made_at()?;
+        Timestamp::from_second(made_at).ok()
+    }
+
     /// Changes whenever a key is removed, so that a cache of verified tokens can tell.
     #[must_use]
     pub fn key_version(&self) -> u64 {

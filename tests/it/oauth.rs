@@ -4,6 +4,7 @@ mod ciba;
 mod dpop;
 mod exchange;
 mod holder;
+mod keys;
 mod mtls;
 mod resource;
 mod standing;

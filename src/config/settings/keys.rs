@@ -157,7 +157,21 @@ const KEYS: &[Key] = &[
         "the control public_url",
         "The issuer of the gateway's own tokens.",
     ),
-    Key::scalar("tokens.ttl", "5m", "How long a token lives; at most a day."),
+    Key::scalar(
+        "tokens.ttl",
+        "5m",
+        "How long a token lives; at most an hour.",
+    ),
+    Key::scalar(
+        "tokens.algorithm",
+        "ES256",
+        "What signs tokens: `ES256` or `EdDSA`.",
+    ),
+    Key::scalar(
+        "tokens.rotate_after",
+        "30d",
+        "The age at which a signing key is replaced; the old one verifies for as long as its tokens live.",
+    ),
     Key::scalar(
         "tokens.signing_key_directory",
         "data/keys",

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,12 +16,19 @@ use super::{Control, Gateway, Limits, Settings, Tokens};
 use crate::config::credentials::{Allowed, Pattern};
 use crate::config::diagnostics::Diagnostics;
 use crate::config::fields::{Fields, Origin, Overrides};
+use crate::config::suggest::did_you_mean;
 use crate::config::text::{At, Place, Text};
 use crate::config::units;
-use crate::tokens::LONGEST_TTL;
+use crate::tokens::{Algorithm, LONGEST_TTL};
 
 /// The life of a token, where nothing else is said.
 const TOKEN_TTL: Duration = Duration::from_mins(5);
+/// How long tokens may live.
+const TOKEN_LIFE: RangeInclusive<Duration> = Duration::from_secs(1)..=LONGEST_TTL;
+/// When a signing key is replaced, where nothing else is said.
+const ROTATE_AFTER: Duration = Duration::from_hours(30 * 24);
+/// At what age it may be. Keys overlap for about an hour, and only so many can.
+const KEY_AGE: RangeInclusive<Duration> = Duration::from_hours(2)..=Duration::from_hours(366 * 24);
 /// The most worker threads.
 const MOST_WORKERS: u64 = 1024;
 
@@ -150,27 +158,68 @@ fn tokens(
 ) -> Option<Tokens> {
     let default = control.map(|control| control.public_url.to_string());
     let issuer = read(&mut fields, "issuer", url::issuer).or(default);
-    let ttl = fields.scalar("ttl").and_then(|text| {
-        let problems = fields.problems();
-        match units::duration(&text.value) {
-            Ok(ttl) if ttl < Duration::from_secs(1) || ttl > LONGEST_TTL => {
-                problems.error(&text.place, "a token lives between a second and a day");
-                None
-            }
-            Ok(ttl) => Some(ttl),
-            Err(error) => {
-                problems.error(&text.place, error.to_string());
-                None
-            }
-        }
-    });
+    let ttl = span(
+        &mut fields,
+        "ttl",
+        TOKEN_LIFE,
+        "a token lives between a second and an hour",
+    );
+    let algorithm = algorithm(&mut fields);
+    let rotate_after = span(
+        &mut fields,
+        "rotate_after",
+        KEY_AGE,
+        "a signing key is replaced after two hours at the soonest, and after a year at the latest",
+    );
     let keys = fields.string("signing_key_directory");
     fields.finish();
     Some(Tokens {
         issuer: issuer?,
         ttl: ttl.unwrap_or(TOKEN_TTL),
+        algorithm: algorithm.unwrap_or(Algorithm::Es256),
+        rotate_after: rotate_after.unwrap_or(ROTATE_AFTER),
         signing_keys: directory.join(keys.map_or_else(|| "data/keys".into(), |keys| keys.value)),
     })
+}
+
+/// The algorithm that signs tokens: one of those that a key can be made for here.
+fn algorithm(fields: &mut Fields<'_, '_>) -> Option<Algorithm> {
+    let text = fields.string("algorithm")?;
+    match Algorithm::from_name(&text.value) {
+        Some(signs @ (Algorithm::EdDsa | Algorithm::Es256)) => Some(signs),
+        Some(Algorithm::Ps256 | Algorithm::Rs256) | None => {
+            let message = format!(
+                "tokens are signed with ES256 or EdDSA, not `{}`",
+                text.value
+            );
+            let hint = did_you_mean(&text.value, ["ES256", "EdDSA"]);
+            let problem = fields.problems().error(&text.place, message);
+            problem.maybe_hint(hint);
+            None
+        }
+    }
+}
+
+/// A duration within `range`.
+fn span(
+    fields: &mut Fields<'_, '_>,
+    key: &'static str,
+    range: RangeInclusive<Duration>,
+    message: &str,
+) -> Option<Duration> {
+    let text = fields.scalar(key)?;
+    let problems = fields.problems();
+    match units::duration(&text.value) {
+        Ok(span) if range.contains(&span) => Some(span),
+        Ok(_) => {
+            problems.error(&text.place, message);
+            None
+        }
+        Err(error) => {
+            problems.error(&text.place, error.to_string());
+            None
+        }
+    }
 }
 
 fn credentials(mut fields: Fields<'_, '_>) -> Allowed {

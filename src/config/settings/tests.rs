@@ -179,7 +179,15 @@ fn mistakes_are_told_with_their_place() {
     );
     check(
         "[tokens]\nttl = \"2d\"",
-        "p.toml:5:7: error: a token lives between a second and a day",
+        "p.toml:5:7: error: a token lives between a second and an hour",
+    );
+    check(
+        "[tokens]\nalgorithm = \"RS256\"",
+        "p.toml:5:13: error: tokens are signed with ES256 or EdDSA, not `RS256`",
+    );
+    check(
+        "[tokens]\nrotate_after = \"1h\"",
+        "error: a signing key is replaced after two hours at the soonest",
     );
     check("[store]\npath = \"\"", "error: `path` can't be empty");
     check(
