@@ -26,7 +26,7 @@ use crate::grants::{Grants, Limits, Restored};
 use crate::model::{DenyReason, EndReason};
 use crate::oauth::{self, OAuth, OAuthFacts, OAuthParts};
 use crate::pep::{Facts, Gate, GateParts, InboundLimits, Workers};
-use crate::store::SqliteStore;
+use crate::store::{GrantStore, SqliteStore};
 use crate::telemetry::Metrics;
 use crate::tls::{self, Acceptor, ServerFiles};
 use crate::tokens::{Authority, Dpop};
@@ -68,7 +68,8 @@ pub async fn start(
         operator_key,
         drain,
     } = options;
-    let (core, watcher) = Core::open(&settings, sources, clock, audit, store).await?;
+    let keeps = Arc::clone(&store) as Arc<dyn GrantStore>;
+    let (core, watcher) = Core::open(&settings, sources, clock, audit, keeps).await?;
     core.restore().await?;
     let store = Arc::clone(core.grants.store());
     let people = People::open(&operator_key, store, core.clock.clone()).await?;
@@ -117,6 +118,7 @@ pub async fn start(
         control_address,
         reloader: core.reloader,
         grants: core.grants,
+        store,
         acceptors: acceptors.all(),
         stop,
         tasks,
@@ -146,7 +148,7 @@ impl Core {
         sources: Sources,
         clock: Clock,
         audit: Audit,
-        store: SqliteStore,
+        store: Arc<dyn GrantStore>,
     ) -> anyhow::Result<(Self, Watcher)> {
         let (reloader, watcher) = Reloader::open(sources, &clock)?;
         let metrics = Arc::new(Metrics::new(
@@ -156,7 +158,7 @@ impl Core {
         metrics.live_generation(reloader.status().generation.as_str());
         let grants = Grants::new(
             clock.clone(),
-            Arc::new(store),
+            store,
             grant_limits(&settings.limits),
             Arc::clone(&metrics),
             Handle::current(),
@@ -351,9 +353,9 @@ fn server_files(tls: &ListenerTls) -> ServerFiles {
     }
 }
 
-async fn open_store(path: PathBuf) -> anyhow::Result<SqliteStore> {
+async fn open_store(path: PathBuf) -> anyhow::Result<Arc<SqliteStore>> {
     let opened = spawn_blocking(move || SqliteStore::open(&path)).await;
-    Ok(opened.context("the store can't be waited for")??)
+    Ok(Arc::new(opened.context("the store can't be waited for")??))
 }
 
 fn open_audit(directory: &Path, clock: &Clock) -> anyhow::Result<(Audit, audit::Writer)> {

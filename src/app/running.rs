@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context as _;
@@ -15,6 +16,7 @@ use crate::audit::AuditError;
 use crate::base::ErrorChain;
 use crate::config::Reloader;
 use crate::grants::Grants;
+use crate::store::SqliteStore;
 use crate::tls::Acceptor;
 
 /// A gateway that runs.
@@ -51,6 +53,7 @@ pub(super) struct Parts {
     pub(super) control_address: SocketAddr,
     pub(super) reloader: Reloader,
     pub(super) grants: Grants,
+    pub(super) store: Arc<SqliteStore>,
     pub(super) acceptors: Vec<Acceptor>,
     pub(super) stop: watch::Sender<bool>,
     pub(super) tasks: Vec<Task<()>>,
@@ -120,6 +123,7 @@ impl Running {
             writer,
             reloader,
             grants,
+            store,
             acceptors,
             ..
         } = self.0;
@@ -134,7 +138,7 @@ impl Running {
             let _ = task.await;
         }
         let closed = grants.close().await;
-        drop(grants);
+        store.close().await;
         let written = spawn_blocking(move || writer.join()).await;
         let written = written.context("the audit log can't be waited for")?;
         match written {

@@ -19,6 +19,7 @@ mod approvals;
 mod audit;
 mod budgets;
 mod control;
+mod durability;
 mod forwarding;
 mod house;
 mod in_flight;

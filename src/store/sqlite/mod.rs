@@ -60,6 +60,12 @@ impl SqliteStore {
         open::open(path)
     }
 
+    /// Ends the writing: resolves when all that was queued is written and everything is in one file.
+    /// Whoever commits later is refused.
+    pub async fn close(&self) {
+        self.writer.close().await;
+    }
+
     /// Removes the store at `path` and all that belongs to it, unless a process has it open.
     ///
     /// # Errors

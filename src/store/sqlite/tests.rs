@@ -225,3 +225,20 @@ async fn a_full_disk_refuses_and_keeps_what_was_acknowledged() {
     }
     store.commit(open_task("later")).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_closed_store_is_one_file_and_takes_nothing_more() {
+    let place = Place::new();
+    let store = place.open().unwrap();
+    store.commit(open_task("t")).await.unwrap();
+    store.close().await;
+    let late = store.commit(open_task("late")).await;
+    assert!(
+        matches!(late, Err(StoreError::Unavailable { .. })),
+        "{late:?}"
+    );
+    let log = fs::metadata(place.directory.path().join("store.db-wal"));
+    assert_eq!(log.map_or(0, |log| log.len()), 0);
+    assert_eq!(store.load().await.unwrap().tasks.len(), 1);
+    store.close().await;
+}

@@ -18,6 +18,12 @@ const QUEUE: usize = 1024;
 /// Batches in one transaction. More would make the first wait for the last.
 const GROUP: usize = 256;
 
+enum Order {
+    /// Write what was asked for before, and nothing after.
+    Close(oneshot::Sender<()>),
+    Write(Ticket),
+}
+
 struct Ticket {
     batch: Vec<Change>,
     done: oneshot::Sender<Result<(), StoreError>>,
@@ -27,18 +33,18 @@ struct Ticket {
 #[derive(Debug)]
 pub(super) struct Writer {
     path: Arc<Path>,
-    queue: Option<mpsc::Sender<Ticket>>,
+    queue: Option<mpsc::Sender<Order>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     pub(super) fn start(db: Connection, path: &Arc<Path>) -> io::Result<Self> {
-        let (queue, tickets) = mpsc::channel(QUEUE);
+        let (queue, orders) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn({
                 let path = Arc::clone(path);
-                move || run(db, tickets, &path)
+                move || run(db, orders, &path)
             })?;
         Ok(Self {
             path: Arc::clone(path),
@@ -57,9 +63,20 @@ impl Writer {
             detail: "its writer has stopped".to_owned(),
         };
         let queue = queue.ok_or_else(stopped)?;
-        let sent = queue.send(Ticket { batch, done }).await;
+        let sent = queue.send(Order::Write(Ticket { batch, done })).await;
         sent.map_err(|_| stopped())?;
         outcome.await.map_err(|_| stopped())?
+    }
+
+    /// Resolves when all that was queued is written and the write-ahead log is a part of the file.
+    pub(super) async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if let Some(queue) = &self.queue
+            && queue.send(Order::Close(done)).await.is_ok()
+        {
+            // It is over also where the thread has panicked.
+            let _ = closed.await;
+        }
     }
 }
 
@@ -73,26 +90,49 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut db: Connection, mut tickets: mpsc::Receiver<Ticket>, path: &Path) {
-    while let Some(first) = tickets.blocking_recv() {
-        let mut group = vec![first];
-        while group.len() < GROUP
-            && let Ok(next) = tickets.try_recv()
-        {
-            group.push(next);
-        }
-        // Whoever no longer waits does not need the answer.
-        match write(&mut db, &group, path) {
-            Ok(outcomes) => {
-                for (ticket, outcome) in group.into_iter().zip(outcomes) {
-                    let _ = ticket.done.send(outcome);
+fn run(mut db: Connection, mut orders: mpsc::Receiver<Order>, path: &Path) {
+    let mut closing = None;
+    while closing.is_none()
+        && let Some(first) = orders.blocking_recv()
+    {
+        let mut group = Vec::new();
+        let mut next = Some(first);
+        while let Some(order) = next {
+            match order {
+                Order::Write(ticket) => group.push(ticket),
+                Order::Close(done) => {
+                    closing = Some(done);
+                    break;
                 }
             }
-            Err(failure) => {
-                let error = failure.at(path);
-                for ticket in group {
-                    let _ = ticket.done.send(Err(error.clone()));
-                }
+            next = (group.len() < GROUP)
+                .then(|| orders.try_recv().ok())
+                .flatten();
+        }
+        write_and_tell(&mut db, group, path);
+    }
+    // From here on nobody is told that something was written.
+    drop(orders);
+    // Where this fails, the next start does it.
+    let _ = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    drop(db);
+    if let Some(done) = closing {
+        let _ = done.send(());
+    }
+}
+
+fn write_and_tell(db: &mut Connection, group: Vec<Ticket>, path: &Path) {
+    // Whoever no longer waits does not need the answer.
+    match write(db, &group, path) {
+        Ok(outcomes) => {
+            for (ticket, outcome) in group.into_iter().zip(outcomes) {
+                let _ = ticket.done.send(outcome);
+            }
+        }
+        Err(failure) => {
+            let error = failure.at(path);
+            for ticket in group {
+                let _ = ticket.done.send(Err(error.clone()));
             }
         }
     }

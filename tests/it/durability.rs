@@ -1,0 +1,178 @@
+//! The real program, killed at random moments under load: what it acknowledged is there when it starts
+//! again, and nothing that ended comes back.
+//!
+//! `PORTCULLIS_TEST_KILLS` says how often it is killed.
+
+mod book;
+mod load;
+mod process;
+mod wire;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use portcullis::base::{Clock, random_bytes};
+use portcullis::store::SqliteStore;
+use tempfile::TempDir;
+
+use book::Book;
+use process::Process;
+
+/// Enough to hit every kind of step many times, within the time that a test may take.
+const KILLS: usize = 25;
+
+/// Who works at the same time.
+const WORKERS: u32 = 4;
+
+/// The shipped policies, and an entitlement that a person has to approve.
+const ASKED_FOR: &str = r#"
+[[entitlement]]
+id = "orders-asked"
+operations = ["orders.list"]
+max_ttl = "30m"
+approval = { group = "support-leads", expires = "30m" }
+"#;
+const MAY_ASK: &str = r#"
+@id("support-may-ask-people")
+permit (
+  principal in AgentGroup::"support",
+  action == Action::"request",
+  resource == Entitlement::"orders-asked"
+);
+"#;
+
+/// A directory with policies, where a gateway can be.
+fn place() -> TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let policies = place.path().join("policies");
+    let copied = Command::new("cp")
+        .arg("-r")
+        .args([&shipped, &policies])
+        .status();
+    assert!(copied.unwrap().success());
+    fs::write(policies.join("asked.toml"), ASKED_FOR).unwrap();
+    fs::write(policies.join("asked.cedar"), MAY_ASK).unwrap();
+    place
+}
+
+/// Some moment up to `most`.
+fn a_while(most: Duration) -> Duration {
+    let random = u32::from_be_bytes(random_bytes());
+    most.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+#[test]
+fn killed_at_any_moment_it_keeps_what_it_acknowledged() {
+    let kills = std::env::var("PORTCULLIS_TEST_KILLS");
+    let kills = kills.map_or(KILLS, |kills| kills.parse().unwrap());
+    let place = place();
+    let book = Arc::new(Book::default());
+    for round in 0..=kills {
+        let before = Clock::system().now();
+        let process = Arc::new(Process::start(place.path()));
+        book.compare(&process, before);
+        if round == kills {
+            break;
+        }
+        let workers: Vec<_> = (0..WORKERS)
+            .map(|worker| {
+                let (process, book) = (Arc::clone(&process), Arc::clone(&book));
+                thread::spawn(move || load::work(&process, &book, worker))
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(30) + a_while(Duration::from_millis(600)));
+        process.kill();
+        for worker in workers {
+            worker.join().unwrap();
+        }
+    }
+    book.was_busy(kills);
+}
+
+#[test]
+fn a_clean_stop_keeps_everything_and_a_reset_forgets_it() {
+    let place = place();
+    let book = Book::default();
+    let process = Process::start(place.path());
+    for _ in 0..5 {
+        load::one_of_each(&process, &book).unwrap();
+    }
+    let before = Clock::system().now();
+    assert!(process.stop().success());
+    let process = Process::start(place.path());
+    book.compare(&process, before);
+    let grants = book::listed(&process);
+    assert!(!grants.is_empty());
+    assert!(process.stop().success());
+    let process = Process::start_with(place.path(), &["--reset"]);
+    assert!(book::listed(&process).is_empty());
+}
+
+#[test]
+fn a_second_gateway_on_one_store_is_told_who_has_it() {
+    let place = place();
+    let first = Process::start(place.path());
+    for more in [&[][..], &["--reset"]] {
+        let told = process::refused(place.path(), more);
+        let holder = format!("process {}", first.id());
+        assert!(told.contains(&holder), "{told}");
+        assert!(told.contains("portcullis.db"), "{told}");
+    }
+    assert_eq!(wire::get(&first, "/livez", None).unwrap().status, 200);
+}
+
+#[test]
+fn a_store_that_cant_be_used_is_named_and_nothing_is_served() {
+    let place = place();
+    assert!(Process::start(place.path()).stop().success());
+    let store = place.path().join("data/portcullis.db");
+    let whole = fs::read(&store).unwrap();
+
+    fs::write(&store, &whole[..whole.len() / 2]).unwrap();
+    let told = process::refused(place.path(), &[]);
+    assert!(
+        told.contains("is damaged") && told.contains("portcullis.db"),
+        "{told}"
+    );
+
+    fs::write(&store, "hello").unwrap();
+    let told = process::refused(place.path(), &[]);
+    assert!(told.contains("is damaged"), "{told}");
+
+    fs::write(&store, &whole).unwrap();
+    let mut mode = fs::metadata(&store).unwrap().permissions();
+    mode.set_readonly(true);
+    fs::set_permissions(&store, mode).unwrap();
+    let told = process::refused(place.path(), &[]);
+    assert!(told.contains("is read-only"), "{told}");
+}
+
+#[test]
+fn a_flipped_bit_in_what_is_granted_stops_the_start() {
+    let place = place();
+    let process = Process::start(place.path());
+    load::one_of_each(&process, &Book::default()).unwrap();
+    assert!(process.stop().success());
+    let store = place.path().join("data/portcullis.db");
+    let mut bytes = fs::read(&store).unwrap();
+    // In the middle of a word that people read: the file's structure is as good as before.
+    let word = b"\"opened_by\":\"operator\"";
+    let at = bytes.windows(word.len()).position(|part| part == word);
+    bytes[at.unwrap() + 15] ^= 1;
+    fs::write(&store, bytes).unwrap();
+    let told = process::refused(place.path(), &[]);
+    assert!(told.contains("is not as it was written"), "{told}");
+}
+
+#[test]
+fn a_missing_directory_is_named() {
+    let place = tempfile::tempdir().unwrap();
+    let far = place.path().join("not/there/portcullis.db");
+    let refused = SqliteStore::open(&far).unwrap_err().to_string();
+    assert!(refused.contains("not/there/portcullis.db"), "{refused}");
+}
