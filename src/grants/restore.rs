@@ -43,6 +43,7 @@ impl Grants {
             grants,
             pending,
             mut changes,
+            marked,
             ended,
         } = judge(contents, inner.clock_mark());
         let restored = Restored {
@@ -52,13 +53,8 @@ impl Grants {
             ended,
         };
         // Every mark has to be on the clock that is marked last: all go into one batch.
-        for task in &tasks {
-            let (mark, _) = task.mark();
-            changes.push(Change::MarkTask(task.task().id.clone(), mark));
-        }
-        for grant in &grants {
-            let mark = grant.mark(grant.stored_calls());
-            changes.push(Change::MarkGrant(grant.request().grant.clone(), mark));
+        if !marked {
+            changes.extend(marks(&tasks, &grants));
         }
         changes.push(Change::MarkClock(inner.clock_mark()));
         inner.store.commit(changes).await?;
@@ -68,6 +64,18 @@ impl Grants {
         }
         Ok(restored)
     }
+}
+
+fn marks(tasks: &[Arc<LiveTask>], grants: &[Arc<LiveGrant>]) -> impl Iterator<Item = Change> {
+    let tasks = tasks.iter().map(|task| {
+        let (mark, _) = task.mark();
+        Change::MarkTask(task.task().id.clone(), mark)
+    });
+    let grants = grants.iter().map(|grant| {
+        let mark = grant.mark(grant.stored_calls());
+        Change::MarkGrant(grant.request().grant.clone(), mark)
+    });
+    tasks.chain(grants)
 }
 
 impl Inner {

@@ -4,6 +4,7 @@
 //! `PORTCULLIS_TEST_KILLS` says how often it is killed.
 
 mod book;
+mod crowd;
 mod load;
 mod process;
 mod wire;
@@ -175,4 +176,19 @@ fn a_missing_directory_is_named() {
     let far = place.path().join("not/there/portcullis.db");
     let refused = SqliteStore::open(&far).unwrap_err().to_string();
     assert!(refused.contains("not/there/portcullis.db"), "{refused}");
+}
+
+/// Without optimisation; a release build is several times faster.
+#[test]
+fn a_hundred_thousand_live_grants_are_back_within_seconds() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("portcullis.db");
+    let clock = Clock::system();
+    super::harness::run(async {
+        crowd::fill(&path, &clock, 100_000).await;
+        let (grants, took) = crowd::start(&path, &clock).await;
+        println!("{grants} live grants were back after {took:?}");
+        assert_eq!(grants, 100_000);
+        assert!(took < Duration::from_secs(20), "{took:?}");
+    });
 }

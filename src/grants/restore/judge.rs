@@ -20,6 +20,8 @@ pub(super) struct Judged {
     pub(super) pending: Vec<(Grant, BootInstant)>,
     /// The ends.
     pub(super) changes: Vec<Change>,
+    /// Whether every mark is in the store as it reads now.
+    pub(super) marked: bool,
     pub(super) ended: usize,
 }
 
@@ -37,8 +39,9 @@ pub(super) fn judge(contents: Contents, now: ClockMark) -> Judged {
         grants,
         clock,
     } = contents;
+    let passage = Passage::new(clock.as_ref(), &now);
     let mut judge = Judge {
-        passage: Passage::new(clock.as_ref(), &now),
+        passage,
         now,
         tasks: HashMap::with_capacity(tasks.len()),
         grants: HashMap::with_capacity(grants.len()),
@@ -47,6 +50,7 @@ pub(super) fn judge(contents: Contents, now: ClockMark) -> Judged {
             grants: Vec::with_capacity(grants.len()),
             pending: Vec::new(),
             changes: Vec::new(),
+            marked: passage.is_in_one_boot(),
             ended: 0,
         },
     };
@@ -64,6 +68,7 @@ pub(super) fn judge(contents: Contents, now: ClockMark) -> Judged {
 
 impl Judge {
     fn task(&mut self, task: Task, mark: Option<TaskMark>) {
+        self.judged.marked &= mark.is_some();
         match self.task_lives(&task, mark) {
             Ok(mark) => {
                 let live = Arc::new(LiveTask::restored(task, mark));
@@ -113,6 +118,7 @@ impl Judge {
     }
 
     fn grant(&mut self, mut grant: Grant, mark: Option<GrantMark>) {
+        self.judged.marked &= mark.is_some();
         let request = &grant.request;
         let above = request.parent.as_ref();
         let orphan = above.is_some_and(|above| !self.grants.contains_key(above));

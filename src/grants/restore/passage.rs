@@ -53,6 +53,11 @@ impl Passage {
         }
     }
 
+    /// Whether instants of the last run read as they did.
+    pub(super) const fn is_in_one_boot(self) -> bool {
+        matches!(self.way, Way::Same { .. })
+    }
+
     /// When something began that began then.
     pub(super) fn begin(self, then: BootInstant) -> BootInstant {
         match self.way {
