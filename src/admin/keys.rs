@@ -29,7 +29,7 @@ pub(super) async fn rotate(
     let stopped = |_| ApiError::unavailable("overloaded", "the gateway stops");
     let rotated = rotated.map_err(stopped)?;
     let mut record = Record::new(RecordKind::Admin, admin.clock.wall());
-    record.person = Some(operator.0);
+    record.person = Some(operator.id().clone());
     record.detail = Some(match &rotated {
         Ok(rotation) => format!("signing key {} takes over", rotation.kid),
         Err(failure) => format!("no new signing key: {}", ErrorChain(failure)),

@@ -71,8 +71,8 @@ pub async fn start(
     let keeps = Arc::clone(&store) as Arc<dyn GrantStore>;
     let (core, watcher) = Core::open(&settings, sources, clock, audit, keeps).await?;
     core.restore().await?;
-    let store = Arc::clone(core.grants.store());
-    let people = People::open(&operator_key, store, core.clock.clone()).await?;
+    let kept = Arc::clone(core.grants.store());
+    let people = People::open(&operator_key, kept, core.clock.clone()).await?;
     let (stop, stopping) = watch::channel(false);
     let gate = Arc::new(core.gate(&settings));
     let oauth = Arc::new(core.oauth(&settings));
