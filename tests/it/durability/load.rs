@@ -53,6 +53,12 @@ pub(super) fn one_of_each(process: &Process, book: &Book) -> io::Result<()> {
     }
 }
 
+/// Opens a task with a grant, and leaves it.
+pub(super) fn one_that_lives(process: &Process, book: &Book) -> io::Result<()> {
+    let task = open(process, book)?;
+    ask(process, book, &task, "orders-read", None).map(drop)
+}
+
 fn open(process: &Process, book: &Book) -> io::Result<String> {
     let id = random_id("t");
     let body = json!({ "id": id, "agent": "demo-bot", "kind": "refund", "lease_seconds": 3600 });

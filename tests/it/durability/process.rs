@@ -3,7 +3,10 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, MutexGuard};
+use std::thread::spawn;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -11,6 +14,9 @@ use serde_json::Value;
 use portcullis::tokens::SigningKey;
 
 use super::wire;
+
+/// Longer than any start takes.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A gateway that runs, or has run.
 pub(super) struct Process {
@@ -97,10 +103,18 @@ impl Drop for Process {
 
 /// What a gateway says that can't start there.
 pub(super) fn refused(place: &Path, more: &[&str]) -> String {
-    let output = command(place, more)
-        .stderr(Stdio::piped())
-        .output()
-        .unwrap();
+    let child = command(place, more).stderr(Stdio::piped()).spawn().unwrap();
+    let id = Pid::from_child(&child);
+    let (ended, waits) = sync_channel::<()>(0);
+    let guard = spawn(move || {
+        // One that starts all the same would never end by itself.
+        if waits.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            kill_process(id, Signal::KILL).unwrap();
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    guard.join().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
     String::from_utf8(output.stderr).unwrap()
