@@ -106,9 +106,8 @@ pub(super) async fn revoke(
 async fn find(admin: &Admin, caller: &Caller, id: &str) -> Result<Grant, ApiError> {
     let missing = || ApiError::not_found(format!("no grant `{id}` of yours"));
     let parsed: GrantId = id.parse().map_err(|_| missing())?;
-    let stored = admin.grants.store().grant(&parsed).await;
-    let stored = stored.map_err(GrantsError::from)?;
-    let grant = stored.filter(|grant| grant.term().is_some());
+    let found = admin.grants.find_grant(&parsed).await?;
+    let grant = found.filter(|grant| grant.term().is_some());
     let grant = grant.ok_or_else(missing)?;
     if is_shown_to(admin, caller, &grant).await? {
         Ok(grant)
@@ -159,8 +158,7 @@ pub(super) async fn page(
         after,
         limit: paging.limit(),
     };
-    let page = admin.grants.store().grants(filter).await;
-    let page = page.map_err(GrantsError::from)?;
+    let page = admin.grants.list(filter).await?;
     let mut shown = Vec::with_capacity(page.grants.len());
     for grant in page.grants {
         if is_shown_to(admin, caller, &grant).await? {

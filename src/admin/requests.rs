@@ -19,7 +19,6 @@ use super::state::Admin;
 use super::views::{Page, RequestView};
 use super::wait::Waiting;
 use crate::access::{Ask, Asker, Identity, Known, Outcome};
-use crate::grants::GrantsError;
 use crate::model::{Grant, RequestId, TaskId};
 
 /// A request for a grant.
@@ -201,9 +200,8 @@ pub(super) async fn show(
 pub(super) async fn find(admin: &Admin, caller: &Caller, id: &str) -> Result<Grant, ApiError> {
     let missing = || ApiError::not_found(format!("no request `{id}` of yours"));
     let id: RequestId = id.parse().map_err(|_| missing())?;
-    let stored = admin.grants.store().request(&id).await;
-    let stored = stored.map_err(GrantsError::from)?;
-    let grant = stored.ok_or_else(missing)?;
+    let found = admin.grants.find_request(&id).await?;
+    let grant = found.ok_or_else(missing)?;
     if !is_shown_to(admin, caller, &grant).await? {
         return Err(missing());
     }

@@ -18,7 +18,7 @@ use super::state::Admin;
 use super::views::{ReceiptView, TaskView};
 use crate::access::Known;
 use crate::audit::{Record, RecordKind};
-use crate::grants::{GrantsError, OpenTask};
+use crate::grants::OpenTask;
 use crate::model::{AgentId, EndReason, Task, TaskId};
 
 /// The longest kind and description, in characters.
@@ -167,9 +167,8 @@ async fn end(
 async fn reached(admin: &Admin, caller: &Caller, id: &str) -> Result<Task, ApiError> {
     let missing = || ApiError::not_found(format!("no task `{id}` of yours"));
     let id: TaskId = id.parse().map_err(|_| missing())?;
-    let stored = admin.grants.store().task(&id).await;
-    let stored = stored.map_err(GrantsError::from)?;
-    let task = stored.ok_or_else(missing)?.task;
+    let found = admin.grants.find_task(&id).await?;
+    let task = found.ok_or_else(missing)?;
     let reached = match caller {
         Caller::Agent(agent) => agent.reaches(admin, &task).await?,
         Caller::Person(person) => person.is_operator(),

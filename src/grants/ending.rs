@@ -158,6 +158,13 @@ impl Inner {
         let mut begun = Begun::new(now);
         for (live, reason) in line {
             live.end(*reason, now);
+            let mut task = live.task().clone();
+            task.state = TaskState::Ended {
+                reason: *reason,
+                at,
+            };
+            self.ends.note_task(&task);
+            begun.tasks.push(task);
             self.tasks.remove(&live.task().id);
             self.metrics.live_tasks.dec();
             for grant in live.grants().iter() {
@@ -168,12 +175,6 @@ impl Inner {
             for pending in waiting.unwrap_or_default() {
                 self.end_pending_in_memory(family, &pending, Transition::End(*reason), &mut begun);
             }
-            let mut task = live.task().clone();
-            task.state = TaskState::Ended {
-                reason: *reason,
-                at,
-            };
-            begun.tasks.push(task);
         }
         begun
     }
@@ -199,7 +200,9 @@ impl Inner {
         while let Some((grant, reason)) = line.pop() {
             let id = &grant.request().grant;
             let ended = grant.end(reason, begun.at, self.clock.wall());
-            begun.records.extend(ended);
+            if let Some(ended) = ended {
+                self.note_end(ended, &mut begun.records);
+            }
             if self.grants.remove(id).is_some() {
                 self.metrics.live_grants.dec();
             }
@@ -224,8 +227,8 @@ impl Inner {
         begun: &mut Begun,
     ) {
         if let Ok(ended) = pending.step(step, self.clock.wall()) {
+            self.note_end(ended, &mut begun.records);
             self.forget_pending(family, pending);
-            begun.records.push(ended);
             begun.decided.push(Arc::clone(pending));
         }
     }

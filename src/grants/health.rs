@@ -64,8 +64,9 @@ impl Inner {
         changes: Vec<Change>,
     ) -> Result<(), GrantsError> {
         let stored = self.store.commit(changes.clone()).await;
-        if stored.is_err() {
-            self.store_later(changes);
+        match &stored {
+            Ok(()) => self.ends.forget(&changes),
+            Err(_) => self.store_later(changes),
         }
         Ok(stored?)
     }
@@ -87,6 +88,7 @@ impl Inner {
                     }
                 }
             }
+            inner.ends.forget(&changes);
             inner.health.ends.fetch_sub(1, Ordering::SeqCst);
             info!("what had ended is stored as ended");
         });

@@ -5,6 +5,8 @@
 //! of every thread sees, without any cache to be told. An exchange holds an [`Exchange`] for as long as
 //! it runs; whoever ends a grant waits until the last of them is gone.
 //!
+//! What survives a restart is in `restore`, what the store knows of use, and when, in `securing`.
+//!
 //! Invariant: an end takes effect in memory first and is durable before it is acknowledged; nothing that
 //! ended comes back; the request path takes no lock that an end or a commit holds across an await.
 
@@ -21,6 +23,7 @@ mod index;
 mod live_grant;
 mod live_task;
 mod pending_grant;
+mod reading;
 mod restore;
 mod securing;
 mod service;

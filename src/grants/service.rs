@@ -16,6 +16,7 @@ use super::clockwork::Timers;
 use super::events::{Event, Events};
 use super::health::Health;
 use super::index::Index;
+use super::reading::Ends;
 use super::{GrantsError, LiveGrant, LiveTask, PendingGrant};
 use crate::base::{BootId, BootInstant, Clock};
 use crate::model::{
@@ -80,6 +81,7 @@ pub(super) struct Inner {
     pub(super) timers: Timers,
     pub(super) events: Events,
     pub(super) health: Health,
+    pub(super) ends: Ends,
     family: Mutex<Family>,
 }
 
@@ -158,6 +160,7 @@ impl Grants {
             timers: Timers::default(),
             events: Events::new(),
             health: Health::default(),
+            ends: Ends::new(),
             family: Mutex::default(),
         }))
     }

@@ -55,7 +55,10 @@ fn ana() -> &'static PersonId {
     ANA.get_or_init(|| "ana".parse().unwrap())
 }
 
-fn check<'a>(change: impl FnOnce(&mut Consent<'a>), expected: impl Into<Result<Option<Duration>, Unfit>>) {
+fn check<'a>(
+    change: impl FnOnce(&mut Consent<'a>),
+    expected: impl Into<Result<Option<Duration>, Unfit>>,
+) {
     let request = request();
     let mut consent = Consent {
         person: ana(),

@@ -5,8 +5,8 @@ use proptest::test_runner::TestCaseError;
 use super::*;
 use crate::grants::fixture::World;
 use crate::grants::{Closed, Unkept};
-use crate::model::{EndReason, Inputs};
-use crate::store::GrantStore as _;
+use crate::model::{EndReason, Grant, Inputs};
+use crate::store::{GrantFilter, GrantStore as _};
 
 async fn granted(world: &mut World, calls: u64) -> (Grants, Arc<LiveGrant>) {
     world.entitlement.max_calls = Some(calls);
@@ -18,7 +18,7 @@ async fn granted(world: &mut World, calls: u64) -> (Grants, Arc<LiveGrant>) {
 
 async fn stored_calls(world: &World, grant: &LiveGrant) -> u64 {
     let contents = world.store.load().await.unwrap();
-    let of = |(one, _): &&(crate::model::Grant, _)| one.request.grant == grant.request().grant;
+    let of = |(one, _): &&(Grant, _)| one.request.grant == grant.request().grant;
     let (_, mark) = contents.grants.iter().find(of).unwrap();
     mark.unwrap().calls_left.unwrap()
 }
@@ -187,6 +187,21 @@ async fn an_end_that_cant_be_stored_stands_and_is_stored_later() {
     let now = world.clock.now();
     assert!(grant.enter(now).is_err() && other.enter(now).is_err());
     assert_eq!(grants.health(), Err(Unkept::Ends(2)));
+    // Whoever looks sees the ends, stored or not.
+    let task = grants.find_task(&grant.request().task).await.unwrap();
+    assert!(!task.unwrap().is_open());
+    for ended in [&grant, &other] {
+        let request = ended.request();
+        let by_id = grants.find_grant(&request.grant).await.unwrap();
+        let by_request = grants.find_request(&request.id).await.unwrap();
+        assert!(by_id.unwrap().is_ended() && by_request.unwrap().is_ended());
+    }
+    let filter = GrantFilter {
+        limit: 10,
+        ..GrantFilter::default()
+    };
+    let page = grants.list(filter).await.unwrap();
+    assert!(page.grants.iter().all(Grant::is_ended));
     let before = world.store.refused();
     while world.store.refused() < before + 2 {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -199,6 +214,18 @@ async fn an_end_that_cant_be_stored_stands_and_is_stored_later() {
     assert!(world.stored_grant(&grant).await.is_ended());
     assert!(world.stored_grant(&other).await.is_ended());
     assert!(!world.stored_task("t").await.is_open());
+}
+
+#[tokio::test]
+async fn what_is_over_by_the_clock_is_shown_as_over_at_once() {
+    let mut world = World::new();
+    let (grants, grant) = granted(&mut world, 5).await;
+    world.hand.advance(Duration::from_mins(15));
+    let found = grants.find_grant(&grant.request().grant).await.unwrap();
+    assert!(found.unwrap().is_ended());
+    world.hand.advance(Duration::from_mins(15));
+    let task = grants.find_task(&grant.request().task).await.unwrap();
+    assert!(!task.unwrap().is_open());
 }
 
 /// What happens between two crashes.
