@@ -20,7 +20,7 @@ use crate::audit::{self, Audit};
 use crate::authn::{Authenticator, IssuerKeys, KeySource, TrustedIssuer};
 use crate::base::Clock;
 use crate::config::{
-    self, ClientAuth, JwksSource, ListenerTls, Reloader, Settings, Sources, Watcher,
+    self, ClientAuth, JwksSource, Listener, ListenerTls, Reloader, Settings, Sources, Watcher,
 };
 use crate::grants::{Grants, Limits, Restored};
 use crate::model::{DenyReason, EndReason};
@@ -238,6 +238,7 @@ impl Core {
                 public_url: settings.gateway.public_url.to_string(),
                 control_url: settings.control.public_url.to_string(),
                 ttl: settings.tokens.ttl,
+                client_auth: client_auth(&settings.control.listener),
             },
         })
     }
@@ -338,6 +339,12 @@ impl Acceptors {
     }
 }
 
+/// How a listener treats clients' certificates: without TLS there are none.
+fn client_auth(listener: &Listener) -> ClientAuth {
+    let tls = listener.tls.as_ref();
+    tls.map_or(ClientAuth::None, |tls| tls.client_auth.clone())
+}
+
 fn server_files(tls: &ListenerTls) -> ServerFiles {
     let (client_auth, client_ca) = match &tls.client_auth {
         ClientAuth::Any(ca) => (tls::ClientAuth::Any, ca.clone()),
@@ -395,11 +402,13 @@ fn issuer_keys(configured: &config::TrustedIssuer) -> anyhow::Result<Arc<IssuerK
 
 fn facts(settings: &Settings) -> Facts {
     let limits = &settings.limits;
+    let mut listeners = settings.gateway.listeners.iter();
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     Facts {
         public_url: settings.gateway.public_url.to_string(),
         control_url: settings.control.public_url.to_string(),
         issuer: settings.tokens.issuer.clone(),
+        client_certificates: listeners.any(|one| client_auth(one) != ClientAuth::None),
         trusted_proxies: settings.gateway.trusted_proxies.clone(),
         limits: InboundLimits {
             header_bytes: size(limits.header_bytes),

@@ -2,9 +2,14 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
+use http_body_util::BodyExt as _;
+use tokio::time::timeout;
 
 use super::error::OAuthError;
 use super::form::Form;
@@ -13,6 +18,13 @@ use crate::wire::Peer;
 
 /// The largest body.
 const LARGEST: usize = 64 * 1024;
+
+/// What is read of a body that is too large, so that its sender gets to hear so: most read the answer only
+/// when they have sent everything.
+const DISCARDED: usize = 16 * 1024 * 1024;
+
+/// How long a body may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A request with a form body.
 #[derive(Debug)]
@@ -43,8 +55,8 @@ impl<S: Send + Sync> FromRequest<S> for Call {
             let description = "parameters go into the body, not into the URL";
             return Err(OAuthError::invalid_request(description));
         }
-        let body = axum::body::to_bytes(body, LARGEST).await;
-        let body = body.map_err(|_| OAuthError::too_large(LARGEST))?;
+        let body = timeout(PATIENCE, read(body)).await;
+        let body = body.map_err(|_| OAuthError::too_slow(PATIENCE))??;
         Ok(Self {
             form: Form::read(&parts.headers, &body)?,
             headers: parts.headers,
@@ -52,4 +64,27 @@ impl<S: Send + Sync> FromRequest<S> for Call {
             certificate: parts.extensions.get::<Arc<tls::Peer>>().cloned(),
         })
     }
+}
+
+/// A whole body, if it is not too large.
+async fn read(mut body: Body) -> Result<Bytes, OAuthError> {
+    let mut kept = BytesMut::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let broken = |_| OAuthError::invalid_request("the body broke off");
+        let Ok(data) = frame.map_err(broken)?.into_data() else {
+            continue;
+        };
+        length += data.len();
+        if length > DISCARDED {
+            break;
+        }
+        if length <= LARGEST {
+            kept.extend_from_slice(&data);
+        }
+    }
+    if length > LARGEST {
+        return Err(OAuthError::too_large(LARGEST));
+    }
+    Ok(kept.freeze())
 }

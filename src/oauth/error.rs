@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -52,6 +54,12 @@ impl OAuthError {
     pub(super) fn too_large(limit: usize) -> Self {
         let error = Self::invalid_request(format!("a body has at most {limit} bytes"));
         error.with_status(StatusCode::PAYLOAD_TOO_LARGE)
+    }
+
+    /// The body does not come.
+    pub(super) fn too_slow(limit: Duration) -> Self {
+        let error = Self::invalid_request(format!("a body has to be there within {limit:?}"));
+        error.with_status(StatusCode::REQUEST_TIMEOUT)
     }
 
     /// Nothing can be decided at this moment.

@@ -33,11 +33,9 @@ pub use state::{OAuth, OAuthFacts, OAuthParts};
 
 /// The routes of the OAuth face.
 pub fn router(oauth: Arc<OAuth>) -> Router {
+    let metadata = metadata::path(oauth.authority.issuer());
     Router::new()
-        .route(
-            "/.well-known/oauth-authorization-server",
-            get(metadata::authorization_server),
-        )
+        .route(&metadata, get(metadata::authorization_server))
         .route("/oauth/jwks", get(metadata::jwks))
         .route("/oauth/bc-authorize", post(ciba::endpoint))
         .route("/oauth/introspect", post(introspect::endpoint))

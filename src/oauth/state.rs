@@ -9,7 +9,7 @@ use crate::access::{Requests, Revocations};
 use crate::audit::Audit;
 use crate::authn::Authenticator;
 use crate::base::{Clock, Live};
-use crate::config::Snapshot;
+use crate::config::{ClientAuth, Snapshot};
 use crate::grants::Grants;
 use crate::telemetry::Metrics;
 use crate::tokens::{Authority, Dpop, ReplayCache};
@@ -67,6 +67,8 @@ pub struct OAuthFacts {
     pub control_url: String,
     /// How long a token is good.
     pub ttl: Duration,
+    /// How the control side treats clients' certificates.
+    pub client_auth: ClientAuth,
 }
 
 impl OAuth {

@@ -61,6 +61,8 @@ pub struct Facts {
     pub control_url: String,
     /// The token authority's issuer name.
     pub issuer: String,
+    /// Whether a listener takes clients' certificates.
+    pub client_certificates: bool,
     /// Who may speak for a client's address.
     pub trusted_proxies: Vec<IpNet>,
     /// The limits on what comes in.

@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::json;
 
 use super::gate::Gate;
-use crate::wire::Body;
+use crate::wire::{Body, DPOP_ALGORITHMS};
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
@@ -25,13 +25,15 @@ pub(super) fn answer(gate: &Gate, request: &Parts) -> Option<Response<Body>> {
         return Some(response);
     }
     let facts = &gate.facts;
+    let algorithms: Vec<_> = DPOP_ALGORITHMS.split(' ').collect();
     let suffix = suffix.trim_end_matches('/');
     let document = json!({
         "resource": format!("{}{suffix}", facts.public_url),
         "authorization_servers": [facts.issuer],
         "bearer_methods_supported": ["header"],
         "authorization_details_types_supported": ["portcullis_grant"],
-        "tls_client_certificate_bound_access_tokens": true,
+        "tls_client_certificate_bound_access_tokens": facts.client_certificates,
+        "dpop_signing_alg_values_supported": algorithms,
     });
     let mut response = Response::new(Body::full(document.to_string()));
     let headers = response.headers_mut();

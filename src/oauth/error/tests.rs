@@ -15,6 +15,7 @@ async fn each_error_has_its_status_and_challenge() {
         (OAuthError::invalid_request("no"), 400, None),
         (OAuthError::new("invalid_target", "no"), 400, None),
         (OAuthError::too_large(8), 413, None),
+        (OAuthError::too_slow(Duration::from_secs(1)), 408, None),
         (OAuthError::unavailable("no"), 503, None),
         (OAuthError::server("no"), 500, None),
         (
