@@ -33,6 +33,8 @@ pub struct Identity {
 /// Why a verified token is nobody's, or nobody's any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unbound {
+    /// The agent is revoked.
+    AgentRevoked,
     /// The live configuration has no such agent.
     AgentUnknown,
     /// A header names another task than the token, or one where it may not.
@@ -83,6 +85,9 @@ pub fn bind_named(
     now: BootInstant,
 ) -> Result<Identity, Unbound> {
     let agent = Arc::clone(agent_of(snapshot, authenticated)?);
+    if grants.is_revoked(&agent.agent.id) {
+        return Err(Unbound::AgentRevoked);
+    }
     if let (Some(named), Some(claimed)) = (named, authenticated.task())
         && named != claimed
     {

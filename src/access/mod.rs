@@ -8,6 +8,7 @@
 mod approvals;
 mod asker;
 mod binding;
+mod lifecycle;
 mod people;
 mod possession;
 mod requests;
@@ -17,6 +18,7 @@ mod revocations;
 pub use approvals::{Agreement, Approvals, NotDecided};
 pub use asker::{Asker, holder, whole};
 pub use binding::{Binding, Identity, Unbound, agent_of, bind, bind_named};
+pub use lifecycle::Part;
 pub use people::{
     KeyMade, KeyView, Known, People, PeopleError, PersonalError, ResetAsked, ResetOf,
 };

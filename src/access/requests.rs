@@ -27,8 +27,8 @@ const LONGEST_REASON: usize = 1000;
 /// Takes requests for grants.
 #[derive(Clone)]
 pub struct Requests {
-    grants: Grants,
-    audit: Audit,
+    pub(super) grants: Grants,
+    pub(super) audit: Audit,
     clock: Clock,
 }
 
@@ -272,7 +272,7 @@ impl Requests {
         }
     }
 
-    fn record_refusal(
+    pub(super) fn record_refusal(
         &self,
         asker: &Asker<'_>,
         entitlement: Option<&Arc<Entitlement>>,
@@ -297,7 +297,11 @@ impl Requests {
         refused
     }
 
-    fn record(&self, asker: &Asker<'_>, entitlement: Option<&Arc<Entitlement>>) -> Record {
+    pub(super) fn record(
+        &self,
+        asker: &Asker<'_>,
+        entitlement: Option<&Arc<Entitlement>>,
+    ) -> Record {
         let mut record = Record::new(RecordKind::Request, self.clock.wall());
         record.agent = Some(AgentId::clone(&asker.agent.agent.id));
         record.task = asker.task.map(|task| TaskId::clone(&task.task().id));
@@ -362,11 +366,11 @@ fn in_force(task: &LiveTask, asked: &Permitted, asker: &Asker<'_>) -> Option<Arc
     grants.iter().find(same).cloned()
 }
 
-fn unrecorded(unavailable: impl fmt::Display) -> Refused {
+pub(super) fn unrecorded(unavailable: impl fmt::Display) -> Refused {
     Refused::Unrecorded(unavailable.to_string())
 }
 
-fn no_rule(entitlement: &str) -> Refused {
+pub(super) fn no_rule(entitlement: &str) -> Refused {
     Refused::No {
         reason: DenyReason::ConditionDenied,
         detail: format!("no rule lets this agent ask for `{entitlement}` now"),
@@ -374,7 +378,7 @@ fn no_rule(entitlement: &str) -> Refused {
     }
 }
 
-fn denied(entitlement: &Entitlement, denial: Denial) -> Refused {
+pub(super) fn denied(entitlement: &Entitlement, denial: Denial) -> Refused {
     let Refused::No { detail: silent, .. } = no_rule(entitlement.id.as_str()) else {
         return no_rule(entitlement.id.as_str());
     };

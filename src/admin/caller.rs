@@ -143,6 +143,9 @@ impl Admin {
         let held = check_possession(&self.dpop, &authenticated, &shown, urls);
         held.map_err(|why| not_held(why, &self.dpop))?;
         let agent = agent_of(&snapshot, &authenticated).map_err(unbound)?;
+        if self.grants.is_revoked(&agent.agent.id) {
+            return Err(unbound(Unbound::AgentRevoked));
+        }
         let named = parts
             .headers
             .get("portcullis-task")
@@ -295,6 +298,9 @@ fn not_held(why: NotHeld, dpop: &Dpop) -> ApiError {
 
 fn unbound(why: Unbound) -> ApiError {
     match why {
+        Unbound::AgentRevoked => {
+            ApiError::unauthenticated(DenyReason::TokenInvalid, "the agent is revoked")
+        }
         Unbound::AgentUnknown => ApiError::unauthenticated(
             DenyReason::TokenInvalid,
             "the token's agent is not enrolled here",

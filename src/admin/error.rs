@@ -122,7 +122,10 @@ impl From<GrantsError> for ApiError {
             GrantsError::GrantUnknown(_)
             | GrantsError::RequestUnknown(_)
             | GrantsError::TaskUnknown(_) => Self::not_found(detail),
-            GrantsError::OutOfPlace(_)
+            GrantsError::Wider(_) => Self::malformed(detail),
+            GrantsError::AgentRevoked(_)
+            | GrantsError::NoLonger(_)
+            | GrantsError::OutOfPlace(_)
             | GrantsError::TaskEnded(..)
             | GrantsError::TaskIdUsed(_)
             | GrantsError::TooDeep { .. }

@@ -7,6 +7,7 @@
 //! Invariant: an agent sees and touches only what is its own, and what is another's looks like what is
 //! not there. Nothing here decides: rules are asked in `access`, state is changed in `grants`.
 
+mod agents;
 mod caller;
 mod decisions;
 mod error;
@@ -15,6 +16,7 @@ mod grants;
 mod health;
 mod json;
 mod keys;
+mod lifecycle;
 mod openapi;
 mod people;
 mod policies;
@@ -59,10 +61,14 @@ pub fn router(admin: Arc<Admin>, face: Face) -> Router {
         .route("/v1/grants", get(grants::list))
         .route("/v1/grants/{id}", get(grants::show))
         .route("/v1/grants/{id}/revoke", post(grants::revoke))
+        .route("/v1/grants/{id}/renew", post(lifecycle::renew))
+        .route("/v1/grants/{id}/delegate", post(lifecycle::delegate))
         .route("/v1/openapi.json", get(openapi::document))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready));
     let people = Router::new()
+        .route("/v1/agents/{id}/revoke", post(agents::revoke))
+        .route("/v1/agents/{id}/restore", post(agents::restore))
         .route("/v1/people/{id}", get(people::show))
         .route("/v1/people/{id}/keys", post(people::make_key))
         .route("/v1/people/{id}/keys/{key}", delete(people::remove_key))

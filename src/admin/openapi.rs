@@ -3,7 +3,9 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{decisions, grants, keys, people, policies, requests, tasks, views};
+use super::{
+    agents, decisions, grants, keys, lifecycle, people, policies, requests, tasks, views,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,6 +29,10 @@ use super::{decisions, grants, keys, people, policies, requests, tasks, views};
         grants::list,
         grants::show,
         grants::revoke,
+        lifecycle::renew,
+        lifecycle::delegate,
+        agents::revoke,
+        agents::restore,
         people::show,
         people::make_key,
         people::remove_key,
@@ -43,6 +49,8 @@ use super::{decisions, grants, keys, people, policies, requests, tasks, views};
         requests::CreateBody,
         decisions::ApproveBody,
         decisions::DenyBody,
+        lifecycle::RenewBody,
+        lifecycle::DelegateBody,
         people::CodeBody,
         people::ResetBody,
         views::TaskView,

@@ -151,6 +151,9 @@ pub(super) struct GrantView {
     calls_left: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_left: Option<u64>,
+    /// The grant that it was carved from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<String>,
 }
 
 impl GrantView {
@@ -176,6 +179,7 @@ impl GrantView {
             expires_at: term.map(|term| term.expires_at.to_string()),
             calls_left: live.and_then(crate::grants::LiveGrant::calls_left),
             bytes_left: live.and_then(crate::grants::LiveGrant::bytes_left),
+            parent: request.parent.as_ref().map(ToString::to_string),
         }
     }
 }

@@ -194,6 +194,8 @@ impl Core {
 
     /// Brings back what was live when the last run ended, as far as the live generation knows it.
     async fn restore(&self) -> anyhow::Result<()> {
+        let learnt = self.grants.learn_revoked().await;
+        learnt.context("which agents are revoked is not known")?;
         let restored = self.grants.restore().await;
         let Restored {
             tasks,

@@ -5,7 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::Grants;
+use super::events::Event;
+use super::{Grants, LiveGrant};
 use crate::base::BootInstant;
 use crate::model::{EndReason, GrantId, RequestId, TaskId, Transition};
 
@@ -22,11 +23,14 @@ enum Due {
     Grant(GrantId),
     Request(RequestId),
     Task(TaskId),
+    Warning(GrantId),
 }
 
 impl Timers {
-    pub(super) fn add_grant(&self, deadline: BootInstant, id: &GrantId) {
-        self.add(deadline, Due::Grant(id.clone()));
+    pub(super) fn add_grant(&self, grant: &LiveGrant) {
+        let id = &grant.request().grant;
+        self.add(grant.deadline(), Due::Grant(id.clone()));
+        self.add(warning(grant), Due::Warning(id.clone()));
     }
 
     pub(super) fn add_request(&self, deadline: BootInstant, id: &RequestId) {
@@ -71,6 +75,11 @@ impl Timers {
     }
 }
 
+/// When the last tenth of a grant's life begins.
+fn warning(grant: &LiveGrant) -> BootInstant {
+    grant.starts() + ((grant.deadline() - grant.starts()) - grant.warning())
+}
+
 impl Grants {
     /// Ends grants at their deadlines and tasks at their lease or age, for as long as it is polled.
     pub async fn run_clockwork(self) {
@@ -99,6 +108,17 @@ impl Grants {
                     match grant.ended(now) {
                         Some(_) => expired.push((grant, EndReason::Expired)),
                         None => inner.timers.add(grant.deadline(), due),
+                    }
+                }
+                Due::Warning(id) => {
+                    let Some(grant) = inner.grants.get(id) else {
+                        continue;
+                    };
+                    // Its end may have moved since.
+                    if now < warning(&grant) {
+                        inner.timers.add(warning(&grant), due);
+                    } else {
+                        inner.events.tell(|| Event::GrantExpiring(grant.record()));
                     }
                 }
                 Due::Request(id) => unanswered.extend(inner.pending.get(id)),

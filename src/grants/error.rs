@@ -2,15 +2,22 @@
 
 use thiserror::Error;
 
+use super::Wider;
 use crate::model::{AgentId, EndReason, GrantId, RequestId, TaskId, TransitionError};
 use crate::store::StoreError;
 
 /// What went wrong in a call of [`Grants`](super::Grants).
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum GrantsError {
+    /// The agent is revoked.
+    #[error("agent `{0}` is revoked")]
+    AgentRevoked(AgentId),
     /// The grant is not in force.
     #[error("no live grant `{0}`")]
     GrantUnknown(GrantId),
+    /// The end of the grant is as far away as it may ever be.
+    #[error("grant `{0}` can't be renewed any further: it ends as late as it may")]
+    NoLonger(GrantId),
     /// The step can't be taken from where the grant stands.
     #[error(transparent)]
     OutOfPlace(#[from] TransitionError),
@@ -57,6 +64,9 @@ pub enum GrantsError {
     /// The id was used before, by whomever.
     #[error("the task id `{0}` was used before; ids are never used twice")]
     TaskIdUsed(TaskId),
+    /// The part would be more than the whole allows.
+    #[error(transparent)]
+    Wider(#[from] Wider),
     /// There is no such open task.
     #[error("no open task `{0}`")]
     TaskUnknown(TaskId),

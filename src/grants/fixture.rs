@@ -11,7 +11,8 @@ use tokio::runtime::Handle;
 use super::{Asking, Grants, Limits, LiveGrant, LiveTask, OpenTask, Restored};
 use crate::base::{Clock, ManualClock};
 use crate::model::{
-    Circumstances, Entitlement, Grant, GrantId, Inputs, Proof, RequestId, Task, TaskId,
+    Circumstances, Entitlement, Grant, GrantId, GrantRequest, Inputs, Proof, RequestId, Task,
+    TaskId,
 };
 use crate::store::{
     Change, Contents, DocumentKind, GrantFilter, GrantStore, MemoryStore, Page, Pending,
@@ -74,7 +75,11 @@ impl World {
         id: &str,
         parent: Option<&str>,
     ) -> Arc<LiveTask> {
-        let open = OpenTask {
+        grants.open_task(self.opening(id, parent)).await.unwrap()
+    }
+
+    pub(super) fn opening(&self, id: &str, parent: Option<&str>) -> OpenTask {
+        OpenTask {
             id: Some(id.parse().unwrap()),
             agent: "bot".parse().unwrap(),
             kind: None,
@@ -82,8 +87,27 @@ impl World {
             parent: parent.map(|parent| parent.parse().unwrap()),
             opened_by: "bot".to_owned(),
             lease: Some(Duration::from_mins(30)),
-        };
-        grants.open_task(open).await.unwrap()
+        }
+    }
+
+    pub(super) fn request(&self, duration: Duration) -> GrantRequest {
+        GrantRequest {
+            id: RequestId::random(),
+            grant: GrantId::random(),
+            agent: "bot".parse().unwrap(),
+            task: "t".parse().unwrap(),
+            entitlement: self.entitlement.id.clone(),
+            operations: self.entitlement.operations.clone(),
+            input: Inputs::new(),
+            reason: None,
+            duration,
+            budget: self.entitlement.budget(),
+            proof: Proof::Bearer,
+            approval: None,
+            requested_at: self.clock.wall(),
+            parent: None,
+            asked: Circumstances::UNKNOWN,
+        }
     }
 
     pub(super) async fn activate(&self, grants: &Grants, task: &Arc<LiveTask>) -> Arc<LiveGrant> {

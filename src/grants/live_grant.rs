@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 use super::{EndCell, EndSignal};
 use crate::base::BootInstant;
 use crate::model::{
-    ClosedGrant, EndReason, Grant, GrantRequest, GrantState, GroupName, Transition, TransitionError,
+    Budget, ClosedGrant, EndReason, Grant, GrantRequest, GrantState, GroupName, Transition,
+    TransitionError,
 };
 use crate::store::GrantMark;
 
@@ -35,6 +36,8 @@ pub struct LiveGrant {
     bytes_left: AtomicU64,
     stored: Stored,
     running: AtomicU32,
+    /// Exchanges that run under it and under what was carved from it, where their number is limited.
+    slots: Arc<AtomicU32>,
     finished: AtomicU64,
     cut: AtomicU64,
     idle: Notify,
@@ -113,12 +116,20 @@ impl LiveGrant {
                 turn: tokio::sync::Mutex::default(),
             },
             running: AtomicU32::new(0),
+            slots: Arc::default(),
             finished: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             idle: Notify::new(),
             request: grant.request,
             state: Mutex::new(grant.state),
         }
+    }
+
+    /// The same, having been carved from `above`: the two together run no more at once than one may.
+    #[must_use]
+    pub(super) fn sharing(mut self, above: &Self) -> Self {
+        self.slots = Arc::clone(&above.slots);
+        self
     }
 
     /// What was asked for.
@@ -185,11 +196,12 @@ impl LiveGrant {
     ///
     /// See [`Closed`]; nothing is taken from the budget then.
     pub fn enter(self: &Arc<Self>, now: BootInstant) -> Result<Exchange, Closed> {
-        let running = self.running.fetch_add(1, Ordering::SeqCst);
+        self.running.fetch_add(1, Ordering::SeqCst);
         // From here on the exchange counts, and dropping it undoes that.
         let mut exchange = Exchange {
             grant: Arc::clone(self),
             outcome: Outcome::Refused,
+            slot: false,
             left: UNLIMITED,
         };
         if let Some(reason) = self.ended(now) {
@@ -198,9 +210,11 @@ impl LiveGrant {
         if self.suspended.load(Ordering::SeqCst) {
             return Err(Closed::Suspended);
         }
-        let most = self.request.budget.concurrent;
-        if most.is_some_and(|most| running >= most) {
-            return Err(Closed::Busy);
+        if let Some(most) = self.request.budget.concurrent {
+            exchange.slot = true;
+            if self.slots.fetch_add(1, Ordering::SeqCst) >= most {
+                return Err(Closed::Busy);
+            }
         }
         if self.bytes_left.load(Ordering::Relaxed) == 0 {
             return Err(Closed::Exhausted);
@@ -224,6 +238,45 @@ impl LiveGrant {
         grant.apply(step, at)?;
         self.state().clone_from(&grant.state);
         Ok(grant)
+    }
+
+    /// Takes what a part is to have from the budget: all of it, or nothing.
+    pub(super) fn carve(&self, part: &Budget) -> bool {
+        let (calls, bytes) = self.share(part);
+        if take(&self.calls_left, calls).is_none() {
+            return false;
+        }
+        if take(&self.bytes_left, bytes).is_none() {
+            give(&self.calls_left, calls);
+            return false;
+        }
+        true
+    }
+
+    /// Gives back what was carved for a part that has not come to be.
+    pub(super) fn give_back(&self, part: &Budget) {
+        let (calls, bytes) = self.share(part);
+        give(&self.calls_left, calls);
+        give(&self.bytes_left, bytes);
+    }
+
+    /// What a part takes of what is limited here.
+    fn share(&self, part: &Budget) -> (u64, u64) {
+        let budget = &self.request.budget;
+        let calls = budget.calls.and(part.calls).unwrap_or(0);
+        (calls, budget.bytes.and(part.bytes).unwrap_or(0))
+    }
+
+    /// Moves its end, as `state` tells; only under the service's lock.
+    pub(super) fn move_end(&self, end: BootInstant, state: &GrantState) {
+        self.deadline.store(end.as_nanos(), Ordering::SeqCst);
+        self.state().clone_from(state);
+    }
+
+    /// How long before its end its agent is warned: a tenth of its life.
+    #[must_use]
+    pub fn warning(&self) -> Duration {
+        (self.deadline() - self.starts) / 10
     }
 
     /// How many calls a restart would find, at most.
@@ -301,6 +354,8 @@ impl LiveGrant {
 pub struct Exchange {
     grant: Arc<LiveGrant>,
     outcome: Outcome,
+    /// Whether it has taken one of the places for exchanges at once.
+    slot: bool,
     /// The calls that were left after this one was taken.
     left: u64,
 }
@@ -364,6 +419,9 @@ impl Drop for Exchange {
             Outcome::Finished => self.grant.finished.fetch_add(1, Ordering::SeqCst),
             Outcome::Refused => 0,
         };
+        if self.slot {
+            self.grant.slots.fetch_sub(1, Ordering::SeqCst);
+        }
         if self.grant.running.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.grant.idle.notify_waiters();
         }
@@ -382,6 +440,15 @@ fn take(left: &AtomicU64, amount: u64) -> Option<u64> {
     };
     let before = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, rest);
     before.ok().and_then(rest)
+}
+
+fn give(left: &AtomicU64, amount: u64) {
+    let more = |left| match left {
+        UNLIMITED => None,
+        left => Some(left + amount),
+    };
+    // Nothing is given to what has no limit.
+    let _ = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
 }
 
 /// How many calls of a budget the store takes for used ahead of their use: enough that few calls wait

@@ -10,7 +10,9 @@
 //! Invariant: an end takes effect in memory first and is durable before it is acknowledged; nothing that
 //! ended comes back; the request path takes no lock that an end or a commit holds across an await.
 
+mod agents;
 mod clockwork;
+mod delegation;
 mod end;
 mod ending;
 mod error;
@@ -24,11 +26,16 @@ mod live_grant;
 mod live_task;
 mod pending_grant;
 mod reading;
+mod renewal;
 mod restore;
 mod securing;
 mod service;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
+pub use agents::{AgentRevoked, RevokedError};
+pub use delegation::{Carving, Wider};
 pub use end::{EndCell, EndSignal};
 pub use ending::Ending;
 pub use error::GrantsError;
@@ -38,6 +45,7 @@ pub use history::Ledger;
 pub use live_grant::{Closed, Exchange, LiveGrant};
 pub use live_task::LiveTask;
 pub use pending_grant::PendingGrant;
+pub use renewal::agreed_life;
 pub use restore::Restored;
 pub use securing::Claim;
 pub use service::{Asking, Grants, Limits, OpenTask};

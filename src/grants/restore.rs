@@ -103,7 +103,7 @@ impl Inner {
                 let carved = family.carved.entry(parent.clone());
                 carved.or_default().push(request.grant.clone());
             }
-            self.timers.add_grant(live.deadline(), &request.grant);
+            self.timers.add_grant(live);
             self.metrics.live_grants.inc();
             self.grants.insert(request.grant.clone(), Arc::clone(live));
             let siblings = of_task.entry(&request.task).or_default();

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::health::Health;
 use super::index::Index;
 use super::reading::Ends;
 use super::{GrantsError, LiveGrant, LiveTask, PendingGrant};
-use crate::base::{BootId, BootInstant, Clock};
+use crate::base::{BootId, BootInstant, Clock, Live};
 use crate::model::{
     AgentId, Circumstances, EndReason, Entitlement, Grant, GrantId, GrantRequest, Inputs,
     RequestId, Task, TaskId, TaskState, Transition,
@@ -80,6 +80,9 @@ pub(super) struct Inner {
     pub(super) pending: Index<RequestId, Arc<PendingGrant>>,
     pub(super) timers: Timers,
     pub(super) events: Events,
+    pub(super) revoked: Live<BTreeSet<AgentId>>,
+    /// Agents are revoked and restored one after the other; held across the write.
+    pub(super) revoking: tokio::sync::Mutex<()>,
     pub(super) health: Health,
     pub(super) ends: Ends,
     family: Mutex<Family>,
@@ -159,6 +162,8 @@ impl Grants {
             pending: Index::new(),
             timers: Timers::default(),
             events: Events::new(),
+            revoked: Live::new(BTreeSet::new()),
+            revoking: tokio::sync::Mutex::default(),
             health: Health::default(),
             ends: Ends::new(),
             family: Mutex::default(),
@@ -205,6 +210,9 @@ impl Grants {
     ) -> Result<Arc<LiveTask>, GrantsError> {
         let inner = &self.0;
         let (agent, id) = (task.agent.clone(), task.id.clone());
+        if self.is_revoked(&agent) {
+            return Err(GrantsError::AgentRevoked(agent));
+        }
         inner
             .family()
             .count_open(&agent, inner.limits.tasks_per_agent)?;
@@ -235,6 +243,10 @@ impl Grants {
         if let Some(reason) = parent.and_then(|parent| parent.end_reason()) {
             self.end_task(&id, EndReason::ParentEnded).await?;
             return Err(GrantsError::TaskEnded(id, reason));
+        }
+        if self.is_revoked(&agent) {
+            self.end_task(&id, EndReason::AgentRevoked).await?;
+            return Err(GrantsError::AgentRevoked(agent));
         }
         Ok(live)
     }
@@ -359,7 +371,7 @@ impl Inner {
         task.set_grants(grants);
         self.grants.insert(request.grant.clone(), Arc::clone(live));
         self.metrics.live_grants.inc();
-        self.timers.add_grant(live.deadline(), &request.grant);
+        self.timers.add_grant(live);
         self.events.tell(|| Event::GrantActive(live.record()));
         Ok(())
     }

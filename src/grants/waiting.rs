@@ -10,7 +10,7 @@ use tracing::error;
 use super::ending::Begun;
 use super::events::Event;
 use super::service::{Asking, Family, Inner, later};
-use super::{Grants, GrantsError, LiveGrant, LiveTask, PendingGrant};
+use super::{Grants, GrantsError, LiveGrant, LiveTask, PendingGrant, agreed_life};
 use crate::base::{BootInstant, ErrorChain};
 use crate::model::{
     Approval, ApprovalRule, EndReason, Grant, GrantState, RequestId, Transition, TransitionError,
@@ -165,7 +165,8 @@ impl Grants {
             return Ok(Approved::Refused(note));
         }
         inner.check_room(&task, now)?;
-        let deadline = (now + agreed(&grant)).min(task.oldest());
+        let agreed = agreed_life(request, approvals(&grant));
+        let deadline = (now + agreed.unwrap_or(request.duration)).min(task.oldest());
         let expires_at = later(at, deadline - now);
         grant.apply(Transition::Activate { expires_at }, at)?;
         let live = inner.decide_for(&task, pending, grant, deadline).await?;
@@ -325,29 +326,17 @@ impl Inner {
 fn missing(grant: &Grant) -> usize {
     let rule = grant.request.approval.as_ref();
     let quorum = rule.map_or(1, |rule| rule.quorum.max(1));
-    let agreed = match &grant.state {
-        GrantState::Pending { approvals, .. } => approvals.len(),
-        GrantState::Active(_)
-        | GrantState::Ended { .. }
-        | GrantState::Requested
-        | GrantState::Suspended(_) => 0,
-    };
     usize::try_from(quorum)
         .unwrap_or(usize::MAX)
-        .saturating_sub(agreed)
+        .saturating_sub(approvals(grant).len())
 }
 
-/// The life that everyone has agreed to.
-fn agreed(grant: &Grant) -> std::time::Duration {
-    let asked = grant.request.duration;
+fn approvals(grant: &Grant) -> &[Approval] {
     match &grant.state {
-        GrantState::Pending { approvals, .. } => {
-            let shortest = approvals.iter().filter_map(|one| one.at_most).min();
-            shortest.map_or(asked, |shortest| shortest.min(asked))
-        }
+        GrantState::Pending { approvals, .. } => approvals,
         GrantState::Active(_)
         | GrantState::Ended { .. }
         | GrantState::Requested
-        | GrantState::Suspended(_) => asked,
+        | GrantState::Suspended(_) => &[],
     }
 }

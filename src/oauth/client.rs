@@ -61,7 +61,7 @@ impl OAuth {
         refuse_other_methods(call)?;
         let form = &call.form;
         let assertion = form.get("client_assertion");
-        match (assertion, &call.certificate, form.get("client_id")) {
+        let client = match (assertion, &call.certificate, form.get("client_id")) {
             (Some(assertion), _, _) => self.by_assertion(snapshot, form, assertion),
             (None, Some(certificate), Some(client)) => {
                 let agent = snapshot.agent(client);
@@ -73,7 +73,12 @@ impl OAuth {
                 "authenticate by private_key_jwt: client_assertion_type and client_assertion; or by a \
                  client certificate and client_id",
             )),
+        }?;
+        if self.grants.is_revoked(&client.agent.agent.id) {
+            let description = "the agent is revoked";
+            return Err(OAuthError::new("invalid_client", description));
         }
+        Ok(client)
     }
 
     /// The agent that signed the request's client assertion. An assertion is good once.

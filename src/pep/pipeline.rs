@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tracing::warn;
 
@@ -32,6 +32,9 @@ use crate::config::{Endpoint, Matched, Snapshot};
 use crate::model::DenyReason;
 use crate::upstream::{Received, SendError};
 use crate::wire::Body;
+
+/// Tells an agent that its grant is about to end, in seconds.
+const GRANT_EXPIRES_IN: HeaderName = HeaderName::from_static("portcullis-grant-expires-in");
 
 /// How often a request is judged anew because the configuration changed while its inputs were read.
 const ATTEMPTS: usize = 4;
@@ -373,6 +376,9 @@ impl Worker {
         clean_answer(&mut parts.headers);
         if let Ok(id) = HeaderValue::from_str(request_id) {
             parts.headers.insert(REQUEST_ID, id);
+        }
+        if let Some(seconds) = running.expires_in() {
+            parts.headers.insert(GRANT_EXPIRES_IN, seconds.into());
         }
         let body = Guarded::new(body, running, slot);
         Response::from_parts(parts, Body::stream(body))

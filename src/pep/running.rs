@@ -181,6 +181,14 @@ impl Running {
         exchange.map(|exchange| exchange.grant().request().grant.to_string())
     }
 
+    /// How many seconds its grant has left, once the last tenth of its life has begun.
+    pub(super) fn expires_in(&self) -> Option<u64> {
+        let under = self.under.borrow();
+        let grant = under.exchange.as_ref()?.grant();
+        let left = grant.deadline() - self.gate.clock.now();
+        (left <= grant.warning()).then_some(left.as_secs())
+    }
+
     /// The task that it belongs to, for the upstream.
     pub(super) fn task_id(&self) -> Option<String> {
         let under = self.under.borrow();

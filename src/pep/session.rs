@@ -197,6 +197,7 @@ fn not_held(why: NotHeld) -> Refusal {
 
 fn unbound(why: Unbound) -> Refusal {
     match why {
+        Unbound::AgentRevoked => Refusal::new(DenyReason::TokenInvalid, "the agent is revoked"),
         Unbound::AgentUnknown => Refusal::new(
             DenyReason::TokenInvalid,
             "the token's agent is not enrolled here",

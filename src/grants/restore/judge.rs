@@ -131,7 +131,13 @@ impl Judge {
             Ok(until) if grant.term().is_none() => self.judged.pending.push((grant, until)),
             Ok(deadline) => {
                 let mark = self.grant_mark(&grant, mark, deadline);
-                let live = Arc::new(LiveGrant::restored(grant, &mark));
+                let above = grant.request.parent.as_ref();
+                let above = above.and_then(|above| self.grants.get(above));
+                let live = LiveGrant::restored(grant, &mark);
+                let live = Arc::new(match above {
+                    Some(above) => live.sharing(above),
+                    None => live,
+                });
                 let id = live.request().grant.clone();
                 self.grants.insert(id, Arc::clone(&live));
                 self.judged.grants.push(live);
