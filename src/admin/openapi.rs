@@ -3,9 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{
-    agents, decisions, grants, keys, lifecycle, people, policies, requests, tasks, views,
-};
+use super::{agents, decisions, grants, keys, lifecycle, people, policies, requests, tasks, views};
 
 #[derive(OpenApi)]
 #[openapi(

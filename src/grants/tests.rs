@@ -86,6 +86,10 @@ impl Run {
         }
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm for each step there is, read in one piece"
+    )]
     async fn take(&mut self, step: Step) {
         let now = self.world.clock.now();
         match step {

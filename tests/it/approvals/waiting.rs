@@ -138,8 +138,14 @@ fn people_see_what_they_are_asked_and_no_more() {
         assert_eq!(list(&ben, "").await, std::slice::from_ref(&request));
         assert_eq!(list(&dot, "").await, [] as [serde_json::Value; 0]);
         let operator = gate.operator();
-        assert_eq!(list(&operator, "?state=pending").await, std::slice::from_ref(&request));
-        assert_eq!(list(&work.token, "?state=pending").await, std::slice::from_ref(&request));
+        assert_eq!(
+            list(&operator, "?state=pending").await,
+            std::slice::from_ref(&request)
+        );
+        assert_eq!(
+            list(&work.token, "?state=pending").await,
+            std::slice::from_ref(&request)
+        );
         let path = format!("/v1/requests/{}", id(&request));
         let foreign = gate.control("GET", &path).bearer(&dot).send().await;
         foreign.problem(404, "not_found");
