@@ -368,8 +368,8 @@ impl Approvals {
             }
             return Ok(pending);
         }
-        let stored = self.grants.store().request(id).await;
-        let stored = stored.map_err(|error| NotDecided::NotKept(error.into()))?;
+        let stored = self.grants.find_request(id).await;
+        let stored = stored.map_err(NotDecided::NotKept)?;
         let stored = stored.ok_or_else(|| NotDecided::Unknown(id.clone()))?;
         Err(match &stored.state {
             GrantState::Ended {
