@@ -169,7 +169,7 @@ impl OAuth {
         }
         let mut grants: Vec<Grant> = Vec::with_capacity(ids.len());
         for id in &ids {
-            let stored = self.grants.store().request(id).await;
+            let stored = self.grants.find_request(id).await;
             let stored = stored.map_err(|failure| {
                 error!(error = %ErrorChain(&failure), "a request can't be read");
                 OAuthError::unavailable("the request can't be looked up at this moment")

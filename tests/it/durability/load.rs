@@ -11,6 +11,9 @@ use super::book::{Book, Fate, Grant, SHORT};
 use super::process::Process;
 use super::wire::{self, Answer};
 
+/// Requests that wait at once: fewer than one agent may have, all workers together.
+const MOST_WAITING: usize = 200;
+
 /// Works until the gateway is gone.
 pub(super) fn work(process: &Process, book: &Book, worker: u32) {
     // Calls go on under the same grant across restarts, as an agent's would.
@@ -35,7 +38,8 @@ pub(super) fn one_of_each(process: &Process, book: &Book) -> io::Result<()> {
     if short % 4 == 0 {
         ask(process, book, &task, "orders-read", Some(SHORT.as_secs()))?;
     }
-    if short % 4 == 1 {
+    let waiting = book.open().waiting.len();
+    if short % 4 == 1 && waiting < MOST_WAITING {
         wait_for_people(process, book, &task)?;
     }
     if dice % 2 == 0 {
