@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A request with a form body.
 #[derive(Debug)]
 pub(super) struct Call {
+    /// The endpoint's path.
+    pub(super) path: String,
     pub(super) form: Form,
     pub(super) headers: HeaderMap,
     pub(super) peer: Peer,
@@ -58,6 +60,7 @@ impl<S: Send + Sync> FromRequest<S> for Call {
         let body = timeout(PATIENCE, read(body)).await;
         let body = body.map_err(|_| OAuthError::too_slow(PATIENCE))??;
         Ok(Self {
+            path: parts.uri.path().to_owned(),
             form: Form::read(&parts.headers, &body)?,
             headers: parts.headers,
             peer,

@@ -8,7 +8,6 @@ use tracing::debug;
 
 use super::call::Call;
 use super::error::OAuthError;
-use super::form::Form;
 use super::state::OAuth;
 use crate::base::ErrorChain;
 use crate::config::{EnrolledAgent, Snapshot};
@@ -62,7 +61,7 @@ impl OAuth {
         let form = &call.form;
         let assertion = form.get("client_assertion");
         let client = match (assertion, &call.certificate, form.get("client_id")) {
-            (Some(assertion), _, _) => self.by_assertion(snapshot, form, assertion),
+            (Some(assertion), _, _) => self.by_assertion(snapshot, call, assertion),
             (None, Some(certificate), Some(client)) => {
                 let agent = snapshot.agent(client);
                 let agent = agent.ok_or_else(OAuthError::invalid_client)?;
@@ -85,9 +84,10 @@ impl OAuth {
     fn by_assertion(
         &self,
         snapshot: &Snapshot,
-        form: &Form,
+        call: &Call,
         assertion: &str,
     ) -> Result<Client, OAuthError> {
+        let form = &call.form;
         if form.required("client_assertion_type")? != JWT_BEARER {
             let description = format!("client_assertion_type has to be {JWT_BEARER}");
             return Err(OAuthError::invalid_request(description));
@@ -100,8 +100,11 @@ impl OAuth {
             return Err(OAuthError::invalid_client());
         }
         let now = self.clock.wall();
-        let endpoint = self.token_endpoint();
-        let audiences = [self.authority.issuer(), endpoint.as_str()];
+        // Whatever endpoint is called, the issuer and the token endpoint are names of this server
+        // (RFC 7523 §3); stock clients write down the endpoint that they call.
+        let token_endpoint = self.token_endpoint();
+        let called = format!("{}{}", self.facts.control_url, call.path);
+        let audiences = [self.authority.issuer(), &token_endpoint, &called];
         let verified = Assertion::verify(assertion, &agent.keys, &client, &audiences, now);
         let claims = verified.map_err(|error| {
             debug!(client, error = %ErrorChain(&error), "a client assertion is refused");

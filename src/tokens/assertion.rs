@@ -14,8 +14,12 @@ use super::key_set::{Times, check_audience, seconds, select};
 use super::{Invalid, KeyError, LEEWAY, SigningKey, TokenError, VerifyingKey};
 use crate::base::{Secret, random_id};
 
-/// The longest that an assertion may have to live. Its id is remembered for so long.
+/// The longest that an assertion is good, from when it was made. Its id is remembered for so long.
 pub const LONGEST_ASSERTION: Duration = Duration::from_secs(300);
+
+/// The longest life that an assertion which says when it was made may claim (RFC 7523 §3: an end that is
+/// unreasonably far away can be refused).
+const LONGEST_CLAIMED: Duration = Duration::from_hours(1);
 
 /// The verification of client assertions.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +30,7 @@ pub struct Assertion;
 pub struct AssertionClaims {
     /// Its own name, for the replay cache.
     pub jti: String,
-    /// When it stops being good; no leeway is given, so it can be forgotten then.
+    /// When it stops being good here; no leeway is given, so it can be forgotten then.
     pub exp: Timestamp,
 }
 
@@ -65,13 +69,32 @@ impl Assertion {
             iat: claims.integer("iat")?,
         };
         times.check(now, Duration::ZERO)?;
-        let latest = now.as_second() + seconds(LONGEST_ASSERTION + LEEWAY);
-        if exp > latest {
-            return Err(Invalid::Lifetime.into());
-        }
-        let exp = Timestamp::from_second(exp).map_err(|_| Invalid::Lifetime)?;
+        let end = end(&times, now)?;
+        let exp = Timestamp::from_second(end).map_err(|_| Invalid::Lifetime)?;
         Ok(AssertionClaims { jti, exp })
     }
+}
+
+/// The second at which an assertion stops being good for us: its own end, or an earlier one where it says
+/// when it was made. So an assertion of a library that lets them live for an hour is good while it is
+/// fresh, and is remembered no longer than others.
+fn end(times: &Times, now: Timestamp) -> Result<i64, TokenError> {
+    let now = now.as_second();
+    let longest = seconds(LONGEST_ASSERTION);
+    let (limit, end) = match times.iat {
+        None => (longest, times.exp),
+        Some(made) => (
+            seconds(LONGEST_CLAIMED),
+            times.exp.min(made.saturating_add(longest)),
+        ),
+    };
+    if times.exp > now.saturating_add(limit + seconds(LEEWAY)) {
+        return Err(Invalid::Lifetime.into());
+    }
+    if end <= now {
+        return Err(TokenError::Expired);
+    }
+    Ok(end)
 }
 
 /// The client that an assertion claims to come from, to find the keys that it has to be verified

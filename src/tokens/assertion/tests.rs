@@ -65,7 +65,7 @@ fn an_assertion_is_about_its_client_for_us_and_short() {
             Ok(()),
         ),
         (json!({ "iat": "gone" }), Ok(())),
-        (json!({ "exp": NOW + 305 }), Ok(())),
+        (json!({ "iat": "gone", "exp": NOW + 305 }), Ok(())),
         (json!({ "iss": "other" }), invalid(Invalid::Client)),
         (json!({ "sub": "other" }), invalid(Invalid::Client)),
         (
@@ -76,7 +76,17 @@ fn an_assertion_is_about_its_client_for_us_and_short() {
             json!({ "aud": "https://other.example" }),
             invalid(Invalid::Audience),
         ),
-        (json!({ "exp": NOW + 306 }), invalid(Invalid::Lifetime)),
+        (
+            json!({ "iat": "gone", "exp": NOW + 306 }),
+            invalid(Invalid::Lifetime),
+        ),
+        (json!({ "exp": NOW + 3605 }), Ok(())),
+        (json!({ "exp": NOW + 3606 }), invalid(Invalid::Lifetime)),
+        (json!({ "iat": NOW - 299, "exp": NOW + 3000 }), Ok(())),
+        (
+            json!({ "iat": NOW - 300, "exp": NOW + 3000 }),
+            Err(TokenError::Expired),
+        ),
         (json!({ "exp": i64::MAX }), invalid(Invalid::Lifetime)),
         (
             json!({ "iat": NOW - 60, "exp": NOW }),
@@ -124,6 +134,16 @@ fn an_assertion_is_about_its_client_for_us_and_short() {
     for (changes, expected) in table {
         check(&key, header, &changes, expected);
     }
+}
+
+#[test]
+fn a_long_life_is_cut_short() {
+    let key = SigningKey::generate(Algorithm::Es256).unwrap();
+    let claims = json!({
+        "iss": "bot", "sub": "bot", "aud": ENDPOINT, "jti": "1", "iat": NOW - 10, "exp": NOW + 3590,
+    });
+    let assertion = key.forge(r#"{"alg":"ES256"}"#, &claims.to_string());
+    assert_eq!(verify(&key, &assertion).unwrap().exp.as_second(), NOW + 290);
 }
 
 #[test]

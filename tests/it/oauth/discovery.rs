@@ -148,3 +148,31 @@ fn mistakes_are_told_as_the_standard_wants() {
         check(none, 401, "invalid_client").await;
     });
 }
+
+/// Stock clients name the endpoint that they call; the issuer and the token endpoint are good anywhere.
+#[test]
+fn an_assertion_is_for_this_server_by_any_of_its_names() {
+    use portcullis::tokens::{SigningKey, sign_assertion};
+    run(async {
+        let gate = Plan::new().start().await;
+        let key = SigningKey::read(&gate.root().join("agents/bot.jwk")).unwrap();
+        let control = &gate.control_url;
+        let token = gate.agent("bot").token().await;
+        let check = async |audience: &str, expected: u16| {
+            let ttl = std::time::Duration::from_secs(60);
+            let assertion = sign_assertion(&key, "bot", audience, gate.clock.wall(), ttl);
+            let assertion = assertion.unwrap().expose().clone();
+            let fields = [("token", token.as_str())];
+            let call = super::signed(&gate, &assertion, "/oauth/introspect", &fields);
+            let answer = call.send().await;
+            assert_eq!((audience, answer.status), (audience, expected));
+        };
+        check(control, 200).await;
+        check(&format!("{control}/oauth/token"), 200).await;
+        check(&format!("{control}/oauth/introspect"), 200).await;
+        check(&format!("{control}/oauth/revoke"), 401).await;
+        check(&format!("{control}/"), 401).await;
+        check(&gate.public_url, 401).await;
+        check("https://elsewhere.example/oauth/introspect", 401).await;
+    });
+}
