@@ -8,6 +8,7 @@
 //! 6  app                                        build, bind, drain: the only room where everything meets
 //! 5  pep · oauth · admin                        doors: the data plane, tokens, the API of agents and people
 //! 4  access                                     what an agent stands on and may ask for; what people decide
+//! 4  access     notices                         what an agent stands on and may ask for · who is told
 //! 3  authn · grants · config                    who; by what right; under which files
 //! 2  tokens · pdp · approvals · store · audit · upstream
 //!                                               engines: each stands alone
@@ -51,6 +52,7 @@ pub mod cli;
 pub mod config;
 pub mod grants;
 pub mod model;
+pub mod notices;
 pub mod oauth;
 pub mod pdp;
 pub mod pep;

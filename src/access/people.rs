@@ -34,6 +34,9 @@ pub use resets::{ResetAsked, ResetOf};
 /// The built-in person that the first key belongs to.
 const OPERATOR: &str = "operator";
 
+/// What records call the first key.
+const FIRST_KEY: &str = "operator.key";
+
 /// The group that manages the gateway.
 const OPERATORS: &str = "operators";
 
@@ -145,7 +148,7 @@ impl People {
             let person = snapshot.person(self.operator.as_str()).map(Arc::clone);
             return Some(Known {
                 person: person.unwrap_or_else(|| Arc::new(self.built_in())),
-                key: "operator.key".into(),
+                key: FIRST_KEY.into(),
                 hands: BTreeSet::new(),
             });
         }
@@ -155,6 +158,19 @@ impl People {
             key: key.id.as_str().into(),
             hands: key.hands.clone(),
         })
+    }
+
+    /// Whether the key that a person was told by is still good, and the person still what it was.
+    #[must_use]
+    pub fn still_stands(&self, known: &Known, snapshot: &Snapshot) -> bool {
+        let first = *known.id() == self.operator && &*known.key == FIRST_KEY;
+        let has_key = first
+            || self
+                .keys_of(known.id())
+                .iter()
+                .any(|key| *key.id == *known.key);
+        let person = snapshot.person(known.id().as_str());
+        has_key && person.is_some_and(|person| *person == known.person)
     }
 
     /// Whether a person manages the gateway.

@@ -67,6 +67,32 @@ impl FromRequestParts<Arc<Admin>> for Caller {
     }
 }
 
+impl Caller {
+    /// When the credential stops being good by itself.
+    pub(super) fn good_until(&self) -> Option<BootInstant> {
+        match self {
+            Self::Agent(agent) => Some(agent.authenticated.deadline()),
+            Self::Person(_) => None,
+        }
+    }
+
+    /// Whether what was shown would still be believed.
+    pub(super) fn still_stands(&self, admin: &Admin) -> bool {
+        match self {
+            Self::Agent(agent) => {
+                !admin.grants.is_revoked(agent.id())
+                    && !admin.authenticator.is_revoked(&agent.authenticated)
+                    && admin
+                        .snapshot
+                        .current()
+                        .agent(agent.id().as_str())
+                        .is_some()
+            }
+            Self::Person(known) => admin.people.still_stands(known, &admin.snapshot.current()),
+        }
+    }
+}
+
 /// A person of the group that manages the gateway.
 #[derive(Debug)]
 pub(super) struct Operator(pub(super) Known);
@@ -203,7 +229,7 @@ impl AgentCaller {
     }
 
     /// Whether a task is the token's own or lies below it; a token without one reaches all.
-    async fn is_within(&self, admin: &Admin, task: &TaskId) -> Result<bool, ApiError> {
+    pub(super) async fn is_within(&self, admin: &Admin, task: &TaskId) -> Result<bool, ApiError> {
         let Some(bound) = self.authenticated.task().or(self.named.as_deref()) else {
             return Ok(true);
         };

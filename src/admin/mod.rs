@@ -11,9 +11,11 @@ mod agents;
 mod caller;
 mod decisions;
 mod error;
+mod events;
 mod extract;
 mod grants;
 mod health;
+mod idempotency;
 mod json;
 mod keys;
 mod lifecycle;
@@ -28,6 +30,7 @@ mod wait;
 
 use std::sync::Arc;
 
+use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
 use axum::{Extension, Router};
 
@@ -46,14 +49,20 @@ pub enum Face {
 
 /// The routes of the API, as `face` has them.
 pub fn router(admin: Arc<Admin>, face: Face) -> Router {
+    let once = from_fn_with_state(Arc::clone(&admin), idempotency::once);
     let everyone = Router::new()
-        .route("/v1/tasks", post(tasks::open))
+        .route("/v1/tasks", post(tasks::open).layer(once.clone()))
         .route("/v1/tasks/{id}", get(tasks::show))
         .route("/v1/tasks/{id}/heartbeat", post(tasks::heartbeat))
         .route("/v1/tasks/{id}/complete", post(tasks::complete))
         .route("/v1/tasks/{id}/fail", post(tasks::fail))
         .route("/v1/tasks/{id}/cancel", post(tasks::cancel))
-        .route("/v1/requests", post(requests::create).get(requests::list))
+        .route(
+            "/v1/requests",
+            post(requests::create)
+                .layer(once.clone())
+                .get(requests::list),
+        )
         .route("/v1/requests/{id}", get(requests::show))
         .route("/v1/requests/{id}/approve", post(decisions::approve))
         .route("/v1/requests/{id}/deny", post(decisions::deny))
@@ -62,7 +71,11 @@ pub fn router(admin: Arc<Admin>, face: Face) -> Router {
         .route("/v1/grants/{id}", get(grants::show))
         .route("/v1/grants/{id}/revoke", post(grants::revoke))
         .route("/v1/grants/{id}/renew", post(lifecycle::renew))
-        .route("/v1/grants/{id}/delegate", post(lifecycle::delegate))
+        .route(
+            "/v1/grants/{id}/delegate",
+            post(lifecycle::delegate).layer(once),
+        )
+        .route("/v1/events", get(events::follow))
         .route("/v1/openapi.json", get(openapi::document))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready));

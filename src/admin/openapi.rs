@@ -3,7 +3,9 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{agents, decisions, grants, keys, lifecycle, people, policies, requests, tasks, views};
+use super::{
+    agents, decisions, events, grants, keys, lifecycle, people, policies, requests, tasks, views,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,6 +33,7 @@ use super::{agents, decisions, grants, keys, lifecycle, people, policies, reques
         lifecycle::delegate,
         agents::revoke,
         agents::restore,
+        events::follow,
         people::show,
         people::make_key,
         people::remove_key,

@@ -15,9 +15,13 @@ use crate::telemetry::Metrics;
 use crate::tokens::{Authority, Dpop};
 
 use super::error::ApiError;
+use super::idempotency::Idempotency;
 
 /// How many may wait for an answer at once. Over it, answers come at once.
 const MOST_WAITERS: usize = 1024;
+
+/// How many may follow the events at once.
+const MOST_LISTENERS: usize = 256;
 
 /// The state of the API.
 pub struct Admin {
@@ -32,6 +36,9 @@ pub struct Admin {
     pub(super) approvals: Approvals,
     /// Places for those who wait for an answer.
     pub(super) waiters: Semaphore,
+    /// Places for those who follow the events.
+    pub(super) listeners: Arc<Semaphore>,
+    pub(super) idempotency: Idempotency,
     pub(super) audit: Audit,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
@@ -104,6 +111,8 @@ impl Admin {
             people,
             approvals,
             waiters: Semaphore::new(MOST_WAITERS),
+            listeners: Arc::new(Semaphore::new(MOST_LISTENERS)),
+            idempotency: Idempotency::default(),
             audit,
             metrics,
             clock,

@@ -18,19 +18,21 @@ use crate::access::{Approvals, People, Requests, Revocations};
 use crate::admin::{self, Admin, AdminParts, Face};
 use crate::audit::{self, Audit};
 use crate::authn::{Authenticator, IssuerKeys, KeySource, TrustedIssuer};
-use crate::base::Clock;
+use crate::base::{Clock, Secret};
 use crate::config::{
-    self, ClientAuth, JwksSource, Listener, ListenerTls, Reloader, Settings, Sources, Watcher,
+    self, ClientAuth, JwksSource, Listener, ListenerTls, Reloader, Settings, Sources, Template,
+    Watcher, Webhook,
 };
 use crate::grants::{Grants, Limits, Restored};
 use crate::model::{DenyReason, EndReason};
+use crate::notices::{self, Notifier};
 use crate::oauth::{self, OAuth, OAuthFacts, OAuthParts};
 use crate::pep::{Facts, Gate, GateParts, InboundLimits, Workers};
 use crate::store::{GrantStore, SqliteStore};
 use crate::telemetry::Metrics;
 use crate::tls::{self, Acceptor, ServerFiles};
 use crate::tokens::{Authority, Dpop};
-use crate::upstream::PoolLimits;
+use crate::upstream::{Credential, PoolLimits};
 
 /// Exchanges that can wait for their records to be written, long ones included.
 const AUDIT_QUEUE: usize = 65_536;
@@ -87,6 +89,9 @@ pub async fn start(
         ..
     } = sockets;
     let mut tasks = core.upkeep(&settings, watcher, acceptors.all());
+    if let Some(webhook) = &settings.webhook {
+        tasks.push(tokio::spawn(core.notifier(webhook, &settings)?.run()));
+    }
     upkeep::reconcile_on_publish(&core.reloader, &core.grants, &gate);
     let face = if people_socket.is_some() {
         Face::Agents
@@ -270,6 +275,22 @@ impl Core {
             control_url: settings.control.public_url.to_string(),
             stopping,
         })
+    }
+
+    fn notifier(&self, webhook: &Webhook, settings: &Settings) -> anyhow::Result<Notifier> {
+        let secret = Credential::read(&webhook.secret);
+        let secret = secret.context("the webhook's secret can't be read")?;
+        let receiver = notices::Receiver {
+            url: webhook.url.parse()?,
+            secret: Secret::new(secret.expose().as_bytes().to_vec()),
+            form: match webhook.template {
+                Template::Json => notices::Form::Json,
+                Template::Slack => notices::Form::Slack,
+            },
+        };
+        let control_url = settings.control.public_url.to_string();
+        let notifier = Notifier::new(receiver, &self.grants, self.clock.clone(), control_url);
+        notifier.context("the webhook can't be used")
     }
 
     /// Starts what goes on beside the requests.

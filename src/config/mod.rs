@@ -31,7 +31,7 @@ pub use reload::{Outcome, Refused, Reloader, Status, Stopped, Watcher};
 pub use routes::Matched;
 pub use settings::{
     ClientAuth, Control, Gateway, JwksSource, Key, Limits, Listener, ListenerTls, PublicUrl,
-    Settings, Tokens, TrustedIssuer, UrlError, keys, reference,
+    Settings, Template, Tokens, TrustedIssuer, UrlError, Webhook, keys, reference,
 };
 pub use snapshot::{Endpoint, EnrolledAgent, ProtectedService, Snapshot};
 pub use text::{Place, Text};

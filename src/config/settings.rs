@@ -5,6 +5,7 @@ mod issuers;
 mod keys;
 mod limits;
 mod listeners;
+mod notify;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::tokens::Algorithm;
 
 pub use keys::{Key, keys, reference};
 pub use limits::Limits;
+pub use notify::{Template, Webhook};
 pub use url::{PublicUrl, UrlError};
 
 /// The largest `portcullis.toml`, in bytes.
@@ -53,6 +55,8 @@ pub struct Settings {
     pub trusted_issuers: Vec<TrustedIssuer>,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[notify] webhook`: who is told when a request waits for people.
+    pub webhook: Option<Webhook>,
 }
 
 /// Where agents' requests arrive.

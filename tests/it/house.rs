@@ -20,7 +20,7 @@ const FLOORS: [&[&str]; 8] = [
         "upstream",
     ],
     &["authn", "config", "grants"],
-    &["access"],
+    &["access", "notices"],
     &["admin", "oauth", "pep"],
     &["app"],
     &["cli"],

@@ -23,6 +23,7 @@ mod durability;
 mod forwarding;
 mod house;
 mod in_flight;
+mod lifecycle;
 mod oauth;
 mod readme;
 mod refusals;

@@ -212,4 +212,19 @@ const KEYS: &[Key] = &[
         "",
         "The claim that names the task; else the header `Portcullis-Task` does.",
     ),
+    Key::scalar(
+        "notify.webhook.url",
+        "",
+        "Who is told when a request waits for people, and what became of it; https, or on this machine.",
+    ),
+    Key::scalar(
+        "notify.webhook.secret_from",
+        "",
+        "What signs it (`Portcullis-Signature`): `env:NAME` or `file:/path`.",
+    ),
+    Key::scalar(
+        "notify.webhook.template",
+        "json",
+        "`json` for programs, or `slack` for a line of text.",
+    ),
 ];

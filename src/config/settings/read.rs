@@ -11,6 +11,7 @@ use toml::de::DeTable;
 
 use super::issuers::Issuers;
 use super::listeners::Listeners;
+use super::notify;
 use super::url::{self, PublicUrl, UrlError};
 use super::{Control, Gateway, Limits, Settings, Tokens};
 use crate::config::credentials::{Allowed, Pattern};
@@ -72,6 +73,7 @@ pub(super) fn settings(
     file.each("trusted_issuer", |fields| issuers.add(fields));
     let trusted_issuers = issuers.found();
     let limits = Limits::read(file.section("limits"));
+    let webhook = notify::webhook(file.section("notify"));
     file.finish();
     let or =
         |path: Option<PathBuf>, default| directory.join(path.unwrap_or(PathBuf::from(default)));
@@ -89,6 +91,7 @@ pub(super) fn settings(
         credentials,
         trusted_issuers,
         limits,
+        webhook,
     })
 }
 

@@ -1,0 +1,100 @@
+//! What happens, as it happens.
+
+use serde_json::{Value, json};
+
+use super::{key_of, plan, post};
+use crate::harness::{Gateway, Opened, run};
+
+async fn follow(gate: &Gateway, key: &str) -> Opened {
+    let mut opened = gate.control("GET", "/v1/events").bearer(key).open().await;
+    assert_eq!(opened.status(), 200);
+    assert_eq!(opened.head.headers["content-type"], "text/event-stream");
+    assert_eq!(opened.text().await, ": here\n\n");
+    opened
+}
+
+/// The next event: its name and its data.
+async fn next(opened: &mut Opened) -> (String, Value) {
+    let text = opened.text().await;
+    let (name, data) = text
+        .strip_prefix("event: ")
+        .unwrap()
+        .split_once("\ndata: ")
+        .unwrap();
+    (
+        name.to_owned(),
+        serde_json::from_str(data.trim_end()).unwrap(),
+    )
+}
+
+#[test]
+fn agents_hear_of_their_own_and_people_of_what_is_theirs_to_know() {
+    run(async {
+        let gate = plan().start().await;
+        let (operator, ana) = (gate.operator(), key_of(&gate, "ana").await);
+        let work = gate.agent("bot").opens().await;
+        let rival = gate.agent("rival").opens().await;
+        let mut own = follow(&gate, &work.token).await;
+        let mut foreign = follow(&gate, &rival.token).await;
+        let mut asked = follow(&gate, &ana).await;
+        let mut all = follow(&gate, &operator).await;
+
+        let ask = json!({ "task": work.task, "entitlement": "reviewed" });
+        let request = post(&gate, &work.token, "/v1/requests", &ask)
+            .await
+            .expect(202)
+            .json();
+        for reader in [&mut own, &mut asked, &mut all] {
+            let (name, data) = next(reader).await;
+            assert_eq!(name, "request.pending");
+            assert_eq!(data["request"]["id"], request["id"]);
+            assert_eq!(data["request"]["digest"], request["digest"]);
+        }
+        let path = format!("/v1/requests/{}/approve", request["id"].as_str().unwrap());
+        let body = json!({ "digest": request["digest"] });
+        post(&gate, &ana, &path, &body).await.expect(200);
+        for reader in [&mut own, &mut all] {
+            assert_eq!(next(reader).await.0, "grant.active");
+            assert_eq!(next(reader).await.0, "request.decided");
+        }
+        assert_eq!(next(&mut asked).await.0, "request.decided");
+        work.completes(&gate).await;
+        for reader in [&mut own, &mut all] {
+            let (name, data) = next(reader).await;
+            assert_eq!(name, "grant.ended");
+            assert_eq!(data["grant"]["end_reason"], "completed");
+            assert_eq!(next(reader).await.0, "task.ended");
+        }
+        gate.write_policy("more.cedar", "// nothing\n");
+        gate.publish().await;
+        assert_eq!(next(&mut all).await.0, "policy.changed");
+        // The rival has heard of none of this: the first it hears of is its own.
+        rival.completes(&gate).await;
+        let (name, data) = next(&mut foreign).await;
+        assert_eq!(
+            (name.as_str(), &data["task"]["agent"]),
+            ("task.ended", &json!("rival"))
+        );
+    });
+}
+
+#[test]
+fn a_grant_tells_of_its_last_tenth() {
+    run(async {
+        let gate = plan().manual_clock().start().await;
+        let bot = gate.agent("bot");
+        let work = bot.opens().await;
+        let mut own = follow(&gate, &work.token).await;
+        let ask = json!({ "task": work.task, "entitlement": "items", "duration_seconds": 100 });
+        bot.granted(work, &ask).await;
+        assert_eq!(next(&mut own).await.0, "grant.active");
+        gate.advance(std::time::Duration::from_secs(90));
+        loop {
+            let text = own.text().await;
+            if text.starts_with("event: grant.expiring\n") {
+                break;
+            }
+            assert_eq!(text, ": still here\n\n");
+        }
+    });
+}
