@@ -12,6 +12,9 @@
 //! 3  authn · grants · config                    who; by what right; under which files
 //! 2  tokens · pdp · approvals · store · audit · upstream
 //!                                               engines: each stands alone
+//! 4  access · notices                           what an agent stands on and may ask for; who is told
+//! 3  authn · grants · config                    who; by what right; under which files
+//! 2  tokens · pdp · store · audit · upstream    engines: each stands alone (and approvals)
 //! 1  model · wire · telemetry · tls             nouns and pure rules; HTTP shapes; counters; identities
 //! 0  base                                       clock, ids, secrets, digests, values swapped whole
 //! ```
