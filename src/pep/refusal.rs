@@ -229,8 +229,11 @@ impl Refusal {
             ),
             R::GrantRequired => {
                 let challenge = Challenge::bearer().with("error", "insufficient_scope");
-                let scope = self.scope.as_deref().unwrap_or_default();
-                let challenge = challenge.with("scope", scope);
+                // What ended while a call ran names no entitlement.
+                let challenge = match &self.scope {
+                    Some(scope) => challenge.with("scope", scope),
+                    None => challenge,
+                };
                 Some(challenge.with("resource_metadata", metadata))
             }
             R::MfaRequired if self.status() == StatusCode::UNAUTHORIZED => {
