@@ -1,4 +1,4 @@
-//! `portcullis agent …`: enrolment, and who is enrolled.
+//! `portcullis agent …`: enrolment, who is enrolled, and taking an agent out of the game.
 
 mod enroll;
 mod list;
@@ -12,7 +12,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 pub use self::enroll::{Enrolment, enroll};
-use super::output::{Output, Table, field};
+use super::connection::Connection;
+use super::control::Binding;
+use super::output::{Output, Table, field, fields};
 use crate::model::{AgentId, GroupName};
 
 /// What `agent` takes.
@@ -22,6 +24,10 @@ pub(super) enum AgentCommand {
     Enroll(EnrollArgs),
     /// List the agents of a policies directory
     List(ListArgs),
+    /// Let a revoked agent begin anew
+    Restore(NameArgs),
+    /// End everything of an agent, and refuse it until it is restored
+    Revoke(NameArgs),
 }
 
 /// What `agent enroll` takes.
@@ -51,11 +57,31 @@ pub(super) struct ListArgs {
     directory: PathBuf,
 }
 
-pub(super) fn run(command: AgentCommand, output: Output) -> anyhow::Result<ExitCode> {
-    match command {
-        AgentCommand::Enroll(args) => run_enroll(args, output),
-        AgentCommand::List(args) => run_list(&args, output),
-    }
+/// An agent by its name.
+#[derive(Clone, Debug, Args)]
+pub(super) struct NameArgs {
+    /// The agent's name
+    name: AgentId,
+}
+
+pub(super) async fn run(
+    command: AgentCommand,
+    connection: &Connection,
+) -> anyhow::Result<ExitCode> {
+    let output = connection.output;
+    let (name, step) = match command {
+        AgentCommand::Enroll(args) => return run_enroll(args, output),
+        AgentCommand::List(args) => return run_list(&args, output),
+        AgentCommand::Restore(NameArgs { name }) => (name, "restore"),
+        AgentCommand::Revoke(NameArgs { name }) => (name, "revoke"),
+    };
+    let control = connection.as_operator()?;
+    let path = format!("/v1/agents/{name}/{step}");
+    let answer = control.post(Binding::None, &path, None).await?;
+    output.show(&answer, |answer| {
+        fields(answer, &["agent", "state", "tasks"])
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run_enroll(args: EnrollArgs, output: Output) -> anyhow::Result<ExitCode> {

@@ -113,6 +113,11 @@ impl<'a> Call<'a> {
         Self::new(Method::POST, path)
     }
 
+    /// A call of another method.
+    pub(super) const fn of(method: Method, path: &'a str) -> Self {
+        Self::new(method, path)
+    }
+
     const fn new(method: Method, path: &'a str) -> Self {
         Self {
             method,

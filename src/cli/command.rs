@@ -7,16 +7,18 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::agent::{self, AgentCommand};
 use super::audit::{self, AuditCommand};
 use super::check::{self, CheckArgs};
+use super::completions::{self, CompletionsArgs};
 use super::connection::Connection;
 use super::dev::{self, DevArgs};
 use super::exit;
 use super::grants::{self, GrantsCommand};
 use super::keys::{self, KeysCommand};
+use super::people::{self, PeopleCommand};
 use super::policy::{self, PolicyCommand};
 use super::request::{self, RequestArgs};
 use super::requests::{self, RequestsCommand};
@@ -44,7 +46,7 @@ enum Command {
     Serve(ServeArgs),
     /// Say everything that is wrong with configuration and policies
     Check(CheckArgs),
-    /// Enrol agents
+    /// Enrol, revoke and restore agents
     #[command(subcommand)]
     Agent(AgentCommand),
     /// Print a token for an agent
@@ -54,21 +56,26 @@ enum Command {
     /// Open, watch and end tasks
     #[command(subcommand)]
     Task(TaskCommand),
-    /// See and revoke grants
+    /// See, renew, hand down and revoke grants
     #[command(subcommand)]
     Grants(GrantsCommand),
-    /// See what agents have asked for
+    /// See what agents have asked for, and decide
     #[command(subcommand)]
     Requests(RequestsCommand),
     /// Rotate the keys that sign tokens
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Make people's keys and second factors
+    #[command(subcommand)]
+    People(PeopleCommand),
     /// See and reload the rules
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Check the audit log
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Print what makes a shell complete the lines of this program
+    Completions(CompletionsArgs),
 }
 
 /// Reads the command line and runs what it says. Never panics; the exit code is the command's.
@@ -91,12 +98,14 @@ fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
     let connection = &line.connection;
     let output = connection.output;
     match line.command {
-        Command::Agent(command) => agent::run(command, output),
+        Command::Agent(command) => complete(agent::run(command, connection)),
         Command::Audit(command) => audit::run(command, output),
         Command::Check(args) => check::run(args, output),
+        Command::Completions(args) => completions::run(&args, &mut CommandLine::command()),
         Command::Dev(args) => dev::run(&args, output),
         Command::Grants(command) => complete(grants::run(command, connection)),
         Command::Keys(command) => complete(keys::run(command, connection)),
+        Command::People(command) => complete(people::run(command, connection)),
         Command::Policy(command) => complete(policy::run(command, connection)),
         Command::Request(args) => complete(request::run(args, connection)),
         Command::Requests(command) => complete(requests::run(command, connection)),

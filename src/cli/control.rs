@@ -73,6 +73,12 @@ impl Control {
             .await
     }
 
+    /// Removes something.
+    pub(super) async fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        self.call(Binding::None, Method::DELETE, path, None, ORDINARY)
+            .await
+    }
+
     /// Reads a whole list, page after page, as `{items, next}`; `next` is null unless the list is
     /// longer than [`LONGEST_LIST`].
     pub(super) async fn list(&self, binding: Binding<'_>, path: &str) -> anyhow::Result<Value> {
@@ -108,12 +114,7 @@ impl Control {
             Caller::Agent(identity) => (identity.client(), &token(identity, binding).await?),
             Caller::Person { client, key } => (client, key),
         };
-        let mut call = if method == Method::GET {
-            Call::get(path)
-        } else {
-            Call::post(path)
-        };
-        call = call.bearer(bearer).within(within);
+        let mut call = Call::of(method, path).bearer(bearer).within(within);
         if let Some(document) = document {
             call = call.json(document);
         }

@@ -85,6 +85,11 @@ pub(super) fn tell(text: &str) {
     eprint(&clean(text));
 }
 
+/// Shows lines that are clean already, such as a table, on the standard error output.
+pub(super) fn show(lines: &str) {
+    eprint(lines.trim_end());
+}
+
 /// Says on the standard error output what is not as it should be, and goes on.
 pub(super) fn warn(text: &str) {
     eprint(&format!("warning: {}", clean(text)));
