@@ -12,6 +12,10 @@ use crate::base::BootInstant;
 use crate::model::{Approval, Grant, GrantRequest, Transition};
 use crate::store::Change;
 
+/// Less than this is no renewal. A grant's first end is fixed before it is stored and its start after, so
+/// that there is always a moment left that is worth nothing.
+const LEAST: Duration = Duration::from_secs(1);
+
 impl Grants {
     /// Moves the end of a grant to `duration` from now, but neither past `longest` from its first
     /// activation, nor past its task, nor past the grant that it was carved from; durable when this
@@ -48,8 +52,8 @@ impl Grants {
         }
         let last = self.last_end(grant, longest).ok_or_else(over)?;
         let end = (now + duration).min(last);
-        if end <= grant.deadline() {
-            return if grant.deadline() >= last {
+        if end <= grant.deadline() + LEAST {
+            return if grant.deadline() + LEAST >= last {
                 Err(GrantsError::NoLonger(id.clone()))
             } else {
                 Ok(grant.record())

@@ -16,6 +16,12 @@ async fn a_renewal_moves_the_end_and_never_past_the_longest_life() {
     assert_eq!(grant.deadline(), start + minutes(15));
 
     world.hand.advance(minutes(10));
+    let moment = minutes(15) + Duration::from_millis(1);
+    let nothing = grants.renew(&grant, minutes(60), moment).await;
+    assert!(
+        matches!(nothing, Err(GrantsError::NoLonger(_))),
+        "{nothing:?}"
+    );
     let shorter = grants.renew(&grant, minutes(1), minutes(30)).await;
     assert!(shorter.is_ok());
     assert_eq!(grant.deadline(), start + minutes(15), "none is shortened");
