@@ -76,7 +76,7 @@ pub enum NotifyError {
     #[error("can't speak TLS with the webhook")]
     Tls(#[from] TlsError),
     /// The receiver can't take it now.
-    #[error("the webhook answers {0} for now")]
+    #[error("the webhook can't take it at this moment: {0}")]
     Unavailable(StatusCode),
     /// Nothing is posted there.
     #[error("the webhook's URL is neither https nor on this machine")]

@@ -17,10 +17,10 @@ use super::connect::{connect, share, within};
 use super::lane::Lane;
 use super::lease::{ExchangeError, Lease, Link};
 use super::outgoing::{Outgoing, Progress};
-use super::received::{Idle, Received};
+use super::received::Received;
 use super::target::{Address, Target};
 use super::{Fault, Phase, PoolLimits, SendError, framing};
-use crate::base::{BootInstant, Clock, Digest, random_bytes};
+use crate::base::{BootInstant, Clock, Digest, IdleTimer, random_bytes};
 use crate::wire::Body;
 
 /// One worker's connections to all services. It must be used inside a `LocalSet`.
@@ -217,7 +217,7 @@ impl Pool {
         let reusable = reusable && progress.has_ended();
         let unfinished = (!progress.has_ended()).then(|| Rc::clone(progress));
         let idle = target.timeouts.idle.or(self.limits.body_idle_timeout);
-        let idle = idle.map(|timeout| Idle::new(&self.clock, timeout));
+        let idle = idle.map(|timeout| IdleTimer::new(&self.clock, timeout));
         let body = Received::new(body, lease, reusable, idle, unfinished);
         Ok(Response::from_parts(head, body))
     }

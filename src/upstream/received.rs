@@ -1,11 +1,9 @@
 //! The body of an answer, which holds the connection that it comes over.
 
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -13,7 +11,7 @@ use hyper::body::Incoming;
 
 use super::lease::Lease;
 use super::outgoing::Progress;
-use crate::base::{BootInstant, Clock};
+use crate::base::IdleTimer;
 use crate::wire::BodyError;
 
 /// The body of an answer. Read to its end, it gives its connection back to the pool; dropped
@@ -24,7 +22,7 @@ pub struct Received {
     lease: Option<Lease>,
     /// Whether the connection may serve again.
     reusable: bool,
-    idle: Option<Idle>,
+    idle: Option<IdleTimer>,
     /// The request, where it had not ended when the answer began.
     request: Option<Rc<Progress>>,
 }
@@ -34,7 +32,7 @@ impl Received {
         body: Incoming,
         lease: Lease,
         reusable: bool,
-        idle: Option<Idle>,
+        idle: Option<IdleTimer>,
         request: Option<Rc<Progress>>,
     ) -> Self {
         let mut received = Self {
@@ -89,7 +87,10 @@ impl Body for Received {
         let this = self.get_mut();
         match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Pending => {
-                let stalled = this.idle.as_mut().is_some_and(|idle| idle.is_over(context));
+                let stalled = this
+                    .idle
+                    .as_mut()
+                    .is_some_and(|idle| idle.poll_idle(context).is_ready());
                 if !stalled {
                     return Poll::Pending;
                 }
@@ -129,46 +130,5 @@ impl fmt::Debug for Received {
             .field("over", &self.lease.is_none())
             .field("reusable", &self.reusable)
             .finish_non_exhaustive()
-    }
-}
-
-/// Measures how long nothing has moved.
-pub(super) struct Idle {
-    clock: Clock,
-    timeout: Duration,
-    last_moved: BootInstant,
-    /// Set only while nothing moves; it outlives a movement and is then set anew, so that a busy
-    /// body costs no timer.
-    alarm: Option<Pin<Box<dyn Future<Output = ()>>>>,
-}
-
-impl Idle {
-    pub(super) fn new(clock: &Clock, timeout: Duration) -> Self {
-        Self {
-            clock: clock.clone(),
-            timeout,
-            last_moved: clock.now(),
-            alarm: None,
-        }
-    }
-
-    fn moved(&mut self) {
-        self.last_moved = self.clock.now();
-    }
-
-    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
-        loop {
-            let deadline = self.last_moved + self.timeout;
-            let alarm = self
-                .alarm
-                .get_or_insert_with(|| Box::pin(self.clock.sleep_until(deadline)));
-            if alarm.as_mut().poll(context).is_pending() {
-                return false;
-            }
-            self.alarm = None;
-            if self.clock.now() >= deadline {
-                return true;
-            }
-        }
     }
 }

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::tokens::JsonFault;
+use crate::wire;
 
 fn check(token: &str, expected: &Invalid) {
     let refused = Jws::parse(token, Origin::Own).map(|jws| jws.kid);
@@ -61,7 +62,7 @@ fn the_header_says_only_what_a_header_may_say() {
     }
     let twice = Invalid::Json {
         part: "header",
-        source: JsonFault::Duplicate,
+        source: JsonFault::Text(wire::JsonFault::Duplicate),
     };
     check(&more(r#""alg":"ES256""#), &twice);
     for algorithm in [

@@ -4,6 +4,7 @@ use serde_json::{Map, json};
 use super::*;
 use crate::tokens::jws::encode;
 use crate::tokens::{Algorithm, JsonFault, SigningKey};
+use crate::wire;
 
 const NOW: i64 = 1_800_000_000;
 const ISSUER: &str = "https://gate.example:8444";
@@ -316,10 +317,22 @@ fn a_signed_text_with_two_readings_is_refused() {
     let good = Forge::claims(&json!({}));
     let more = |more: &str| good.replacen('{', &format!("{{{more},"), 1);
     for (claims, fault) in [
-        (more(r#""sub":"admin""#), JsonFault::Duplicate),
-        (more(r#""x":{"a":1,"a":2}"#), JsonFault::Duplicate),
-        (more(r#""x":[[[[[[[[1]]]]]]]]"#), JsonFault::Depth),
-        (format!("{good}{good}"), JsonFault::Syntax),
+        (
+            more(r#""sub":"admin""#),
+            JsonFault::Text(wire::JsonFault::Duplicate),
+        ),
+        (
+            more(r#""x":{"a":1,"a":2}"#),
+            JsonFault::Text(wire::JsonFault::Duplicate),
+        ),
+        (
+            more(r#""x":[[[[[[[[1]]]]]]]]"#),
+            JsonFault::Text(wire::JsonFault::Depth),
+        ),
+        (
+            format!("{good}{good}"),
+            JsonFault::Text(wire::JsonFault::Syntax),
+        ),
         (format!("[{good}]"), JsonFault::NotAnObject),
     ] {
         let token = forge.key.forge(&forge.header(), &claims);

@@ -27,17 +27,32 @@ fn one_object_with_one_reading() {
         "{\"a\":NaN}",
         "\u{feff}{}",
     ] {
-        check(broken, Err(JsonFault::Syntax));
+        check(broken, Err(JsonFault::Text(wire::JsonFault::Syntax)));
     }
-    check(r#"{"a":"\ud800"}"#, Err(JsonFault::Syntax));
-    assert_eq!(parse_object(b"{\"a\":\"\xff\"}"), Err(JsonFault::Syntax));
+    check(
+        r#"{"a":"\ud800"}"#,
+        Err(JsonFault::Text(wire::JsonFault::Syntax)),
+    );
+    assert_eq!(
+        parse_object(b"{\"a\":\"\xff\"}"),
+        Err(JsonFault::Text(wire::JsonFault::Syntax))
+    );
 }
 
 #[test]
 fn a_name_stands_once_at_every_depth_and_in_every_spelling() {
-    check(r#"{"a":1,"a":1}"#, Err(JsonFault::Duplicate));
-    check(r#"{"b":[{"c":{"a":1,"a":2}}]}"#, Err(JsonFault::Duplicate));
-    check(r#"{"a":1,"\u0061":2}"#, Err(JsonFault::Duplicate));
+    check(
+        r#"{"a":1,"a":1}"#,
+        Err(JsonFault::Text(wire::JsonFault::Duplicate)),
+    );
+    check(
+        r#"{"b":[{"c":{"a":1,"a":2}}]}"#,
+        Err(JsonFault::Text(wire::JsonFault::Duplicate)),
+    );
+    check(
+        r#"{"a":1,"\u0061":2}"#,
+        Err(JsonFault::Text(wire::JsonFault::Duplicate)),
+    );
     check(r#"{"a":1,"A":2}"#, Ok(r#"{"a":1,"A":2}"#));
 }
 
@@ -54,8 +69,8 @@ fn eight_levels_and_no_more() {
         format!("{{\"a\":{}{}}}", "[".repeat(arrays), "]".repeat(arrays))
     };
     check(&nested(8), Ok(&nested(8)));
-    check(&nested(9), Err(JsonFault::Depth));
-    check(&nested(5000), Err(JsonFault::Depth));
+    check(&nested(9), Err(JsonFault::Text(wire::JsonFault::Depth)));
+    check(&nested(5000), Err(JsonFault::Text(wire::JsonFault::Depth)));
 }
 
 proptest! {
