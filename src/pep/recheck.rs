@@ -1,6 +1,7 @@
 //! Running exchanges and a new configuration: each is asked about again, and what is no longer allowed
 //! is cut.
 
+use std::collections::HashSet;
 use std::future::pending;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -34,10 +35,12 @@ pub(super) struct Standing {
 }
 
 impl Worker {
-    /// Asks about every running exchange whenever a new generation goes live.
+    /// Asks about every running exchange whenever a new generation goes live, and lets go of the
+    /// upstreams that it no longer has.
     pub(super) async fn recheck(self: Rc<Self>, mut published: watch::Receiver<()>) {
         while published.changed().await.is_ok() {
             let snapshot = self.gate.snapshot.current();
+            self.forget_targets(&snapshot);
             for (number, running) in self.exchanges.all().into_iter().enumerate() {
                 // Gone meanwhile, most of them.
                 if let Some(running) = running.upgrade() {
@@ -50,6 +53,12 @@ impl Worker {
         }
         // Nobody publishes any more: the gateway stops.
         pending::<()>().await;
+    }
+
+    fn forget_targets(&self, snapshot: &Snapshot) {
+        let targets = snapshot.services().map(|service| service.target.key());
+        let live: HashSet<_> = targets.collect();
+        self.pool.retain(|target| live.contains(target.key()));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +11,7 @@ use http::Response;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{Answer, Client, Gateway, Plan, Raw, Stub, pipe, run, within};
+use crate::harness::{Answer, Client, Gateway, HELLO, Plan, Raw, Stub, pipe, run, within};
 
 async fn pay(gate: &Gateway, token: &str, amount: i64) -> Answer {
     let call = gate.call("POST", "/shop/pay").bearer(token);
@@ -512,5 +513,35 @@ fn a_call_that_new_rules_overtake_is_refused_by_them_and_recorded_so() {
         assert_eq!(call["verdict"], "deny", "{call}");
         assert_eq!(call["generation"], generation, "{call}");
         assert_eq!(call["end"], "policy_changed", "{call}");
+    });
+}
+
+#[test]
+fn the_connections_to_an_upstream_that_is_taken_out_are_closed() {
+    run(async {
+        let stub = Stub::bind().await;
+        let services = |address: SocketAddr| {
+            format!(
+                "[[service]]\nname = \"shop\"\nmatch = {{ path = \"/shop\" }}\n\
+                 upstreams = [\"http://{address}\"]\n"
+            )
+        };
+        let plan = Plan::new().file("services.toml", &services(stub.address()));
+        let gate = plan.start().await;
+        let work = gate.agent("bot").works("work").await;
+        let call = gate.call("GET", "/shop/items").bearer(&work.token);
+        let (answer, mut peer) = tokio::join!(call.send(), async {
+            let mut peer = stub.accept().await;
+            peer.head().await;
+            peer.say("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nkept")
+                .await;
+            peer
+        });
+        assert_eq!(answer.text(), "kept");
+        gate.write_policy("services.toml", &services(gate.upstream.address()));
+        gate.publish().await;
+        assert!(peer.closed().await.is_empty());
+        let call = gate.call("GET", "/shop/items").bearer(&work.token);
+        assert_eq!(call.send().await.expect(200).text(), HELLO);
     });
 }
