@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::exit;
 use super::output::{Output, colours};
-use crate::config::{Diagnostics, Settings, Sources, compile};
+use crate::config::{Diagnostics, Settings, Snapshot, Sources, compile};
 use crate::pdp::Memory;
 
 /// What `check` takes.
@@ -51,10 +51,24 @@ pub(super) fn run(args: CheckArgs, output: Output) -> anyhow::Result<ExitCode> {
         sources.directories = vec![directory];
     }
     match compile(&sources, &mut Memory::default()) {
-        Ok((_, warnings)) => problems = problems.joined(warnings),
+        Ok((snapshot, warnings)) => {
+            problems = problems.joined(warnings);
+            tell_interpreted(&snapshot);
+        }
         Err(found) => problems = problems.joined(found),
     }
     show(&problems, output)
+}
+
+/// Names the rules that cost more than others to ask: nothing is wrong with them.
+fn tell_interpreted(snapshot: &Snapshot) {
+    for (rule, uses) in snapshot.policies().interpreted() {
+        let (file, line, id) = (&rule.file, rule.line, &rule.id);
+        exit::tell(&format!(
+            "{file}:{line}: rule `{id}` is asked of Cedar at each call that it applies to, which costs more than \
+             compiled rules: it uses {uses}"
+        ));
+    }
 }
 
 /// Shows problems and ends with 1 if one of them is an error.

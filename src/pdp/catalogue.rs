@@ -46,6 +46,8 @@ pub(super) struct KnownAgent {
     pub(super) kind: u32,
     /// What scopes name that take it in: itself and its groups, as far as any rule names them.
     pub(super) anchors: Vec<EntityUid>,
+    /// Itself and all its groups, named or not.
+    pub(super) lineage: Box<[EntityUid]>,
 }
 
 /// What is asked for, as rules see it.
@@ -167,10 +169,16 @@ fn agents(
         let groups = agent.groups.iter();
         let groups = groups.map(|one| self::uid("AgentGroup", one.as_str()));
         let mut anchors = add(entities, &uid, groups);
+        let lineage = anchors.clone().into_boxed_slice();
         anchors.retain(|anchor| named.contains(anchor));
         let next = u32::try_from(kinds.len()).unwrap_or(u32::MAX);
         let kind = *kinds.entry(anchors.clone()).or_insert(next);
-        let known = KnownAgent { uid, kind, anchors };
+        let known = KnownAgent {
+            uid,
+            kind,
+            anchors,
+            lineage,
+        };
         agents.insert(agent.id.clone(), known);
     }
     agents

@@ -124,6 +124,13 @@ impl Policies {
         &self.rules
     }
 
+    /// The rules that are not compiled and what each uses that isn't. They are asked of Cedar's own
+    /// authorizer, with all rules that apply beside them: the answers are the same, and cost more.
+    pub fn interpreted(&self) -> impl Iterator<Item = (&Rule, String)> {
+        let uncovered = self.index.uncovered();
+        uncovered.filter_map(|(number, what)| Some((self.rules.get(number)?, what.to_string())))
+    }
+
     /// The generated schema in Cedar's own syntax.
     #[must_use]
     pub fn schema(&self) -> &str {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use cedar_policy::{
     AuthorizationError, Authorizer, Decision as Verdict, EntityUid, PolicyId, Request, Response,
 };
+use smallvec::SmallVec;
 
 use crate::base::ErrorChain;
 use crate::model::{
@@ -17,6 +18,8 @@ use crate::model::{
 
 use super::catalogue::{KnownAgent, KnownOperation, Target};
 use super::context::Facts;
+use super::index::Slice;
+use super::program::{Asked, Deciding, Stumbled};
 use super::reads::Reads;
 use super::{Decision, Denial, Permit, Policies, Requirement, Rule};
 
@@ -32,10 +35,36 @@ impl Policies {
     fn judge(&self, question: &Question<'_>) -> Result<Permit, Denial> {
         let (agent, target) = self.admit(question)?;
         let slice = self.index.slice(agent, target);
+        let asked = Asked::new(question, agent, target);
+        match slice.program.as_ref().map(|program| program.run(&asked)) {
+            Some(Ok(deciding)) => self.weigh(deciding, question),
+            Some(Err(Stumbled)) | None => self.ask_cedar(question, agent, target, &slice),
+        }
+    }
+
+    /// Asks Cedar's own authorizer, for what is not compiled and for what went wrong.
+    fn ask_cedar(
+        &self,
+        question: &Question<'_>,
+        agent: &KnownAgent,
+        target: &Target,
+        slice: &Slice,
+    ) -> Result<Permit, Denial> {
         let request = self.request(question, &agent.uid, target, &slice.reads)?;
         let entities = &self.directory.entities;
         let response = Authorizer::new().is_authorized(&request, &slice.policies, entities);
-        self.weigh(&response, question)
+        self.weigh_response(&response, question)
+    }
+
+    /// What compiled rules answer, and what Cedar does.
+    #[cfg(test)]
+    pub(super) fn both(&self, question: &Question<'_>) -> (String, String) {
+        let shown = |judged: Result<Permit, Denial>| format!("{judged:?}");
+        let cedars = self.admit(question).and_then(|(agent, target)| {
+            let slice = self.index.slice(agent, target);
+            self.ask_cedar(question, agent, target, &slice)
+        });
+        (shown(self.judge(question)), shown(cedars))
     }
 
     /// What has to hold whatever the rules say. Zero standing privilege is here: no rule is read
@@ -94,21 +123,30 @@ impl Policies {
             .map_err(|error| inner(ErrorChain(&error).to_string()))
     }
 
-    /// From Cedar's answer to ours: errors deny, forbids deny, and a permit counts only if all that
-    /// it requires is there.
-    fn weigh(&self, response: &Response, question: &Question<'_>) -> Result<Permit, Denial> {
+    /// From Cedar's answer to ours.
+    fn weigh_response(
+        &self,
+        response: &Response,
+        question: &Question<'_>,
+    ) -> Result<Permit, Denial> {
         let diagnostics = response.diagnostics();
         let errors: BTreeMap<usize, String> = diagnostics.errors().map(failure).collect();
         if !errors.is_empty() {
             return Err(self.failed(&errors));
         }
-        let mut numbers: Vec<usize> = diagnostics.reason().filter_map(number).collect();
-        numbers.sort_unstable();
-        let rules: Vec<&Rule> = numbers
-            .iter()
-            .filter_map(|one| self.rules.get(*one))
-            .collect();
-        if response.decision() == Verdict::Deny || rules.is_empty() {
+        let mut deciding = Deciding {
+            forbidden: response.decision() == Verdict::Deny,
+            rules: diagnostics.reason().filter_map(number).collect(),
+        };
+        deciding.rules.sort_unstable();
+        self.weigh(deciding, question)
+    }
+
+    /// Forbids deny, and a permit counts only if all that it requires is there.
+    fn weigh(&self, deciding: Deciding, question: &Question<'_>) -> Result<Permit, Denial> {
+        let rules = deciding.rules.iter();
+        let rules: SmallVec<[&Rule; 8]> = rules.filter_map(|one| self.rules.get(*one)).collect();
+        if deciding.forbidden || rules.is_empty() {
             return Err(Denial {
                 message: rules.first().and_then(|rule| rule.message.clone()),
                 rules: ids(rules),
@@ -117,13 +155,10 @@ impl Policies {
         }
         let shown = Shown::of(question);
         let unmet = |rule: &Rule| rule.requires.iter().filter(|one| !shown.meets(one)).count();
-        let met: Vec<&Rule> = rules
-            .iter()
-            .copied()
-            .filter(|rule| unmet(rule) == 0)
-            .collect();
+        let met = rules.iter().filter(|rule| unmet(rule) == 0);
+        let met: SmallVec<_> = met.map(|rule| Arc::clone(&rule.id)).collect();
         if !met.is_empty() {
-            return Ok(Permit::new(ids(met)));
+            return Ok(Permit::new(met));
         }
         // The least that is missing; among equals the first in the order of the files.
         let nearest = rules.into_iter().min_by_key(|rule| unmet(rule));
@@ -144,9 +179,8 @@ impl Policies {
                 format!("rule `{id}` can't be evaluated: {error}")
             })
             .collect();
-        let rules = failed.filter_map(|(rule, _)| rule).collect();
         Denial {
-            rules: ids(rules),
+            rules: ids(failed.filter_map(|(rule, _)| rule)),
             ..inner(texts.join("; "))
         }
     }
@@ -227,7 +261,7 @@ fn inner(error: String) -> Denial {
     Denial::failed(DenyReason::ConditionDenied, error)
 }
 
-fn ids(rules: Vec<&Rule>) -> Vec<Arc<str>> {
+fn ids<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> Vec<Arc<str>> {
     rules.into_iter().map(|rule| Arc::clone(&rule.id)).collect()
 }
 

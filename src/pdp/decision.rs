@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::model::DenyReason;
 
 use super::Requirement;
@@ -19,11 +21,11 @@ pub enum Decision {
 /// The proof of an allow. Only this room makes one, and it is not `Clone`: one answer, one use.
 #[derive(Debug)]
 pub struct Permit {
-    rules: Vec<Arc<str>>,
+    rules: SmallVec<[Arc<str>; 2]>,
 }
 
 impl Permit {
-    pub(super) const fn new(rules: Vec<Arc<str>>) -> Self {
+    pub(super) const fn new(rules: SmallVec<[Arc<str>; 2]>) -> Self {
         Self { rules }
     }
 

@@ -10,15 +10,17 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cedar_policy::{
-    ActionConstraint, EntityUid, Policy, PolicySet, PrincipalConstraint, ResourceConstraint,
+    ActionConstraint, EntityTypeName, EntityUid, Policy, PolicySet, PrincipalConstraint,
+    ResourceConstraint,
 };
 use foldhash::fast::RandomState;
 use moka::sync::Cache;
 
 use super::catalogue::{KnownAgent, Target};
+use super::program::{Conditions, Program, Uncovered};
 use super::reads::Reads;
 
 /// What all cached slices may weigh together, in bytes, roughly.
@@ -39,6 +41,46 @@ struct Indexed {
     policy: Policy,
     reads: Reads,
     resource: Option<EntityUid>,
+    /// Compiled when a slice first needs it: most of ten thousand rules are never asked.
+    conditions: OnceLock<Result<Arc<Conditions>, Uncovered>>,
+}
+
+impl Indexed {
+    fn conditions(&self) -> Result<&Arc<Conditions>, &Uncovered> {
+        let compile = || Conditions::of(&self.policy).map(Arc::new);
+        self.conditions.get_or_init(compile).as_ref()
+    }
+
+    /// Whether the scope takes in agents of this kind and this target.
+    fn is_in_scope(&self, agent: &KnownAgent, target: &Target) -> bool {
+        let principal = match self.policy.principal_constraint() {
+            PrincipalConstraint::Any => true,
+            PrincipalConstraint::Eq(uid) => uid == agent.uid,
+            PrincipalConstraint::In(uid) => agent.anchors.contains(&uid),
+            PrincipalConstraint::Is(name) => is(&agent.uid, &name),
+            PrincipalConstraint::IsIn(name, uid) => {
+                is(&agent.uid, &name) && agent.anchors.contains(&uid)
+            }
+        };
+        let action = match self.policy.action_constraint() {
+            ActionConstraint::Any => true,
+            ActionConstraint::Eq(uid) => uid == target.action,
+            ActionConstraint::In(uids) => uids.iter().any(|uid| target.anchors.contains(uid)),
+        };
+        let resource = match self.policy.resource_constraint() {
+            ResourceConstraint::Any => true,
+            ResourceConstraint::Eq(uid) | ResourceConstraint::In(uid) => uid == target.resource,
+            ResourceConstraint::Is(name) => is(&target.resource, &name),
+            ResourceConstraint::IsIn(name, uid) => {
+                is(&target.resource, &name) && uid == target.resource
+            }
+        };
+        principal && action && resource
+    }
+}
+
+fn is(uid: &EntityUid, name: &EntityTypeName) -> bool {
+    uid.type_name() == name
 }
 
 /// The rules that can apply to agents of one kind and one target.
@@ -47,6 +89,8 @@ pub(super) struct Slice {
     pub(super) policies: PolicySet,
     /// What any of them reads.
     pub(super) reads: Reads,
+    /// The same rules, compiled; none where one of them uses what is not compiled.
+    pub(super) program: Option<Program>,
     weight: u32,
 }
 
@@ -75,6 +119,7 @@ impl Index {
                 policy,
                 reads,
                 resource,
+                conditions: OnceLock::new(),
             });
         }
         index
@@ -133,11 +178,12 @@ impl Index {
         let mut slice = Slice {
             policies: PolicySet::new(),
             reads: Reads::default(),
+            program: Some(Program::default()),
             weight: POLICY,
         };
-        for indexed in numbers
+        for (number, indexed) in numbers
             .into_iter()
-            .filter_map(|number| self.policies.get(number))
+            .filter_map(|number| Some((number, self.policies.get(number)?)))
         {
             if indexed
                 .resource
@@ -148,15 +194,35 @@ impl Index {
                 let _ = slice.policies.add(indexed.policy.clone());
                 slice.reads.join(&indexed.reads);
                 slice.weight = slice.weight.saturating_add(POLICY);
+                if indexed.is_in_scope(agent, target) {
+                    slice.compile(number, indexed);
+                }
             }
         }
         slice
+    }
+
+    /// The rules that are not compiled, and what each uses that isn't.
+    pub(super) fn uncovered(&self) -> impl Iterator<Item = (usize, &Uncovered)> {
+        let policies = self.policies.iter().enumerate();
+        policies.filter_map(|(number, one)| Some((number, one.conditions().err()?)))
     }
 
     /// Every policy, for the comparison with Cedar's own authorizer.
     #[cfg(test)]
     pub(super) fn whole(&self) -> PolicySet {
         PolicySet::from_policies(self.policies.iter().map(|one| one.policy.clone())).unwrap()
+    }
+}
+
+impl Slice {
+    /// Adds a rule to the program, or gives the program up.
+    fn compile(&mut self, number: usize, indexed: &Indexed) {
+        let compiled = (self.program.take(), indexed.conditions());
+        if let (Some(mut program), Ok(conditions)) = compiled {
+            program.add(number, indexed.policy.effect(), Arc::clone(conditions));
+            self.program = Some(program);
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod fact;
 mod index;
 mod memory;
 mod problem;
+mod program;
 mod reads;
 mod rule;
 mod scan;

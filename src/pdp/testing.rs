@@ -1,6 +1,7 @@
 //! A small house for the tests of this room: agents, operations and a question that can be bent.
 
 pub(super) mod random;
+pub(super) mod typed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

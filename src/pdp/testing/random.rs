@@ -7,7 +7,7 @@ use super::Asked;
 use crate::model::{InputValue, Inputs, OperationHistory, Proof, RiskFacts};
 
 /// Conditions that are sound under every scope: what calls alone have is tested for first.
-const ATOMS: &[&str] = &[
+pub(in crate::pdp) const ATOMS: &[&str] = &[
     "true",
     "context.risk.known && context.risk.score < 50",
     "context.risk.score + 9223372036854775800 > 0",
@@ -85,6 +85,12 @@ const RESOURCES: &[&str] = &[
     "resource == Entitlement::\"refunds\"",
     "resource is Entitlement in Entitlement::\"reading\"",
 ];
+
+/// What a rule applies to.
+pub(in crate::pdp) fn scope() -> impl Strategy<Value = String> {
+    let scope = (select(PRINCIPALS), select(ACTIONS), select(RESOURCES));
+    scope.prop_map(|(principal, action, resource)| format!("{principal}, {action}, {resource}"))
+}
 
 fn condition(atoms: Vec<&'static str>) -> impl Strategy<Value = String> {
     let atom = select(atoms).prop_map(str::to_owned);

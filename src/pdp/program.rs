@@ -1,0 +1,131 @@
+//! Rules compiled: what a rule's conditions say, as a tree over the facts of a question, with nothing
+//! looked up by name, parsed or allocated when it is asked.
+//!
+//! Cedar stays the judge. A rule that uses anything the compiler does not know ([`Uncovered`]) is asked
+//! of Cedar's own authorizer, with all rules of its slice; and so is a question on which a compiled rule
+//! stumbles ([`Stumbled`]), so that errors are Cedar's, word for word. What is left for the compiler is
+//! to give, where it answers at all, the answer that Cedar gives: the property tests of this room hold
+//! the two against each other.
+
+mod facts;
+mod lower;
+mod node;
+mod pattern;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use cedar_policy::{Effect, Policy};
+use smallvec::SmallVec;
+
+pub(super) use facts::Asked;
+pub(super) use lower::Uncovered;
+use node::Node;
+pub(super) use value::Stumbled;
+
+/// The conditions of one rule; its scope is the index's.
+#[derive(Debug)]
+pub(super) struct Conditions {
+    /// Each has to hold.
+    clauses: Box<[Node]>,
+}
+
+impl Conditions {
+    /// Compiles the conditions of a policy.
+    pub(super) fn of(policy: &Policy) -> Result<Self, Uncovered> {
+        lower::clauses(policy).map(|clauses| Self { clauses })
+    }
+
+    /// Whether all conditions hold.
+    fn hold(&self, asked: &Asked<'_>) -> Result<bool, Stumbled> {
+        for clause in &self.clauses {
+            if !clause.truth(asked)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The rules of one slice whose scopes take in its agents and its target.
+#[derive(Debug, Default)]
+pub(super) struct Program {
+    forbids: Vec<Entry>,
+    permits: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// The rule's number.
+    rule: usize,
+    conditions: Arc<Conditions>,
+}
+
+/// The rules that decide a question, in the order of the files: all forbids that hold, or else all
+/// permits that do.
+#[derive(Debug, Default)]
+pub(super) struct Deciding {
+    pub(super) forbidden: bool,
+    pub(super) rules: SmallVec<[usize; 8]>,
+}
+
+impl Program {
+    pub(super) fn add(&mut self, rule: usize, effect: Effect, conditions: Arc<Conditions>) {
+        let entries = match effect {
+            Effect::Forbid => &mut self.forbids,
+            Effect::Permit => &mut self.permits,
+        };
+        entries.push(Entry { rule, conditions });
+    }
+
+    /// Asks every rule: one that stumbles matters even where another has decided.
+    pub(super) fn run(&self, asked: &Asked<'_>) -> Result<Deciding, Stumbled> {
+        let mut deciding = Deciding::default();
+        for entry in &self.forbids {
+            if entry.conditions.hold(asked)? {
+                deciding.forbidden = true;
+                deciding.rules.push(entry.rule);
+            }
+        }
+        for entry in &self.permits {
+            if entry.conditions.hold(asked)? && !deciding.forbidden {
+                deciding.rules.push(entry.rule);
+            }
+        }
+        Ok(deciding)
+    }
+}
+
+/// The entity types that rules speak of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Action,
+    Agent,
+    AgentGroup,
+    Entitlement,
+    Service,
+}
+
+impl Kind {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "Action" => Self::Action,
+            "Agent" => Self::Agent,
+            "AgentGroup" => Self::AgentGroup,
+            "Entitlement" => Self::Entitlement,
+            "Service" => Self::Service,
+            _ => return None,
+        })
+    }
+}
+
+/// One of the three entities of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Party {
+    Action,
+    Principal,
+    Resource,
+}

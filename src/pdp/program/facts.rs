@@ -1,0 +1,314 @@
+//! The facts of a question, each in its place: read where they stand, never gathered.
+
+use std::cell::OnceCell;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use cedar_policy::EntityUid;
+use jiff::civil::DateTime;
+
+use super::super::catalogue::{KnownAgent, Target};
+use super::super::fact::Fact;
+use super::value::{Network, Set, Value};
+use super::{Kind, Party};
+use crate::model::{
+    Ask, GrantFacts, History, HttpFacts, InputValue, Inputs, OperationHistory, OperationId,
+    Question, TaskFacts,
+};
+
+/// One attribute of `context`, or one attribute of that.
+#[derive(Clone, Debug)]
+pub(super) enum Slot {
+    AuthFactors,
+    AuthMethods,
+    AuthProof,
+    GrantAge,
+    GrantBytesLeft,
+    GrantCallsLeft,
+    GrantEntitlement,
+    GrantId,
+    HistoryCalls(OperationId),
+    HistoryLastAge(OperationId),
+    HistorySucceeded(OperationId),
+    HistorySum(OperationId, Arc<str>),
+    HttpContentLength,
+    HttpHost,
+    HttpMethod,
+    HttpPath,
+    Input(Arc<str>),
+    LocalDate,
+    LocalHour,
+    LocalMinute,
+    LocalWeekday,
+    Now,
+    RiskAge,
+    RiskKnown,
+    RiskScore,
+    SourceCountry,
+    SourceIp,
+    SourceKnown,
+    TaskAge,
+    TaskDepth,
+    TaskId,
+    TaskKind,
+    TaskOpenedBy,
+    UsualHour,
+    UsualNetwork,
+    UsualOperation,
+}
+
+impl Slot {
+    /// The slot of `context.fact.part`; none if there is no such attribute, or none that compiled rules
+    /// read.
+    pub(super) fn of(fact: Fact, part: &str) -> Option<Self> {
+        Some(match (fact, part) {
+            (Fact::Auth, "factors") => Self::AuthFactors,
+            (Fact::Auth, "methods") => Self::AuthMethods,
+            (Fact::Auth, "proof") => Self::AuthProof,
+            (Fact::Grant, "age_seconds") => Self::GrantAge,
+            (Fact::Grant, "bytes_left") => Self::GrantBytesLeft,
+            (Fact::Grant, "calls_left") => Self::GrantCallsLeft,
+            (Fact::Grant, "entitlement") => Self::GrantEntitlement,
+            (Fact::Grant, "id") => Self::GrantId,
+            (Fact::Http, "content_length") => Self::HttpContentLength,
+            (Fact::Http, "host") => Self::HttpHost,
+            (Fact::Http, "method") => Self::HttpMethod,
+            (Fact::Http, "path") => Self::HttpPath,
+            (Fact::Input, name) => Self::Input(name.into()),
+            (Fact::Local, "date") => Self::LocalDate,
+            (Fact::Local, "hour") => Self::LocalHour,
+            (Fact::Local, "minute") => Self::LocalMinute,
+            (Fact::Local, "weekday") => Self::LocalWeekday,
+            (Fact::Risk, "age_seconds") => Self::RiskAge,
+            (Fact::Risk, "known") => Self::RiskKnown,
+            (Fact::Risk, "score") => Self::RiskScore,
+            (Fact::Source, "country") => Self::SourceCountry,
+            (Fact::Source, "ip") => Self::SourceIp,
+            (Fact::Source, "known") => Self::SourceKnown,
+            (Fact::Task, "age_seconds") => Self::TaskAge,
+            (Fact::Task, "depth") => Self::TaskDepth,
+            (Fact::Task, "id") => Self::TaskId,
+            (Fact::Task, "kind") => Self::TaskKind,
+            (Fact::Task, "opened_by") => Self::TaskOpenedBy,
+            (Fact::Usual, "hour") => Self::UsualHour,
+            (Fact::Usual, "network") => Self::UsualNetwork,
+            (Fact::Usual, "operation") => Self::UsualOperation,
+            _ => return None,
+        })
+    }
+
+    /// The slot of `context.history["operation"].part`.
+    pub(super) fn of_history(operation: &OperationId, part: &str) -> Option<Self> {
+        let operation = operation.clone();
+        Some(match part {
+            "calls" => Self::HistoryCalls(operation),
+            "last_age_seconds" => Self::HistoryLastAge(operation),
+            "succeeded" => Self::HistorySucceeded(operation),
+            _ => return None,
+        })
+    }
+
+    /// The attribute of `context` that it is a part of.
+    pub(super) const fn fact(&self) -> Fact {
+        match self {
+            Self::AuthFactors | Self::AuthMethods | Self::AuthProof => Fact::Auth,
+            Self::GrantAge
+            | Self::GrantBytesLeft
+            | Self::GrantCallsLeft
+            | Self::GrantEntitlement
+            | Self::GrantId => Fact::Grant,
+            Self::HistoryCalls(_)
+            | Self::HistoryLastAge(_)
+            | Self::HistorySucceeded(_)
+            | Self::HistorySum(..) => Fact::History,
+            Self::HttpContentLength | Self::HttpHost | Self::HttpMethod | Self::HttpPath => {
+                Fact::Http
+            }
+            Self::Input(_) => Fact::Input,
+            Self::LocalDate | Self::LocalHour | Self::LocalMinute | Self::LocalWeekday => {
+                Fact::Local
+            }
+            Self::Now => Fact::Now,
+            Self::RiskAge | Self::RiskKnown | Self::RiskScore => Fact::Risk,
+            Self::SourceCountry | Self::SourceIp | Self::SourceKnown => Fact::Source,
+            Self::TaskAge
+            | Self::TaskDepth
+            | Self::TaskId
+            | Self::TaskKind
+            | Self::TaskOpenedBy => Fact::Task,
+            Self::UsualHour | Self::UsualNetwork | Self::UsualOperation => Fact::Usual,
+        }
+    }
+}
+
+/// A question, as compiled rules read it.
+#[derive(Debug)]
+pub(in crate::pdp) struct Asked<'a> {
+    question: &'a Question<'a>,
+    agent: &'a KnownAgent,
+    target: &'a Target,
+    /// The local time, once a rule has read it.
+    local: OnceCell<DateTime>,
+    /// The local date's text, once a rule has read it.
+    date: OnceCell<Box<str>>,
+}
+
+impl<'a> Asked<'a> {
+    pub(in crate::pdp) const fn new(
+        question: &'a Question<'a>,
+        agent: &'a KnownAgent,
+        target: &'a Target,
+    ) -> Self {
+        Self {
+            question,
+            agent,
+            target,
+            local: OnceCell::new(),
+            date: OnceCell::new(),
+        }
+    }
+
+    pub(super) const fn party(&self, party: Party) -> &EntityUid {
+        match party {
+            Party::Action => &self.target.action,
+            Party::Principal => &self.agent.uid,
+            Party::Resource => &self.target.resource,
+        }
+    }
+
+    /// Cedar's `in`: whether it is this one, or a member of it. Resources are members of nothing.
+    pub(super) fn is_in(&self, party: Party, uid: &EntityUid) -> bool {
+        match party {
+            Party::Action => self.target.anchors.contains(uid),
+            Party::Principal => self.agent.lineage.contains(uid),
+            Party::Resource => self.target.resource == *uid,
+        }
+    }
+
+    pub(super) const fn is(&self, party: Party, kind: Kind) -> bool {
+        let actual = match (party, &self.question.ask) {
+            (Party::Action, _) => Kind::Action,
+            (Party::Principal, _) => Kind::Agent,
+            (Party::Resource, Ask::Call { .. }) => Kind::Service,
+            (Party::Resource, Ask::Request { .. }) => Kind::Entitlement,
+        };
+        // Enums without data: compared by number, so that this can be `const`.
+        actual as u8 == kind as u8
+    }
+
+    /// Whether an attribute of `context` is there.
+    pub(super) const fn has(&self, fact: Fact) -> bool {
+        let call = match &self.question.ask {
+            Ask::Call { grant, .. } => Some(grant.is_some()),
+            Ask::Request { .. } => None,
+        };
+        match fact {
+            Fact::Grant => matches!(call, Some(true)),
+            Fact::History | Fact::Http | Fact::Input => call.is_some(),
+            Fact::Task => self.question.task.is_some(),
+            Fact::Auth | Fact::Local | Fact::Now | Fact::Risk | Fact::Source | Fact::Usual => true,
+        }
+    }
+
+    /// A fact; none where it is absent.
+    pub(super) fn read(&self, slot: &Slot) -> Option<Value<'_>> {
+        let question = self.question;
+        Some(match slot {
+            Slot::AuthFactors => Value::Long(question.auth.factors),
+            Slot::AuthMethods => Value::Set(Set::Texts(&question.auth.methods)),
+            Slot::AuthProof => Value::Text(question.auth.proof.as_str()),
+            Slot::GrantAge => Value::Long(self.grant()?.age_seconds),
+            Slot::GrantBytesLeft => Value::Long(self.grant()?.bytes_left?),
+            Slot::GrantCallsLeft => Value::Long(self.grant()?.calls_left?),
+            Slot::GrantEntitlement => Value::Text(self.grant()?.entitlement.as_str()),
+            Slot::GrantId => Value::Text(self.grant()?.id.as_str()),
+            Slot::HistoryCalls(id) => Value::Long(self.past(id)?.map_or(0, |past| past.calls)),
+            Slot::HistoryLastAge(id) => Value::Long(self.past(id)??.last_age_seconds?),
+            Slot::HistorySucceeded(id) => {
+                Value::Long(self.past(id)?.map_or(0, |past| past.succeeded))
+            }
+            Slot::HistorySum(id, input) => {
+                let sum = self.past(id)?.and_then(|past| past.sum.get(input));
+                Value::Long(sum.copied().unwrap_or(0))
+            }
+            Slot::HttpContentLength => Value::Long(self.http()?.content_length?),
+            Slot::HttpHost => Value::Text(self.http()?.host),
+            Slot::HttpMethod => Value::Text(self.http()?.method),
+            Slot::HttpPath => Value::Text(self.http()?.path),
+            Slot::Input(name) => match self.input()?.get(name)? {
+                InputValue::Bool(value) => Value::Bool(*value),
+                InputValue::Long(value) => Value::Long(*value),
+                InputValue::String(value) => Value::Text(value),
+            },
+            Slot::LocalDate => Value::Text(self.date()),
+            Slot::LocalHour => Value::Long(self.local().hour().into()),
+            Slot::LocalMinute => Value::Long(self.local().minute().into()),
+            Slot::LocalWeekday => Value::Long(self.local().weekday().to_monday_one_offset().into()),
+            Slot::Now => Value::Datetime(question.now.as_millisecond()),
+            Slot::RiskAge => Value::Long(question.risk.age_seconds),
+            Slot::RiskKnown => Value::Bool(question.risk.known),
+            Slot::RiskScore => Value::Long(question.risk.score),
+            Slot::SourceCountry => Value::Text(question.source.country.as_deref()?),
+            Slot::SourceIp => Value::Ip(Network::single(plain(question.source.ip))),
+            Slot::SourceKnown => Value::Bool(question.source.known),
+            Slot::TaskAge => Value::Long(self.task()?.age_seconds),
+            Slot::TaskDepth => Value::Long(self.task()?.depth),
+            Slot::TaskId => Value::Text(self.task()?.id.as_str()),
+            Slot::TaskKind => Value::Text(self.task()?.kind),
+            Slot::TaskOpenedBy => Value::Text(self.task()?.opened_by),
+            Slot::UsualHour => Value::Bool(question.usual.hour),
+            Slot::UsualNetwork => Value::Bool(question.usual.network),
+            Slot::UsualOperation => Value::Bool(question.usual.operation),
+        })
+    }
+
+    const fn task(&self) -> Option<&TaskFacts<'a>> {
+        self.question.task.as_ref()
+    }
+
+    const fn grant(&self) -> Option<&GrantFacts<'a>> {
+        match &self.question.ask {
+            Ask::Call { grant, .. } => grant.as_ref(),
+            Ask::Request { .. } => None,
+        }
+    }
+
+    const fn http(&self) -> Option<&HttpFacts<'a>> {
+        match &self.question.ask {
+            Ask::Call { http, .. } => Some(http),
+            Ask::Request { .. } => None,
+        }
+    }
+
+    const fn input(&self) -> Option<&'a Inputs> {
+        match &self.question.ask {
+            Ask::Call { input, .. } => Some(input),
+            Ask::Request { .. } => None,
+        }
+    }
+
+    /// What the task has called of an operation: nothing of a request, perhaps nothing yet of a call.
+    fn past(&self, operation: &OperationId) -> Option<Option<&'a OperationHistory>> {
+        let history: &'a History = match &self.question.ask {
+            Ask::Call { history, .. } => history,
+            Ask::Request { .. } => return None,
+        };
+        Some(history.get(operation))
+    }
+
+    fn local(&self) -> &DateTime {
+        let question = self.question;
+        self.local
+            .get_or_init(|| question.time_zone.to_datetime(question.now))
+    }
+
+    fn date(&self) -> &str {
+        self.date
+            .get_or_init(|| self.local().date().to_string().into_boxed_str())
+    }
+}
+
+/// A listener for both families shows IPv4 as `::ffff:10.0.0.1`, which no rule on `10.0.0.0/8` matches.
+fn plain(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}

@@ -1,0 +1,98 @@
+use cedar_policy::Policy;
+use proptest::prelude::*;
+
+use super::pattern::Pattern;
+use super::*;
+use crate::pdp::testing::random::{self, ATOMS};
+use crate::pdp::testing::{House, typed};
+
+fn compiled(condition: &str) -> Result<Conditions, Uncovered> {
+    let text = format!("permit(principal, action, resource) when {{ {condition} }};");
+    Conditions::of(&Policy::parse(None, text).unwrap())
+}
+
+/// Conditions on a whole record are left to Cedar, and nothing else of what rules usually say.
+#[test]
+fn what_rules_usually_say_is_compiled() {
+    for condition in ATOMS {
+        let whole = condition.contains("== context");
+        let got = compiled(condition);
+        assert_eq!(got.is_err(), whole, "{condition}: {got:?}");
+    }
+}
+
+#[test]
+fn what_is_not_compiled_is_named() {
+    for (condition, what) in [
+        ("context == context", "`context` as a whole"),
+        (
+            "context.source == context.source",
+            "`context.source` as a whole",
+        ),
+        ("decimal(\"1.0\").lessThan(decimal(\"2.0\"))", "`lessThan`"),
+        ("context.history has x", "`context.history has x`"),
+        (
+            "Agent::\"a\" in AgentGroup::\"b\"",
+            "`Agent::\"a\"` where an entity is compared",
+        ),
+        (
+            "[context.auth.proof].contains(\"dpop\")",
+            "`context.auth.proof` in a list",
+        ),
+    ] {
+        assert_eq!(compiled(condition).unwrap_err().to_string(), what);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    /// The standard way to match, written the other way round, and slowly.
+    #[test]
+    fn patterns_match_as_cedars_do(pattern in "[ab*é]{0,6}", text in "[abé]{0,8}") {
+        fn slow(pattern: &[char], text: &[char]) -> bool {
+            match (pattern, text) {
+                ([], []) => true,
+                (['*', rest @ ..], _) => {
+                    slow(rest, text) || (!text.is_empty() && slow(pattern, &text[1..]))
+                }
+                ([one, rest @ ..], [other, more @ ..]) => one == other && slow(rest, more),
+                _ => false,
+            }
+        }
+        let ours = Pattern::new(pattern.chars().map(|one| (one != '*').then_some(one)));
+        let (pattern, text_chars): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
+        prop_assert_eq!(ours.matches(&text), slow(&pattern, &text_chars));
+    }
+}
+
+/// How many sets of rules are asked; each is asked [`QUESTIONS`] questions.
+fn cases() -> u32 {
+    let cases = std::env::var("PORTCULLIS_TEST_CEDAR_CASES").ok();
+    cases.and_then(|cases| cases.parse().ok()).unwrap_or(500)
+}
+
+const QUESTIONS: usize = 400;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    /// The program against Cedar's authorizer: verdict, deciding rules, messages and errors.
+    #[test]
+    fn compiled_rules_decide_as_cedar_does(
+        conditions in prop::collection::vec((any::<bool>(), random::scope(), typed::truth(3)), 1..6),
+        questions in prop::collection::vec(random::asked(), QUESTIONS),
+    ) {
+        let statements = conditions.iter().map(|(permit, scope, condition)| {
+            let word = if *permit { "permit" } else { "forbid" };
+            format!("{word}({scope}) when {{ {condition} }};\n")
+        });
+        let text: String = statements.collect();
+        let policies = House::new().policies(&text);
+        prop_assert_eq!(policies.index.uncovered().count(), 0, "{}", text);
+        for asked in &questions {
+            let (ours, cedars) = asked.ask(|question| policies.both(question));
+            prop_assert_eq!(ours, cedars, "{}\n{:#?}", text, asked);
+        }
+    }
+}
