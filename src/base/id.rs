@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
+
 use aws_lc_rs::rand;
 
 /// Crockford's base 32 in lower case: no `i`, `l`, `o`, `u`.
@@ -25,6 +27,43 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).expect("the operating system's random source works");
     bytes
+}
+
+/// How many bytes [`random_label`] draws at once.
+const DRAWN: usize = 512;
+
+thread_local! {
+    static LABELS: RefCell<([u8; DRAWN], usize)> = const { RefCell::new(([0; DRAWN], DRAWN)) };
+}
+
+/// `N` random bytes for what everybody may see, such as the id of a span: drawn many at a time, because
+/// each visit to the source costs more than such a label is worth. Never a key, a nonce or a secret.
+#[must_use]
+pub fn random_label<const N: usize>() -> [u8; N] {
+    const { assert!(N <= DRAWN, "a label is shorter than what is drawn at once") };
+    LABELS.with_borrow_mut(|(drawn, used)| {
+        if drawn.len() - *used < N {
+            *drawn = random_bytes();
+            *used = 0;
+        }
+        let label = drawn.get(*used..).and_then(|rest| rest.first_chunk());
+        *used += N;
+        label.copied().unwrap_or_else(random_bytes)
+    })
+}
+
+/// Bytes in lower-case hexadecimal, two digits each.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+    ];
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.extend(DIGITS.get(usize::from(byte >> 4)));
+        text.extend(DIGITS.get(usize::from(byte & 15)));
+    }
+    text
 }
 
 /// `prefix`, an underscore and 130 random bits in base 32, such as `tsk_7q3…`.

@@ -6,7 +6,7 @@ mod tests;
 use aws_lc_rs::hmac;
 use jiff::Timestamp;
 
-use crate::base::Secret;
+use crate::base::{Secret, hex};
 
 /// The value of `Portcullis-Signature`: `t=<Unix seconds>,v1=<hexadecimal HMAC-SHA256>` over the time, a
 /// dot and the body.
@@ -16,11 +16,6 @@ pub(super) fn sign(secret: &Secret<Vec<u8>>, at: Timestamp, body: &[u8]) -> Stri
     let mut context = hmac::Context::with_key(&key);
     context.update(format!("{seconds}.").as_bytes());
     context.update(body);
-    let tag = context.sign();
-    let hex: String = tag
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("t={seconds},v1={hex}")
+    let tag = hex(context.sign().as_ref());
+    format!("t={seconds},v1={tag}")
 }

@@ -37,7 +37,7 @@ impl Policies {
         let slice = self.index.slice(agent, target);
         let asked = Asked::new(question, agent, target);
         match slice.program.as_ref().map(|program| program.run(&asked)) {
-            Some(Ok(deciding)) => self.weigh(deciding, question),
+            Some(Ok(deciding)) => self.weigh(&deciding, question),
             Some(Err(Stumbled)) | None => self.ask_cedar(question, agent, target, &slice),
         }
     }
@@ -139,11 +139,11 @@ impl Policies {
             rules: diagnostics.reason().filter_map(number).collect(),
         };
         deciding.rules.sort_unstable();
-        self.weigh(deciding, question)
+        self.weigh(&deciding, question)
     }
 
     /// Forbids deny, and a permit counts only if all that it requires is there.
-    fn weigh(&self, deciding: Deciding, question: &Question<'_>) -> Result<Permit, Denial> {
+    fn weigh(&self, deciding: &Deciding, question: &Question<'_>) -> Result<Permit, Denial> {
         let rules = deciding.rules.iter();
         let rules: SmallVec<[&Rule; 8]> = rules.filter_map(|one| self.rules.get(*one)).collect();
         if deciding.forbidden || rules.is_empty() {

@@ -298,8 +298,10 @@ impl Drop for Running {
         self.exchanges.running.borrow_mut().remove(&self.number);
         let duration = self.gate.clock.now() - self.started;
         self.gate.metrics.finish(duration);
-        let mut record = self.record.borrow().clone();
-        record.at = self.gate.clock.wall();
+        let now = self.gate.clock.wall();
+        let closed = Record::new(RecordKind::Call, now);
+        let mut record = self.record.replace(closed);
+        record.at = now;
         record.status = self.answered.get().map(|status| status.as_u16());
         record.bytes_in = self.bytes_in.get();
         record.bytes_out = self.bytes_out.get();

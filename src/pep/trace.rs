@@ -7,7 +7,7 @@ use std::fmt;
 
 use http::HeaderMap;
 
-use crate::base::random_bytes;
+use crate::base::{hex, random_label};
 
 /// A `traceparent`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +23,10 @@ impl TraceParent {
         let mut values = headers.get_all("traceparent").iter();
         let value = values.next().and_then(|value| value.to_str().ok());
         let known = value.filter(|_| values.next().is_none()).and_then(parse);
-        let (trace, flags) = known.unwrap_or_else(|| (random_bytes(), 0));
+        let (trace, flags) = known.unwrap_or_else(|| (random_label(), 0));
         Self {
             trace,
-            span: random_bytes(),
+            span: random_label(),
             flags,
         }
     }
@@ -62,8 +62,4 @@ fn parse(text: &str) -> Option<([u8; 16], u8)> {
     let trace = read(trace, 32)?;
     read(span, 16)?;
     Some((trace.to_be_bytes(), u8::from_str_radix(flags, 16).ok()?))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,3 +6,16 @@ fn ids_carry_their_prefix_and_differ() {
     assert!(one.starts_with("tsk_") && one.len() == 30);
     assert_ne!(one, two);
 }
+
+#[test]
+fn labels_are_never_dealt_twice() {
+    let labels: std::collections::BTreeSet<[u8; 16]> = (0..200).map(|_| random_label()).collect();
+    assert_eq!(labels.len(), 200);
+    let odd: [u8; 7] = random_label();
+    assert_ne!(odd, random_label());
+}
+
+#[test]
+fn hexadecimal_has_two_digits_for_each_byte() {
+    assert_eq!(hex(&[0, 9, 0xaf, 0xff]), "0009afff");
+}

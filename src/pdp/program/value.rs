@@ -41,7 +41,7 @@ pub(super) enum Constant {
     Entity(EntityUid),
     Ip(Network),
     Long(i64),
-    Set(Box<[Constant]>),
+    Set(Box<[Self]>),
     Text(Box<str>),
 }
 
