@@ -383,10 +383,12 @@ impl Approvals {
                 ..
             } => Unfit::Changed.into(),
             GrantState::Ended { reason, .. } => NotDecided::Over(reason.as_str()),
-            state @ (GrantState::Active(_)
-            | GrantState::Pending { .. }
-            | GrantState::Requested
-            | GrantState::Suspended(_)) => NotDecided::Over(state.as_str()),
+            // It waits no more, and the store is about to learn why.
+            GrantState::Pending { until, .. } if self.clock.wall() >= *until => NotDecided::Expired,
+            GrantState::Pending { .. } => NotDecided::Over("at this moment"),
+            state @ (GrantState::Active(_) | GrantState::Requested | GrantState::Suspended(_)) => {
+                NotDecided::Over(state.as_str())
+            }
         })
     }
 
