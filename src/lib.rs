@@ -59,6 +59,7 @@ pub mod notices;
 pub mod oauth;
 pub mod pdp;
 pub mod pep;
+pub mod signals;
 pub mod store;
 pub mod telemetry;
 pub mod tls;

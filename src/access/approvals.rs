@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::people::{Known, People, PersonalError};
 use super::requests::judge;
-use super::{Asker, Refused};
+use super::{Asker, Refused, risk_of};
 use crate::approvals::{Consent, Unfit, check_consent, digest, redefined};
 use crate::audit::{Audit, Place, Record, RecordKind, Verdict};
 use crate::base::{Clock, Digest, ErrorChain, Live};
@@ -449,6 +449,7 @@ impl Approvals {
             methods: &methods,
             holder: request.asked.holder,
             source: request.asked.source,
+            risk: risk_of(snapshot, self.grants.signals(), agent, Some(&task)),
             now: self.clock.now(),
             wall: self.clock.wall(),
         };

@@ -15,6 +15,7 @@ use crate::model::{
     SourceFacts, TaskFacts, TaskId, UsualFacts,
 };
 use crate::pdp::{Decision, Requirement};
+use crate::signals::Signals;
 use crate::tokens::Confirmation;
 
 /// Who asks, where from, when, and under which configuration. Every question of one request is put
@@ -33,6 +34,8 @@ pub struct Asker<'a> {
     pub holder: Option<Holder>,
     /// Its address.
     pub source: IpAddr,
+    /// How risky it looks.
+    pub risk: RiskFacts,
     /// The moment, on the boot clock.
     pub now: BootInstant,
     /// The same moment, on the wall clock.
@@ -47,11 +50,14 @@ impl<'a> Asker<'a> {
         identity: &'a Identity,
         source: IpAddr,
         (now, wall): (BootInstant, Timestamp),
+        signals: &Signals,
     ) -> Self {
+        let task = identity.task.as_ref();
         Self {
             snapshot,
             agent: &identity.agent,
-            task: identity.task.as_ref(),
+            task,
+            risk: risk_of(snapshot, signals, &identity.agent, task),
             methods: identity.authenticated.methods(),
             holder: identity.authenticated.confirmation().map(holder),
             source,
@@ -80,7 +86,7 @@ impl<'a> Asker<'a> {
                 known: false,
                 country: None,
             },
-            risk: RiskFacts::UNKNOWN,
+            risk: self.risk,
             task: self.task.map(|live| self.task_facts(live)),
             auth: AuthFacts {
                 methods: self.methods.to_vec(),
@@ -153,6 +159,20 @@ impl<'a> Asker<'a> {
             opened_by: &task.opened_by,
         }
     }
+}
+
+/// How risky an agent looks in a task, where any rule reads it.
+#[must_use]
+pub fn risk_of(
+    snapshot: &Snapshot,
+    signals: &Signals,
+    agent: &EnrolledAgent,
+    task: Option<&Arc<LiveTask>>,
+) -> RiskFacts {
+    if !snapshot.policies().reads_risk() {
+        return RiskFacts::UNKNOWN;
+    }
+    signals.risk(&agent.agent.id, task.map(|task| &task.task().id))
 }
 
 /// What a token's confirmation makes of whoever asks with it.

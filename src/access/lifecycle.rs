@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::requests::{denied, judge, no_rule, unrecorded};
-use super::{Asker, Refused, Requests};
+use super::{Asker, Refused, Requests, risk_of};
 use crate::audit::{RecordKind, Verdict};
 use crate::config::EnrolledAgent;
 use crate::grants::{Carving, LiveGrant, LiveTask, agreed_life};
@@ -105,9 +105,11 @@ impl Requests {
             reason: part.reason,
         };
         let entitlement = asker.snapshot.entitlement(request.entitlement.as_str());
+        let signals = self.grants.signals();
         let receiving = Asker {
             agent: receiver,
             task: Some(task),
+            risk: risk_of(asker.snapshot, signals, receiver, Some(task)),
             ..*asker
         };
         let refuse = |refused| self.record_refusal(&receiving, entitlement, refused);

@@ -16,7 +16,7 @@ mod resource;
 mod revocations;
 
 pub use approvals::{Agreement, Approvals, NotDecided};
-pub use asker::{Asker, holder, whole};
+pub use asker::{Asker, holder, risk_of, whole};
 pub use binding::{Binding, Identity, Unbound, agent_of, bind, bind_named};
 pub use lifecycle::Part;
 pub use people::{

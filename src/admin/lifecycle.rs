@@ -59,7 +59,13 @@ pub(super) async fn renew(
 ) -> Result<Answer<GrantView>, ApiError> {
     let (live, identity) = own(&admin, &caller, &id).await?;
     let times = (admin.clock.now(), admin.clock.wall());
-    let asker = Asker::new(&caller.snapshot, &identity, caller.source, times);
+    let asker = Asker::new(
+        &caller.snapshot,
+        &identity,
+        caller.source,
+        times,
+        admin.grants.signals(),
+    );
     let renewed = admin
         .requests
         .renew(&asker, &live, body.duration_seconds)
@@ -94,7 +100,13 @@ pub(super) async fn delegate(
     let receiver = caller.snapshot.agent(receiver.as_str());
     let receiver = receiver.ok_or_else(missing)?;
     let times = (admin.clock.now(), admin.clock.wall());
-    let asker = Asker::new(&caller.snapshot, &identity, caller.source, times);
+    let asker = Asker::new(
+        &caller.snapshot,
+        &identity,
+        caller.source,
+        times,
+        admin.grants.signals(),
+    );
     let part = Part {
         operations: body.operations,
         duration_seconds: body.duration_seconds,

@@ -23,6 +23,7 @@ mod openapi;
 mod people;
 mod policies;
 mod requests;
+mod signals;
 mod state;
 mod tasks;
 mod views;
@@ -89,6 +90,7 @@ pub fn router(admin: Arc<Admin>, face: Face) -> Router {
         .route("/v1/people/{id}/totp/confirm", post(people::confirm))
         .route("/v1/people/{id}/reset", post(people::reset))
         .route("/v1/people/{id}/reset/confirm", post(people::confirm_reset))
+        .route("/v1/signals", post(signals::push))
         .route("/v1/keys/rotate", post(keys::rotate))
         .route("/v1/policies", get(policies::status))
         .route("/v1/policies/reload", post(policies::reload))

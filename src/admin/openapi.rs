@@ -4,7 +4,8 @@ use axum::Json;
 use utoipa::OpenApi;
 
 use super::{
-    agents, decisions, events, grants, keys, lifecycle, people, policies, requests, tasks, views,
+    agents, decisions, events, grants, keys, lifecycle, people, policies, requests, signals, tasks,
+    views,
 };
 
 #[derive(OpenApi)]
@@ -42,6 +43,7 @@ use super::{
         people::reset,
         people::confirm_reset,
         keys::rotate,
+        signals::push,
         policies::status,
         policies::reload,
     ),
@@ -52,6 +54,7 @@ use super::{
         decisions::DenyBody,
         lifecycle::RenewBody,
         lifecycle::DelegateBody,
+        signals::SignalBody,
         people::CodeBody,
         people::ResetBody,
         views::TaskView,

@@ -52,7 +52,13 @@ pub(super) async fn create(
     let identity = caller.identity(&admin, now)?;
     let identity = for_task(&admin, &caller, identity, &body.task).await?;
     let times = (now, admin.clock.wall());
-    let asker = Asker::new(&caller.snapshot, &identity, caller.source, times);
+    let asker = Asker::new(
+        &caller.snapshot,
+        &identity,
+        caller.source,
+        times,
+        admin.grants.signals(),
+    );
     let ask = Ask {
         entitlement: body.entitlement,
         reason: body.reason,

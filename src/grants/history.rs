@@ -30,6 +30,27 @@ impl Ledger {
         &self.history
     }
 
+    /// The history without a call that still runs: what conditions saw when they let it through, as far
+    /// as others have not called since. When its operation was called before it is not known any more.
+    pub fn history_without(
+        &mut self,
+        operation: &OperationId,
+        input: &Inputs,
+        now: BootInstant,
+    ) -> History {
+        let mut history = self.history(now).clone();
+        if let Some(entry) = history.get_mut(operation) {
+            entry.calls = entry.calls.saturating_sub(1);
+            entry.last_age_seconds = None;
+            for (name, value) in numbers(input) {
+                if let Some(sum) = entry.sum.get_mut(name) {
+                    *sum = sum.saturating_sub(value);
+                }
+            }
+        }
+        history
+    }
+
     /// What was counted before a restart.
     pub(super) fn restored(counted: Vec<CountedCalls>) -> Self {
         let mut ledger = Self::default();

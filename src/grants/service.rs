@@ -23,6 +23,7 @@ use crate::model::{
     AgentId, Circumstances, EndReason, Entitlement, Grant, GrantId, GrantRequest, Inputs,
     RequestId, Task, TaskId, TaskState, Transition,
 };
+use crate::signals::Signals;
 use crate::store::{Change, GrantStore, StoreError};
 use crate::telemetry::Metrics;
 
@@ -85,6 +86,7 @@ pub(super) struct Inner {
     pub(super) revoking: tokio::sync::Mutex<()>,
     pub(super) health: Health,
     pub(super) ends: Ends,
+    signals: Signals,
     family: Mutex<Family>,
 }
 
@@ -152,6 +154,7 @@ impl Grants {
     ) -> Self {
         Self(Arc::new(Inner {
             boot: clock.boot_id(),
+            signals: Signals::new(clock.clone()),
             clock,
             store,
             metrics,
@@ -180,6 +183,12 @@ impl Grants {
     #[must_use]
     pub fn grant(&self, id: &GrantId) -> Option<Arc<LiveGrant>> {
         self.0.grants.get(id)
+    }
+
+    /// What is measured of the agents.
+    #[must_use]
+    pub fn signals(&self) -> &Signals {
+        &self.0.signals
     }
 
     /// Where everything that ever was can be read.

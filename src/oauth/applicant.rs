@@ -9,7 +9,7 @@ use super::call::Call;
 use super::client::Client;
 use super::error::OAuthError;
 use super::state::OAuth;
-use crate::access::{Asker, holder, one_proof};
+use crate::access::{Asker, holder, one_proof, risk_of};
 use crate::base::ErrorChain;
 use crate::config::Snapshot;
 use crate::grants::LiveTask;
@@ -66,9 +66,11 @@ impl OAuth {
         task: Option<&'a Arc<LiveTask>>,
         methods: &'a [&'static str],
     ) -> Asker<'a> {
+        let (snapshot, agent) = (&*applicant.snapshot, &*applicant.client.agent);
         Asker {
-            snapshot: &applicant.snapshot,
-            agent: &applicant.client.agent,
+            snapshot,
+            agent,
+            risk: risk_of(snapshot, self.grants.signals(), agent, task),
             task,
             methods,
             holder: applicant.confirmation.map(holder),

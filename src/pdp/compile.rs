@@ -17,6 +17,7 @@ use crate::model::OperationId;
 use super::catalogue::{Directory, Names};
 use super::check::{Checked, Checker, Draft};
 use super::context::Addresses;
+use super::fact::Fact;
 use super::index::Index;
 use super::problem::{Finding, Problem, Severity};
 use super::reads::Reads;
@@ -116,6 +117,12 @@ impl Policies {
     #[must_use]
     pub fn reads_history_of(&self, operation: &OperationId) -> bool {
         self.reads.history_of(operation.as_str())
+    }
+
+    /// Whether any rule reads how risky an agent looks.
+    #[must_use]
+    pub fn reads_risk(&self) -> bool {
+        self.reads.has(Fact::Risk)
     }
 
     /// Every rule, in the order of the files.

@@ -21,7 +21,7 @@ use super::context::Facts;
 use super::index::Slice;
 use super::program::{Asked, Deciding, Stumbled};
 use super::reads::Reads;
-use super::{Decision, Denial, Permit, Policies, Requirement, Rule};
+use super::{Decision, Denial, Depends, Permit, Policies, Requirement, Rule};
 
 impl Policies {
     /// Answers a question. Pure: the same question gets the same answer.
@@ -37,7 +37,7 @@ impl Policies {
         let slice = self.index.slice(agent, target);
         let asked = Asked::new(question, agent, target);
         match slice.program.as_ref().map(|program| program.run(&asked)) {
-            Some(Ok(deciding)) => self.weigh(&deciding, question),
+            Some(Ok(deciding)) => self.weigh(&deciding, question, slice.depends),
             Some(Err(Stumbled)) | None => self.ask_cedar(question, agent, target, &slice),
         }
     }
@@ -53,7 +53,7 @@ impl Policies {
         let request = self.request(question, &agent.uid, target, &slice.reads)?;
         let entities = &self.directory.entities;
         let response = Authorizer::new().is_authorized(&request, &slice.policies, entities);
-        self.weigh_response(&response, question)
+        self.weigh_response(&response, question, slice.depends)
     }
 
     /// What compiled rules answer, and what Cedar does.
@@ -128,6 +128,7 @@ impl Policies {
         &self,
         response: &Response,
         question: &Question<'_>,
+        depends: Depends,
     ) -> Result<Permit, Denial> {
         let diagnostics = response.diagnostics();
         let errors: BTreeMap<usize, String> = diagnostics.errors().map(failure).collect();
@@ -139,11 +140,16 @@ impl Policies {
             rules: diagnostics.reason().filter_map(number).collect(),
         };
         deciding.rules.sort_unstable();
-        self.weigh(&deciding, question)
+        self.weigh(&deciding, question, depends)
     }
 
     /// Forbids deny, and a permit counts only if all that it requires is there.
-    fn weigh(&self, deciding: &Deciding, question: &Question<'_>) -> Result<Permit, Denial> {
+    fn weigh(
+        &self,
+        deciding: &Deciding,
+        question: &Question<'_>,
+        depends: Depends,
+    ) -> Result<Permit, Denial> {
         let rules = deciding.rules.iter();
         let rules: SmallVec<[&Rule; 8]> = rules.filter_map(|one| self.rules.get(*one)).collect();
         if deciding.forbidden || rules.is_empty() {
@@ -158,7 +164,7 @@ impl Policies {
         let met = rules.iter().filter(|rule| unmet(rule) == 0);
         let met: SmallVec<_> = met.map(|rule| Arc::clone(&rule.id)).collect();
         if !met.is_empty() {
-            return Ok(Permit::new(met));
+            return Ok(Permit::new(met, depends));
         }
         // The least that is missing; among equals the first in the order of the files.
         let nearest = rules.into_iter().min_by_key(|rule| unmet(rule));

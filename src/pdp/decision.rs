@@ -18,15 +18,40 @@ pub enum Decision {
     Deny(Denial),
 }
 
+/// What of an answer can change while nobody asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depends {
+    /// The agent's risk.
+    pub risk: bool,
+    /// The time, read as finely as this.
+    pub pace: Option<Pace>,
+}
+
+/// How finely the time is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pace {
+    /// Hours and minutes of a service's local time, days of the week, dates.
+    Minute,
+    /// Moments and ages.
+    Second,
+}
+
 /// The proof of an allow. Only this room makes one, and it is not `Clone`: one answer, one use.
 #[derive(Debug)]
 pub struct Permit {
     rules: SmallVec<[Arc<str>; 2]>,
+    depends: Depends,
 }
 
 impl Permit {
-    pub(super) const fn new(rules: SmallVec<[Arc<str>; 2]>) -> Self {
-        Self { rules }
+    pub(super) const fn new(rules: SmallVec<[Arc<str>; 2]>, depends: Depends) -> Self {
+        Self { rules, depends }
+    }
+
+    /// What it depends on that can change while nobody asks, of all rules that were read for it.
+    #[must_use]
+    pub const fn depends(&self) -> Depends {
+        self.depends
     }
 
     /// The rules that said yes, in the order of the files.

@@ -19,6 +19,7 @@ use cedar_policy::{
 use foldhash::fast::RandomState;
 use moka::sync::Cache;
 
+use super::Depends;
 use super::catalogue::{KnownAgent, Target};
 use super::program::{Conditions, Program, Uncovered};
 use super::reads::Reads;
@@ -89,6 +90,8 @@ pub(super) struct Slice {
     pub(super) policies: PolicySet,
     /// What any of them reads.
     pub(super) reads: Reads,
+    /// What of their answers can change while nobody asks.
+    pub(super) depends: Depends,
     /// The same rules, compiled; none where one of them uses what is not compiled.
     pub(super) program: Option<Program>,
     weight: u32,
@@ -178,6 +181,7 @@ impl Index {
         let mut slice = Slice {
             policies: PolicySet::new(),
             reads: Reads::default(),
+            depends: Depends::default(),
             program: Some(Program::default()),
             weight: POLICY,
         };
@@ -199,6 +203,7 @@ impl Index {
                 }
             }
         }
+        slice.depends = slice.reads.depends();
         slice
     }
 

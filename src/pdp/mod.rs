@@ -35,7 +35,7 @@ mod testing;
 
 pub use catalogue::Catalogue;
 pub use compile::{Policies, Source};
-pub use decision::{Decision, Denial, Permit};
+pub use decision::{Decision, Denial, Depends, Pace, Permit};
 pub use memory::Memory;
 pub use problem::{Problem, Severity};
 pub use rule::{Effect, OnChange, Requirement, Rule};

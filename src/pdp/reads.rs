@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fact::Fact;
 use super::scan::{Token, Tokens};
+use super::{Depends, Pace};
 
 /// The attributes of `context` that a rule, or any of several rules, may read, and what of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,6 +65,33 @@ impl Reads {
     pub(super) fn history_of(&self, operation: &str) -> bool {
         let history = self.0.get(&Fact::History);
         history.is_some_and(|parts| parts.holds(operation))
+    }
+
+    /// Whether anything of an attribute is read.
+    pub(super) fn has(&self, fact: Fact) -> bool {
+        self.0.contains_key(&fact)
+    }
+
+    /// What of an answer can change while nobody asks.
+    pub(super) fn depends(&self) -> Depends {
+        let ages = |fact| {
+            self.0
+                .get(&fact)
+                .is_some_and(|parts| parts.holds("age_seconds"))
+        };
+        // A score ends by itself. The history of a task changes by calls alone, and what was let through
+        // stays so.
+        let seconds =
+            self.has(Fact::Now) || self.has(Fact::Risk) || ages(Fact::Grant) || ages(Fact::Task);
+        let minutes = self.has(Fact::Local);
+        Depends {
+            risk: self.has(Fact::Risk),
+            pace: match (seconds, minutes) {
+                (true, _) => Some(Pace::Second),
+                (false, true) => Some(Pace::Minute),
+                (false, false) => None,
+            },
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Fact, &Parts)> {

@@ -9,23 +9,28 @@ use super::refusal::Refusal;
 use super::right::Right;
 use crate::access::{Asker, whole};
 use crate::config::Endpoint;
-use crate::grants::{Closed, Exchange, LiveGrant};
+use crate::grants::{Closed, Exchange, LiveGrant, LiveTask};
 use crate::model::{
     Ask, DenyReason, EndReason, GrantFacts, History, Holder, HttpFacts, Inputs, Proof,
 };
-use crate::pdp::{Decision, Denial, Requirement};
+use crate::pdp::{Decision, Denial, Depends, Permit, Requirement};
 
 /// Proof that a call may pass. Only [`enforce`] makes one; its budget is reserved.
 #[derive(Debug)]
 pub(super) struct Permitted {
     exchange: Option<Exchange>,
-    rules: Vec<Arc<str>>,
+    permit: Permit,
     inputs: Inputs,
 }
 
 impl Permitted {
     pub(super) fn rules(&self) -> &[Arc<str>] {
-        &self.rules
+        self.permit.rules()
+    }
+
+    /// What the answer depends on that can change while the exchange runs.
+    pub(super) const fn depends(&self) -> Depends {
+        self.permit.depends()
     }
 
     /// The grant that the exchange runs under.
@@ -61,23 +66,23 @@ pub(super) fn enforce(
             None => &none,
         };
         match right {
-            Right::Baseline => decide(asker, &call, None, history).map(|rules| (None, rules)),
+            Right::Baseline => decide(asker, &call, None, history).map(|permit| (None, permit)),
             Right::Grants(grants) => first_that_permits(asker, &call, &grants, history),
         }
     };
-    let (exchange, rules) = passed?;
+    let (exchange, permit) = passed?;
     if let Some(ledger) = &mut ledger {
         let operation = &call.endpoint.operation.id;
         ledger.reserve(operation, &call.inputs, asker.now);
     }
     Ok(Permitted {
         exchange,
-        rules,
+        permit,
         inputs: call.inputs,
     })
 }
 
-type Passed = (Option<Exchange>, Vec<Arc<str>>);
+type Passed = (Option<Exchange>, Permit);
 
 fn first_that_permits(
     asker: &Asker<'_>,
@@ -88,15 +93,15 @@ fn first_that_permits(
     let mut denied = None;
     let mut exhausted = None;
     for grant in grants {
-        let rules = match permits(asker, call, grant, history) {
-            Ok(rules) => rules,
+        let permit = match permits(asker, call, grant, history) {
+            Ok(permit) => permit,
             Err(refusal) => {
                 denied.get_or_insert(refusal);
                 continue;
             }
         };
         match grant.enter(asker.now) {
-            Ok(exchange) => return Ok((Some(exchange), rules)),
+            Ok(exchange) => return Ok((Some(exchange), permit)),
             Err(closed) => {
                 exhausted.get_or_insert(closed);
             }
@@ -115,7 +120,7 @@ fn permits(
     call: &Call<'_>,
     grant: &LiveGrant,
     history: &History,
-) -> Result<Vec<Arc<str>>, Refusal> {
+) -> Result<Permit, Refusal> {
     let request = grant.request();
     let differs = request
         .input
@@ -167,21 +172,25 @@ fn decide(
     call: &Call<'_>,
     grant: Option<&LiveGrant>,
     history: &History,
-) -> Result<Vec<Arc<str>>, Refusal> {
+) -> Result<Permit, Refusal> {
     let Call {
         endpoint,
         canonical,
         inputs,
     } = call;
     match ask(asker, endpoint, canonical, inputs, grant, history) {
-        Decision::Allow(permit) => Ok(permit.rules().to_vec()),
+        Decision::Allow(permit) => Ok(permit),
         Decision::Deny(denial) => Err(refuse_denial(denial)),
     }
 }
 
-/// Whether the live configuration still permits what `standing` was permitted as. A baseline operation
-/// that no longer is one needs a grant, and has none.
-pub(super) fn still_permits(asker: &Asker<'_>, endpoint: &Endpoint, standing: &Standing) -> bool {
+/// Whether what `standing` was permitted as is still permitted. A baseline operation that no longer is
+/// one needs a grant, and has none.
+pub(super) fn still_permits(
+    asker: &Asker<'_>,
+    endpoint: &Endpoint,
+    standing: &Standing,
+) -> Option<Permit> {
     let covered = match &standing.grant {
         Some(grant) => endpoint.covering.contains(&grant.request().entitlement),
         None => endpoint.operation.baseline,
@@ -189,18 +198,20 @@ pub(super) fn still_permits(asker: &Asker<'_>, endpoint: &Endpoint, standing: &S
     let Standing {
         canonical, inputs, ..
     } = standing;
-    let mut ledger = asker.task.map(|task| task.ledger());
-    let none = History::new();
-    let history = match &mut ledger {
-        Some(ledger) => ledger.history(asker.now),
-        None => &none,
+    if !covered {
+        return None;
+    }
+    // It must not fail a condition for having been made.
+    let without = |task: &Arc<LiveTask>| {
+        let mut ledger = task.ledger();
+        ledger.history_without(&standing.operation, inputs, asker.now)
     };
+    let history = asker.task.map(without).unwrap_or_default();
     let grant = standing.grant.as_deref();
-    covered
-        && matches!(
-            ask(asker, endpoint, canonical, inputs, grant, history),
-            Decision::Allow(_)
-        )
+    match ask(asker, endpoint, canonical, inputs, grant, &history) {
+        Decision::Allow(permit) => Some(permit),
+        Decision::Deny(_) => None,
+    }
 }
 
 fn ask(
@@ -277,12 +288,15 @@ pub(super) fn refuse_closed(closed: Closed) -> Refusal {
     }
 }
 
-/// The refusal of a call that new rules overtook before the answer began: its grant still stands.
-pub(super) fn refuse_withdrawn() -> Refusal {
-    Refusal::new(
-        DenyReason::ConditionDenied,
-        "the rules changed while the call ran, and do not permit it any more",
-    )
+/// The refusal of a call that new rules, or what they read, overtook before the answer began: its grant
+/// still stands.
+pub(super) fn refuse_withdrawn(reason: EndReason) -> Refusal {
+    let detail = if reason == EndReason::PolicyChanged {
+        "the rules changed while the call ran, and do not permit it any more"
+    } else {
+        "a condition that the call was permitted under turned false while it ran"
+    };
+    Refusal::new(DenyReason::ConditionDenied, detail)
 }
 
 /// The refusal of a call whose grant or task ended before the answer began.

@@ -1,6 +1,7 @@
 //! One request, from its head to the guarded answer. Read it from top to bottom: each step's result is
 //! the next step's ticket.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -240,7 +241,8 @@ impl Worker {
             record.service = Some(operation.service.clone());
         });
         gate.check_audience(&identity, &endpoint.service)?;
-        let asker = Asker::new(snapshot, &identity, source, (now, gate.clock.wall()));
+        let times = (now, gate.clock.wall());
+        let asker = Asker::new(snapshot, &identity, source, times, gate.grants.signals());
         let right = gate.right(&asker, endpoint)?;
         let held = match payload {
             Payload::Held(bytes) => Some(bytes),
@@ -261,7 +263,9 @@ impl Worker {
             task.renew(now);
         }
         let agent = identity.agent.agent.id.to_string();
+        let depends = Cell::new(permitted.depends());
         running.permit(permitted, |grant, inputs| Standing {
+            depends,
             operation: operation.id.clone(),
             canonical: Rc::clone(canonical),
             identity,
@@ -358,7 +362,7 @@ impl Worker {
                 // This is the new generation's verdict, and is recorded as such.
                 let live = self.gate.snapshot.current();
                 running.note(|record| record.generation = Some(live.generation().clone()));
-                Err(refuse_withdrawn().closing())
+                Err(refuse_withdrawn(reason).closing())
             }
             sent = sent => sent.map_err(|error| refuse_send(&error, running)),
         }

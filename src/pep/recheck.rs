@@ -1,12 +1,20 @@
-//! Running exchanges and a new configuration: each is asked about again, and what is no longer allowed
-//! is cut.
+//! Running exchanges are asked about again when what they were permitted by changes: a new configuration,
+//! the agent's risk, the time. What is no longer allowed is cut.
+//!
+//! The time is looked at once in each second of the wall clock, by one timer of each worker, and only for
+//! the exchanges whose rules read it: so "until 17:00" cuts as 17:00 strikes, also where the clocks were
+//! put back or forward in between.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::future::pending;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::yield_now;
 
@@ -16,9 +24,11 @@ use super::gate::Gate;
 use super::running::Running;
 use super::worker::Worker;
 use crate::access::{Asker, Identity};
+use crate::base::Clock;
 use crate::config::Snapshot;
 use crate::grants::LiveGrant;
-use crate::model::{Inputs, OperationId};
+use crate::model::{AgentId, EndReason, Inputs, OperationId};
+use crate::pdp::{Depends, Pace};
 
 /// So many exchanges are asked about before others get their turn.
 const BATCH: usize = 32;
@@ -32,27 +42,80 @@ pub(super) struct Standing {
     pub(super) grant: Option<Arc<LiveGrant>>,
     pub(super) canonical: Rc<Canonical>,
     pub(super) inputs: Inputs,
+    /// What the last answer depends on.
+    pub(super) depends: Cell<Depends>,
+}
+
+/// What has changed.
+#[derive(Debug)]
+enum Change {
+    /// The configuration.
+    Generation,
+    /// The risk of one agent; of any where it is not known whose.
+    Risk(Option<AgentId>),
+    /// The time.
+    Time(Pace),
+}
+
+impl Change {
+    /// Whether it can change the answer that an exchange was permitted by.
+    fn concerns(&self, standing: &Standing) -> bool {
+        let depends = standing.depends.get();
+        match self {
+            Self::Generation => true,
+            Self::Risk(None) => depends.risk,
+            Self::Risk(Some(agent)) => depends.risk && standing.identity.agent.agent.id == *agent,
+            Self::Time(pace) => depends.pace.is_some_and(|read| read >= *pace),
+        }
+    }
+
+    const fn reason(&self) -> EndReason {
+        match self {
+            Self::Generation => EndReason::PolicyChanged,
+            Self::Risk(_) | Self::Time(_) => EndReason::ConditionChanged,
+        }
+    }
 }
 
 impl Worker {
-    /// Asks about every running exchange whenever a new generation goes live, and lets go of the
-    /// upstreams that it no longer has.
+    /// Asks about the running exchanges whenever something changes that they were permitted by, and lets
+    /// go of the upstreams that a new generation no longer has.
     pub(super) async fn recheck(self: Rc<Self>, mut published: watch::Receiver<()>) {
-        while published.changed().await.is_ok() {
+        let mut risks = self.gate.grants.signals().changes();
+        let mut seconds = Seconds::new(self.gate.clock.clone());
+        loop {
+            let change = tokio::select! {
+                new = published.changed() => match new {
+                    Ok(()) => Change::Generation,
+                    // Nobody publishes any more: the gateway stops.
+                    Err(_) => break,
+                },
+                agent = risks.recv() => match agent {
+                    Ok(agent) => Change::Risk(Some(agent)),
+                    Err(RecvError::Lagged(_)) => Change::Risk(None),
+                    Err(RecvError::Closed) => break,
+                },
+                pace = seconds.next() => Change::Time(pace),
+            };
             let snapshot = self.gate.snapshot.current();
-            self.forget_targets(&snapshot);
-            for (number, running) in self.exchanges.all().into_iter().enumerate() {
-                // Gone meanwhile, most of them.
-                if let Some(running) = running.upgrade() {
-                    recheck(&self.gate, &snapshot, &running);
-                }
-                if number % BATCH == BATCH - 1 {
-                    yield_now().await;
-                }
+            if matches!(change, Change::Generation) {
+                self.forget_targets(&snapshot);
+            }
+            self.ask_again(&snapshot, &change).await;
+        }
+        pending::<()>().await;
+    }
+
+    async fn ask_again(&self, snapshot: &Snapshot, change: &Change) {
+        for (number, running) in self.exchanges.all().into_iter().enumerate() {
+            // Gone meanwhile, most of them.
+            if let Some(running) = running.upgrade() {
+                recheck(&self.gate, snapshot, &running, change);
+            }
+            if number % BATCH == BATCH - 1 {
+                yield_now().await;
             }
         }
-        // Nobody publishes any more: the gateway stops.
-        pending::<()>().await;
     }
 
     fn forget_targets(&self, snapshot: &Snapshot) {
@@ -62,8 +125,11 @@ impl Worker {
     }
 }
 
-fn recheck(gate: &Gate, snapshot: &Snapshot, running: &Running) {
+fn recheck(gate: &Gate, snapshot: &Snapshot, running: &Running, change: &Change) {
     let allowed = running.with_standing(|standing| {
+        if !change.concerns(standing) {
+            return Some(());
+        }
         let agent = snapshot.agent(standing.identity.agent.agent.id.as_str())?;
         let endpoint = snapshot.operation(standing.operation.as_str())?;
         let identity = Identity {
@@ -71,10 +137,47 @@ fn recheck(gate: &Gate, snapshot: &Snapshot, running: &Running) {
             ..standing.identity.clone()
         };
         let times = (gate.clock.now(), gate.clock.wall());
-        let asker = Asker::new(snapshot, &identity, standing.source, times);
-        still_permits(&asker, endpoint, standing).then_some(())
+        let signals = gate.grants.signals();
+        let asker = Asker::new(snapshot, &identity, standing.source, times, signals);
+        let permit = still_permits(&asker, endpoint, standing)?;
+        standing.depends.set(permit.depends());
+        Some(())
     });
     if allowed == Some(None) {
-        running.withdraw();
+        running.withdraw(change.reason());
     }
+}
+
+/// The seconds of the wall clock, as they begin.
+#[derive(Debug)]
+struct Seconds {
+    clock: Clock,
+    /// The minute, since the epoch, that was seen last.
+    minute: i64,
+}
+
+impl Seconds {
+    fn new(clock: Clock) -> Self {
+        let minute = minute(clock.wall());
+        Self { clock, minute }
+    }
+
+    /// Waits for the next second, and says whether a new minute begins with it. Where the wall clock was
+    /// set, any other minute is a new one. Safe to drop at any point.
+    async fn next(&mut self) -> Pace {
+        let past =
+            Duration::from_nanos(self.clock.wall().subsec_nanosecond().unsigned_abs().into());
+        let left = Duration::from_secs(1).saturating_sub(past);
+        self.clock.sleep_until(self.clock.now() + left).await;
+        let minute = minute(self.clock.wall());
+        if std::mem::replace(&mut self.minute, minute) == minute {
+            Pace::Second
+        } else {
+            Pace::Minute
+        }
+    }
+}
+
+fn minute(wall: Timestamp) -> i64 {
+    wall.as_second().div_euclid(60)
 }

@@ -152,9 +152,9 @@ impl Running {
         self.under.borrow().standing.as_ref().map(look)
     }
 
-    /// The live configuration no longer permits the exchange.
-    pub(super) fn withdraw(&self) {
-        self.slot.withdraw(EndReason::PolicyChanged);
+    /// The exchange is no longer permitted.
+    pub(super) fn withdraw(&self, reason: EndReason) {
+        self.slot.withdraw(reason);
     }
 
     /// The ends that cut this exchange: its grant's and its task's.

@@ -29,6 +29,7 @@ mod readme;
 mod refusals;
 mod reload;
 mod shipped_policies;
+mod signals;
 mod tokens;
 mod walkthrough;
 mod wire;

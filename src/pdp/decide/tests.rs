@@ -620,7 +620,7 @@ fn reference(policies: &Policies, asked: &Asked, schema: &Schema) -> Decision {
         );
         let (entities, whole) = (&policies.directory.entities, policies.index.whole());
         let response = Authorizer::new().is_authorized(&request.unwrap(), &whole, entities);
-        policies.weigh_response(&response, question)
+        policies.weigh_response(&response, question, Depends::default())
     });
     match judged {
         Ok(permit) => Decision::Allow(permit),

@@ -99,3 +99,36 @@ fn the_history_of_an_operation_is_read_by_name_or_with_all() {
     check("[context.history].isEmpty()", true);
     check("[context].isEmpty()", true);
 }
+
+#[test]
+fn what_can_change_while_nobody_asks_is_known() {
+    let depends = |condition: &str| {
+        Reads::of(&format!(
+            "permit(principal, action, resource) when {{ {condition} }};"
+        ))
+        .depends()
+    };
+    let of = |risk, pace| Depends { risk, pace };
+    for (condition, expected) in [
+        ("context.source.known", of(false, None)),
+        ("context.history[\"a.b\"].calls < 3", of(false, None)),
+        ("context.task.kind == \"x\"", of(false, None)),
+        ("context.local.hour < 17", of(false, Some(Pace::Minute))),
+        (
+            "context.now < datetime(\"2030-01-01\")",
+            of(false, Some(Pace::Second)),
+        ),
+        (
+            "context.task.age_seconds < 5",
+            of(false, Some(Pace::Second)),
+        ),
+        (
+            "context.grant.age_seconds < 5 && context.local.hour < 3",
+            of(false, Some(Pace::Second)),
+        ),
+        ("context.risk.known", of(true, Some(Pace::Second))),
+        ("context == context", of(true, Some(Pace::Second))),
+    ] {
+        assert_eq!(depends(condition), expected, "{condition}");
+    }
+}

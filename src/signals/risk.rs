@@ -1,0 +1,194 @@
+//! Scores that are pushed from outside, by agent, task and source.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use thiserror::Error;
+use tokio::sync::broadcast;
+
+use crate::base::{BootInstant, Clock};
+use crate::model::{AgentId, RiskFacts, TaskId};
+
+/// How many sources may have a score of one agent, and of one task.
+const SOURCES: usize = 16;
+
+/// How many tasks of one agent may have scores of their own.
+const TASKS: usize = 1024;
+
+/// Changes that a slow listener may lag behind; past it, it is told that it has missed some.
+const CHANGES: usize = 1024;
+
+/// How risky something looks: 0 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Score(u8);
+
+/// Not a score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a score is a whole number from 0 to 100")]
+pub struct InvalidScore;
+
+impl TryFrom<i64> for Score {
+    type Error = InvalidScore;
+
+    fn try_from(number: i64) -> Result<Self, InvalidScore> {
+        let small = u8::try_from(number).ok().filter(|score| *score <= 100);
+        small.map(Self).ok_or(InvalidScore)
+    }
+}
+
+/// What somebody says of an agent, or of one task of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// The agent.
+    pub agent: AgentId,
+    /// The task, where it is about that alone.
+    pub task: Option<TaskId>,
+    /// How risky it looks.
+    pub score: Score,
+    /// Who says so: takes the place of what the same source said before.
+    pub source: Arc<str>,
+    /// How long it counts.
+    pub life: Duration,
+}
+
+/// No room for another score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Full {
+    /// Of one agent or task.
+    #[error(
+        "{SOURCES} sources have a score of it already: use one of their names, or let one expire"
+    )]
+    Sources,
+    /// Of one agent.
+    #[error("{TASKS} tasks of the agent have scores of their own already")]
+    Tasks,
+}
+
+/// The signals of all agents.
+#[derive(Debug)]
+pub struct Signals {
+    clock: Clock,
+    agents: RwLock<HashMap<AgentId, Risk, RandomState>>,
+    changed: broadcast::Sender<AgentId>,
+}
+
+/// What is said of one agent.
+#[derive(Debug, Default)]
+struct Risk {
+    own: Said,
+    tasks: HashMap<TaskId, Said, RandomState>,
+}
+
+/// The scores of one thing, by source.
+#[derive(Debug, Default)]
+struct Said(BTreeMap<Arc<str>, Standing>);
+
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    score: Score,
+    since: BootInstant,
+    until: BootInstant,
+}
+
+impl Signals {
+    /// No signals.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            agents: RwLock::default(),
+            changed: broadcast::Sender::new(CHANGES),
+        }
+    }
+
+    /// Takes a score; whoever [listens](Self::changes) is told.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no room for it.
+    pub fn push(&self, pushed: Pushed) -> Result<(), Full> {
+        let now = self.clock.now();
+        let standing = Standing {
+            score: pushed.score,
+            since: now,
+            until: now + pushed.life,
+        };
+        {
+            let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
+            let risk = agents.entry(pushed.agent.clone()).or_default();
+            risk.forget(now);
+            let said = match pushed.task {
+                Some(task) => risk.of_task(task)?,
+                None => &mut risk.own,
+            };
+            said.take(pushed.source, standing)?;
+        }
+        // Nobody may be listening.
+        let _ = self.changed.send(pushed.agent);
+        Ok(())
+    }
+
+    /// How risky an agent looks in a task: the highest of what is said of either.
+    #[must_use]
+    pub fn risk(&self, agent: &AgentId, task: Option<&TaskId>) -> RiskFacts {
+        let now = self.clock.now();
+        let agents = self.agents.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(risk) = agents.get(agent) else {
+            return RiskFacts::UNKNOWN;
+        };
+        let of_task = task.and_then(|task| risk.tasks.get(task));
+        let said = [Some(&risk.own), of_task].into_iter().flatten();
+        let said = said.flat_map(|said| said.0.values());
+        // Of two that are as high, the younger shows its age.
+        let highest = said
+            .filter(|one| one.until > now)
+            .max_by_key(|one| (one.score, one.since));
+        highest.map_or(RiskFacts::UNKNOWN, |one| RiskFacts {
+            score: one.score.0.into(),
+            age_seconds: i64::try_from((now - one.since).as_secs()).unwrap_or(i64::MAX),
+            known: true,
+        })
+    }
+
+    /// The agents of whom something new is said, from now on.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<AgentId> {
+        self.changed.subscribe()
+    }
+}
+
+impl Risk {
+    fn of_task(&mut self, task: TaskId) -> Result<&mut Said, Full> {
+        if self.tasks.len() >= TASKS && !self.tasks.contains_key(&task) {
+            return Err(Full::Tasks);
+        }
+        Ok(self.tasks.entry(task).or_default())
+    }
+
+    fn forget(&mut self, now: BootInstant) {
+        self.own.forget(now);
+        self.tasks.retain(|_, said| {
+            said.forget(now);
+            !said.0.is_empty()
+        });
+    }
+}
+
+impl Said {
+    fn take(&mut self, source: Arc<str>, standing: Standing) -> Result<(), Full> {
+        if self.0.len() >= SOURCES && !self.0.contains_key(&source) {
+            return Err(Full::Sources);
+        }
+        self.0.insert(source, standing);
+        Ok(())
+    }
+
+    fn forget(&mut self, now: BootInstant) {
+        self.0.retain(|_, standing| standing.until > now);
+    }
+}

@@ -1,0 +1,304 @@
+//! What conditions read changes while things run: pushed risk and the time, on calls, requests and on
+//! what is already running.
+
+use std::time::Duration;
+
+use http::Response;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Client, Feed, Gateway, Opened, Plan, Work, pipe, run};
+
+const PEOPLE: &str = r#"
+[[person]]
+id = "ana@example.com"
+groups = ["leads", "operators"]
+
+[[person]]
+id = "siem@example.com"
+groups = ["signals"]
+
+[[person]]
+id = "ben@example.com"
+groups = ["leads"]
+"#;
+
+/// What nobody speaks of is not stopped here, so that each test shows what changes.
+const RISKY: &str = r#"
+@id("not-when-risky")
+@message("the agent looks too risky")
+forbid (principal, action in Action::"shop", resource) when { context.risk.known && context.risk.score > 70 };
+
+@id("no-requests-when-risky")
+forbid (principal, action == Action::"request", resource) when { context.risk.known && context.risk.score > 70 };
+"#;
+
+fn risky() -> Plan {
+    Plan::new()
+        .file("people.toml", PEOPLE)
+        .file("risk.cedar", RISKY)
+}
+
+async fn push(gate: &Gateway, key: &str, signal: &Value) -> Answer {
+    let call = gate.control("POST", "/v1/signals").bearer(key);
+    call.json(signal).send().await
+}
+
+async fn says(gate: &Gateway, agent: &str, score: i64) {
+    let signal =
+        json!({ "agent": agent, "score": score, "source": "siem", "reason": "odd egress" });
+    push(gate, &gate.operator(), &signal).await.expect(204);
+}
+
+async fn lists(gate: &Gateway, work: &Work) -> Answer {
+    gate.call("GET", "/shop/items")
+        .bearer(&work.token)
+        .send()
+        .await
+}
+
+/// A stream over a connection of its own; its first event has arrived.
+async fn stream(gate: &Gateway, work: &Work) -> (Feed, Opened) {
+    let (feed, body) = pipe();
+    let response = Response::builder().header("content-type", "text/event-stream");
+    gate.upstream.answer_next(response.body(body).unwrap());
+    let mut client = Client::http1(gate).await;
+    let call = gate.call("GET", "/shop/stream").bearer(&work.token);
+    let (mut opened, ()) = tokio::join!(call.open_on(&mut client), feed.send("data: 1\n\n"));
+    assert_eq!(opened.status(), 200);
+    assert_eq!(opened.text().await, "data: 1\n\n");
+    (feed, opened)
+}
+
+async fn still_flows(feed: &Feed, opened: &mut Opened) {
+    feed.send("data: 2\n\n").await;
+    assert_eq!(opened.text().await, "data: 2\n\n");
+}
+
+#[test]
+fn pushed_risk_decides_calls_and_requests() {
+    run(async {
+        let gate = risky().start().await;
+        let work = gate.agent("bot").works("items").await;
+        lists(&gate, &work).await.expect(200);
+        says(&gate, "bot", 70).await;
+        lists(&gate, &work).await.expect(200);
+        says(&gate, "bot", 71).await;
+        let problem = lists(&gate, &work).await.refusal(403, "condition_denied");
+        assert_eq!(problem["rule"], "not-when-risky", "{problem}");
+        assert_eq!(problem["detail"], "the agent looks too risky");
+        let request = json!({ "task": work.task, "entitlement": "work" });
+        let asked = gate.control("POST", "/v1/requests").bearer(&work.token);
+        asked
+            .json(&request)
+            .send()
+            .await
+            .problem(403, "condition_denied");
+        // Another agent's risk is its own.
+        let other = gate.agent("rival").works("items").await;
+        lists(&gate, &other).await.expect(200);
+        says(&gate, "bot", 5).await;
+        lists(&gate, &work).await.expect(200);
+    });
+}
+
+#[test]
+fn a_score_ends_and_is_of_a_task_where_it_says_so() {
+    run(async {
+        let gate = risky().manual_clock().start().await;
+        let (work, other) = (
+            gate.agent("bot").works("items").await,
+            gate.agent("bot").works("items").await,
+        );
+        let signal = json!({
+            "agent": "bot", "task": work.task, "score": 99, "source": "siem", "expires_in": 60,
+        });
+        push(&gate, &gate.operator(), &signal).await.expect(204);
+        lists(&gate, &work).await.refusal(403, "condition_denied");
+        lists(&gate, &other).await.expect(200);
+        gate.advance(Duration::from_secs(60));
+        lists(&gate, &work).await.expect(200);
+    });
+}
+
+#[test]
+fn a_push_cuts_what_runs_of_that_agent_alone() {
+    run(async {
+        let gate = risky().start().await;
+        let (work, other) = (
+            gate.agent("bot").works("work").await,
+            gate.agent("rival").works("work").await,
+        );
+        let (feed, mut cut) = stream(&gate, &work).await;
+        let (other_feed, mut flows) = stream(&gate, &other).await;
+        says(&gate, "bot", 60).await;
+        still_flows(&feed, &mut cut).await;
+        says(&gate, "bot", 90).await;
+        cut.cut().await;
+        feed.closed().await;
+        still_flows(&other_feed, &mut flows).await;
+        drop((flows, other_feed));
+        let mut gate = gate;
+        let ended = gate.stop().await;
+        let ended = ended
+            .iter()
+            .find(|record| record["end"] == "condition_changed");
+        assert_eq!(ended.expect("the cut is recorded")["agent"], "bot");
+    });
+}
+
+#[test]
+fn who_may_push_and_what() {
+    run(async {
+        let gate = risky().start().await;
+        let signal = json!({ "agent": "bot", "score": 1, "source": "siem" });
+        let key_of = async |person: &str| {
+            let path = format!("/v1/people/{person}/keys");
+            let made = gate.control("POST", &path).bearer(&gate.operator());
+            let made = made.send().await.expect(201).json();
+            made["key"].as_str().unwrap().to_owned()
+        };
+        let siem = key_of("siem@example.com").await;
+        push(&gate, &siem, &signal).await.expect(204);
+        let ben = key_of("ben@example.com").await;
+        push(&gate, &ben, &signal).await.problem(403, "forbidden");
+        let work = gate.agent("bot").works("items").await;
+        push(&gate, &work.token, &signal)
+            .await
+            .problem(403, "forbidden");
+        let rival = gate.agent("rival").works("items").await;
+        for (change, status, code) in [
+            (json!({ "agent": "nobody" }), 404, "not_found"),
+            (json!({ "task": "none" }), 404, "not_found"),
+            (json!({ "task": rival.task }), 404, "not_found"),
+            (json!({ "score": 101 }), 400, "request_malformed"),
+            (json!({ "score": -1 }), 400, "request_malformed"),
+            (json!({ "score": 1.5 }), 400, "request_malformed"),
+            (json!({ "score": "50" }), 400, "request_malformed"),
+            (json!({ "source": "" }), 400, "request_malformed"),
+            (json!({ "source": "a\nb" }), 400, "request_malformed"),
+            (
+                json!({ "source": "s".repeat(65) }),
+                400,
+                "request_malformed",
+            ),
+            (
+                json!({ "reason": "r".repeat(1001) }),
+                400,
+                "request_malformed",
+            ),
+            (json!({ "expires_in": 0 }), 400, "request_malformed"),
+            (json!({ "expires_in": -5 }), 400, "request_malformed"),
+            (json!({ "expires_in": 86_401 }), 400, "request_malformed"),
+            (json!({ "more": true }), 400, "request_malformed"),
+        ] {
+            let mut odd = signal.clone();
+            odd.as_object_mut()
+                .unwrap()
+                .extend(change.as_object().unwrap().clone());
+            push(&gate, &siem, &odd).await.problem(status, code);
+        }
+        let mut gate = gate;
+        let records = gate.stop().await;
+        let mut pushes = records
+            .iter()
+            .filter(|record| record["detail"] == "risk 1 by `siem`");
+        assert_eq!(pushes.next().unwrap()["person"], "siem@example.com");
+        assert!(pushes.next().is_none(), "what is refused is no push");
+    });
+}
+
+/// Opens a stream at `begins`, in a shop in Zurich that closes by this rule, and looks at it as the clock
+/// shows each of `strokes`: whether it is cut then.
+async fn closes(rule: &str, begins: &str, strokes: &[(&str, bool)]) {
+    let services = "[[service]]\nname = \"shop\"\nmatch = { path = \"/shop\" }\n\
+                    upstreams = [\"http://{upstream}\"]\ntime_zone = \"Europe/Zurich\"\n";
+    let plan = Plan::new()
+        .file("services.toml", services)
+        .file("time.cedar", rule);
+    let gate = plan.manual_clock().start().await;
+    let work = gate.agent("bot").works("work").await;
+    // From here on the token is known, whatever the clock on the wall is set to.
+    lists(&gate, &work).await.expect(200);
+    let strike = |moment: &str| {
+        let moment: Timestamp = moment.parse().unwrap();
+        gate.time().step_wall(moment - Duration::from_secs(1));
+        gate.advance(Duration::from_secs(1));
+    };
+    strike(begins);
+    let (feed, mut opened) = stream(&gate, &work).await;
+    for (moment, closed) in strokes {
+        strike(moment);
+        if *closed {
+            opened.cut().await;
+            feed.closed().await;
+            return;
+        }
+        // The worker was woken by the stroke before this came.
+        still_flows(&feed, &mut opened).await;
+    }
+    panic!("the last stroke closes");
+}
+
+const UNTIL_17: &str = "@id(\"until-17\") forbid (principal, action == Action::\"shop.stream\", resource) \
+                        unless { context.local.hour < 17 };";
+
+const UNTIL_3: &str = "@id(\"until-3\") forbid (principal, action == Action::\"shop.stream\", resource) \
+                       unless { context.local.hour < 3 };";
+
+const UNTIL_A_MOMENT: &str = "@id(\"until\") forbid (principal, action == Action::\"shop.stream\", resource) \
+                              unless { context.now < datetime(\"2026-11-27T12:00:07Z\") };";
+
+#[test]
+fn a_window_of_time_closes_on_what_runs() {
+    run(async {
+        // 17:00 in Zurich is 16:00 UTC in winter.
+        let strokes = [
+            ("2026-11-27T15:30:00Z", false),
+            ("2026-11-27T15:59:59Z", false),
+            ("2026-11-27T16:00:00Z", true),
+        ];
+        closes(UNTIL_17, "2026-11-27T15:00:00Z", &strokes).await;
+        let strokes = [
+            ("2026-11-27T12:00:06Z", false),
+            ("2026-11-27T12:00:07Z", true),
+        ];
+        closes(UNTIL_A_MOMENT, "2026-11-27T12:00:00Z", &strokes).await;
+    });
+}
+
+#[test]
+fn a_window_of_time_closes_where_the_clocks_are_put_back_and_forward() {
+    run(async {
+        // The hour from 2 to 3 comes twice on 25 October: 3:00 is 02:00 UTC.
+        let strokes = [
+            ("2026-10-25T00:59:59Z", false),
+            ("2026-10-25T01:00:00Z", false),
+            ("2026-10-25T01:59:59Z", false),
+            ("2026-10-25T02:00:00Z", true),
+        ];
+        closes(UNTIL_3, "2026-10-25T00:30:00Z", &strokes).await;
+        // It does not come at all on 28 March: 3:00 is 01:00 UTC.
+        let strokes = [
+            ("2027-03-28T00:59:59Z", false),
+            ("2027-03-28T01:00:00Z", true),
+        ];
+        closes(UNTIL_3, "2027-03-28T00:30:00Z", &strokes).await;
+    });
+}
+
+#[test]
+fn a_stream_is_not_cut_for_having_been_counted() {
+    run(async {
+        let once = "@id(\"once\") forbid (principal, action == Action::\"shop.stream\", resource) when {\
+                    context.history[\"shop.stream\"].calls >= 1 || context.now > datetime(\"2090-01-01\") };";
+        let gate = Plan::new().file("once.cedar", once).manual_clock();
+        let gate = gate.start().await;
+        let work = gate.agent("bot").works("work").await;
+        let (feed, mut opened) = stream(&gate, &work).await;
+        gate.advance(Duration::from_secs(1));
+        still_flows(&feed, &mut opened).await;
+        let again = gate.call("GET", "/shop/stream").bearer(&work.token);
+        again.send().await.refusal(403, "condition_denied");
+    });
+}
