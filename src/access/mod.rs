@@ -14,6 +14,7 @@ mod possession;
 mod requests;
 mod resource;
 mod revocations;
+mod vigil;
 
 pub use approvals::{Agreement, Approvals, NotDecided};
 pub use asker::{Asker, holder, risk_of, whole};
@@ -26,3 +27,4 @@ pub use possession::{NotHeld, Shown, check_possession, one_proof};
 pub use requests::{Ask, Granted, Outcome, Refused, Requests};
 pub use resource::{is_for, resources};
 pub use revocations::{RevocationError, Revocations};
+pub use vigil::Vigil;

@@ -175,7 +175,11 @@ impl Follower {
             Event::RequestDecided(grant) | Event::RequestPending(grant) => {
                 json!({ "at": at, "request": RequestView::new(grant) })
             }
-            Event::GrantActive(grant) | Event::GrantEnded(grant) | Event::GrantExpiring(grant) => {
+            Event::GrantActive(grant)
+            | Event::GrantEnded(grant)
+            | Event::GrantExpiring(grant)
+            | Event::GrantResumed(grant)
+            | Event::GrantSuspended(grant) => {
                 let live = self.admin.grants.grant(&grant.request.grant);
                 json!({ "at": at, "grant": GrantView::new(grant, live.as_deref()) })
             }

@@ -14,7 +14,7 @@ use super::control::{self, Served};
 use super::listen::Sockets;
 use super::running::{Parts, Running};
 use super::{upkeep, workers};
-use crate::access::{Approvals, People, Requests, Revocations};
+use crate::access::{Approvals, People, Requests, Revocations, Vigil};
 use crate::admin::{self, Admin, AdminParts, Face};
 use crate::audit::{self, Audit};
 use crate::authn::{Authenticator, IssuerKeys, KeySource, TrustedIssuer};
@@ -92,7 +92,11 @@ pub async fn start(
     if let Some(webhook) = &settings.webhook {
         tasks.push(tokio::spawn(core.notifier(webhook, &settings)?.run()));
     }
-    upkeep::reconcile_on_publish(&core.reloader, &core.grants, &gate);
+    tasks.push(tokio::spawn(core.vigil(upkeep::reconcile_on_publish(
+        &core.reloader,
+        &core.grants,
+        &gate,
+    ))));
     let face = if people_socket.is_some() {
         Face::Agents
     } else {
@@ -291,6 +295,17 @@ impl Core {
         let control_url = settings.control.public_url.to_string();
         let notifier = Notifier::new(receiver, &self.grants, self.clock.clone(), control_url);
         notifier.context("the webhook can't be used")
+    }
+
+    /// Watches over the grants at rest.
+    fn vigil(&self, published: watch::Receiver<()>) -> impl Future<Output = ()> + use<> {
+        let vigil = Vigil::new(
+            self.reloader.live(),
+            self.grants.clone(),
+            self.audit.clone(),
+            self.clock.clone(),
+        );
+        vigil.run(published)
     }
 
     /// Starts what goes on beside the requests.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
@@ -105,13 +106,20 @@ pub(super) fn reload_all(acceptors: &[Acceptor]) {
 }
 
 /// Ends the grants and tasks that a new generation no longer knows, and cuts what it no longer allows.
-pub(super) fn reconcile_on_publish(reloader: &Reloader, grants: &Grants, gate: &Arc<Gate>) {
+pub(super) fn reconcile_on_publish(
+    reloader: &Reloader,
+    grants: &Grants,
+    gate: &Arc<Gate>,
+) -> watch::Receiver<()> {
     let grants = grants.clone();
     let gate = Arc::clone(gate);
+    let (publish, published) = watch::channel(());
     reloader.on_publish(move |snapshot| {
         reconcile(snapshot, &grants);
         gate.recheck();
+        publish.send_replace(());
     });
+    published
 }
 
 /// Ends the grants and tasks that `snapshot` does not know.

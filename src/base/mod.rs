@@ -10,6 +10,7 @@ mod file;
 mod id;
 mod idle_timer;
 mod live;
+mod seconds;
 mod secret;
 
 pub use clock::{BootId, BootInstant, Clock, ManualClock};
@@ -19,4 +20,5 @@ pub use file::{Readers, write_whole};
 pub use id::{hex, random_bytes, random_id, random_label};
 pub use idle_timer::IdleTimer;
 pub use live::Live;
+pub use seconds::Seconds;
 pub use secret::Secret;

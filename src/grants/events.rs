@@ -19,6 +19,10 @@ pub enum Event {
     GrantEnded(Grant),
     /// The last tenth of a grant's term has begun.
     GrantExpiring(Grant),
+    /// A grant is in force again, for what is left of its term.
+    GrantResumed(Grant),
+    /// A grant is not in force for now: a condition does not hold.
+    GrantSuspended(Grant),
     /// A request that waited is decided: it has become a grant, or is over.
     RequestDecided(Grant),
     /// A request waits for people.
@@ -35,6 +39,8 @@ impl Event {
             Self::GrantActive(_) => "grant.active",
             Self::GrantEnded(_) => "grant.ended",
             Self::GrantExpiring(_) => "grant.expiring",
+            Self::GrantResumed(_) => "grant.resumed",
+            Self::GrantSuspended(_) => "grant.suspended",
             Self::RequestDecided(_) => "request.decided",
             Self::RequestPending(_) => "request.pending",
             Self::TaskEnded(_) => "task.ended",
@@ -48,6 +54,8 @@ impl Event {
             Self::GrantActive(grant)
             | Self::GrantEnded(grant)
             | Self::GrantExpiring(grant)
+            | Self::GrantResumed(grant)
+            | Self::GrantSuspended(grant)
             | Self::RequestDecided(grant)
             | Self::RequestPending(grant) => Some(grant),
             Self::TaskEnded(_) => None,
@@ -62,6 +70,8 @@ impl Event {
             Self::GrantActive(grant)
             | Self::GrantEnded(grant)
             | Self::GrantExpiring(grant)
+            | Self::GrantResumed(grant)
+            | Self::GrantSuspended(grant)
             | Self::RequestDecided(grant)
             | Self::RequestPending(grant) => &grant.request.agent,
         }
@@ -75,6 +85,8 @@ impl Event {
             Self::GrantActive(grant)
             | Self::GrantEnded(grant)
             | Self::GrantExpiring(grant)
+            | Self::GrantResumed(grant)
+            | Self::GrantSuspended(grant)
             | Self::RequestDecided(grant)
             | Self::RequestPending(grant) => &grant.request.task,
         }

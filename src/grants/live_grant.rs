@@ -163,6 +163,12 @@ impl LiveGrant {
         self.end.get().or(expired)
     }
 
+    /// Whether it is out of force for now.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.suspended.load(Ordering::SeqCst)
+    }
+
     /// Waits for its end.
     #[must_use]
     pub fn end_signal(&self) -> EndSignal {
@@ -236,6 +242,8 @@ impl LiveGrant {
     pub(super) fn step(&self, step: Transition, at: Timestamp) -> Result<Grant, TransitionError> {
         let mut grant = self.record();
         grant.apply(step, at)?;
+        let suspended = matches!(grant.state, GrantState::Suspended(_));
+        self.suspended.store(suspended, Ordering::SeqCst);
         self.state().clone_from(&grant.state);
         Ok(grant)
     }

@@ -30,6 +30,7 @@ mod renewal;
 mod restore;
 mod securing;
 mod service;
+mod suspension;
 #[cfg(test)]
 mod tests;
 mod waiting;

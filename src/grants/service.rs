@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use super::clockwork::Timers;
 use super::events::{Event, Events};
 use super::health::Health;
 use super::index::Index;
 use super::reading::Ends;
+use super::suspension;
 use super::{GrantsError, LiveGrant, LiveTask, PendingGrant};
 use crate::base::{BootId, BootInstant, Clock, Live};
 use crate::model::{
@@ -87,6 +88,7 @@ pub(super) struct Inner {
     pub(super) health: Health,
     pub(super) ends: Ends,
     signals: Signals,
+    pub(super) suspensions: broadcast::Sender<GrantId>,
     family: Mutex<Family>,
 }
 
@@ -155,6 +157,7 @@ impl Grants {
         Self(Arc::new(Inner {
             boot: clock.boot_id(),
             signals: Signals::new(clock.clone()),
+            suspensions: broadcast::Sender::new(suspension::BACKLOG),
             clock,
             store,
             metrics,

@@ -74,6 +74,8 @@ fn subject(event: &Event) -> Option<&Grant> {
         Event::GrantActive(_)
         | Event::GrantEnded(_)
         | Event::GrantExpiring(_)
+        | Event::GrantResumed(_)
+        | Event::GrantSuspended(_)
         | Event::TaskEnded(_) => None,
     }
 }

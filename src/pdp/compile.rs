@@ -23,7 +23,7 @@ use super::problem::{Finding, Problem, Severity};
 use super::reads::Reads;
 use super::scan;
 use super::schema::{self, District};
-use super::{Catalogue, Memory, Rule};
+use super::{Catalogue, Depends, Memory, Rule};
 
 /// The text of one `*.cedar` file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Policies {
     pub(super) index: Index,
     /// What all rules together read.
     reads: Reads,
+    /// What of the rules that grants at rest are asked about can change.
+    turning: Depends,
     pub(super) addresses: Addresses,
     schema: String,
 }
@@ -105,6 +107,7 @@ impl Policies {
                 directory,
                 rules: book.rules,
                 reads: index.all_reads(),
+                turning: index.turning_reads().depends(),
                 index,
                 addresses: Addresses::new(),
                 schema,
@@ -117,6 +120,12 @@ impl Policies {
     #[must_use]
     pub fn reads_history_of(&self, operation: &OperationId) -> bool {
         self.reads.history_of(operation.as_str())
+    }
+
+    /// What the rules depend on that say what becomes of grants when they turn against them (`@on_change`).
+    #[must_use]
+    pub const fn turning(&self) -> Depends {
+        self.turning
     }
 
     /// Whether any rule reads how risky an agent looks.

@@ -21,7 +21,7 @@ use super::context::Facts;
 use super::index::Slice;
 use super::program::{Asked, Deciding, Stumbled};
 use super::reads::Reads;
-use super::{Decision, Denial, Depends, Permit, Policies, Requirement, Rule};
+use super::{Decision, Denial, Depends, OnChange, Permit, Policies, Requirement, Rule};
 
 impl Policies {
     /// Answers a question. Pure: the same question gets the same answer.
@@ -30,6 +30,26 @@ impl Policies {
             Ok(permit) => Decision::Allow(permit),
             Err(denial) => Decision::Deny(denial),
         }
+    }
+
+    /// The forbid that has turned against a grant at rest, and what it says becomes of the grant: of
+    /// several the hardest. The question is about a call, of which these rules read nothing. A rule that
+    /// can't be evaluated has turned.
+    #[must_use]
+    pub fn turned(&self, question: &Question<'_>) -> Option<(OnChange, Arc<str>)> {
+        let Ask::Call { operation, .. } = &question.ask else {
+            return None;
+        };
+        let target = &self.directory.operation(operation)?.target;
+        let agent = self.directory.agent(question.agent)?;
+        let slice = self.index.slice(agent, target);
+        let asked = Asked::new(question, agent, target);
+        let turned = slice.turning.iter().filter_map(|one| {
+            let rule = self.rules.get(one.rule)?;
+            let holds = one.conditions.hold(&asked).unwrap_or(true);
+            holds.then_some((rule.on_change?, Arc::clone(&rule.id)))
+        });
+        turned.max_by_key(|(what, _)| *what == OnChange::End)
     }
 
     fn judge(&self, question: &Question<'_>) -> Result<Permit, Denial> {

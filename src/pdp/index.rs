@@ -21,6 +21,7 @@ use moka::sync::Cache;
 
 use super::Depends;
 use super::catalogue::{KnownAgent, Target};
+use super::fact::Fact;
 use super::program::{Conditions, Program, Uncovered};
 use super::reads::Reads;
 
@@ -52,6 +53,22 @@ impl Indexed {
         self.conditions.get_or_init(compile).as_ref()
     }
 
+    /// The rule as one that grants at rest are asked about: a forbid with `@on_change` that reads nothing
+    /// of a call.
+    fn turning(&self, rule: usize) -> Option<Turning> {
+        if !self.turns() {
+            return None;
+        }
+        let conditions = Arc::clone(self.conditions().ok()?);
+        Some(Turning { rule, conditions })
+    }
+
+    fn turns(&self) -> bool {
+        let of_calls = [Fact::History, Fact::Http, Fact::Input];
+        self.policy.annotation("on_change").is_some()
+            && !of_calls.iter().any(|fact| self.reads.has(*fact))
+    }
+
     /// Whether the scope takes in agents of this kind and this target.
     fn is_in_scope(&self, agent: &KnownAgent, target: &Target) -> bool {
         let principal = match self.policy.principal_constraint() {
@@ -80,6 +97,14 @@ impl Indexed {
     }
 }
 
+/// A rule that grants at rest are asked about.
+#[derive(Debug)]
+pub(super) struct Turning {
+    /// Its number.
+    pub(super) rule: usize,
+    pub(super) conditions: Arc<Conditions>,
+}
+
 fn is(uid: &EntityUid, name: &EntityTypeName) -> bool {
     uid.type_name() == name
 }
@@ -92,6 +117,8 @@ pub(super) struct Slice {
     pub(super) reads: Reads,
     /// What of their answers can change while nobody asks.
     pub(super) depends: Depends,
+    /// The forbids that say what becomes of grants when they turn against them.
+    pub(super) turning: Vec<Turning>,
     /// The same rules, compiled; none where one of them uses what is not compiled.
     pub(super) program: Option<Program>,
     weight: u32,
@@ -155,6 +182,15 @@ impl Index {
         all
     }
 
+    /// What the rules read that grants at rest are asked about.
+    pub(super) fn turning_reads(&self) -> Reads {
+        let mut all = Reads::default();
+        for indexed in self.policies.iter().filter(|one| one.turns()) {
+            all.join(&indexed.reads);
+        }
+        all
+    }
+
     /// The rules that can apply when this agent asks for this target.
     pub(super) fn slice(&self, agent: &KnownAgent, target: &Target) -> Arc<Slice> {
         let key = (agent.kind, target.number);
@@ -182,6 +218,7 @@ impl Index {
             policies: PolicySet::new(),
             reads: Reads::default(),
             depends: Depends::default(),
+            turning: Vec::new(),
             program: Some(Program::default()),
             weight: POLICY,
         };
@@ -200,6 +237,7 @@ impl Index {
                 slice.weight = slice.weight.saturating_add(POLICY);
                 if indexed.is_in_scope(agent, target) {
                     slice.compile(number, indexed);
+                    slice.turning.extend(indexed.turning(number));
                 }
             }
         }

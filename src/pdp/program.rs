@@ -40,7 +40,7 @@ impl Conditions {
     }
 
     /// Whether all conditions hold.
-    fn hold(&self, asked: &Asked<'_>) -> Result<bool, Stumbled> {
+    pub(super) fn hold(&self, asked: &Asked<'_>) -> Result<bool, Stumbled> {
         for clause in &self.clauses {
             if !clause.truth(asked)? {
                 return Ok(false);

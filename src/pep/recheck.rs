@@ -11,9 +11,7 @@ use std::future::pending;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::yield_now;
@@ -24,10 +22,10 @@ use super::gate::Gate;
 use super::running::Running;
 use super::worker::Worker;
 use crate::access::{Asker, Identity};
-use crate::base::Clock;
+use crate::base::Seconds;
 use crate::config::Snapshot;
 use crate::grants::LiveGrant;
-use crate::model::{AgentId, EndReason, Inputs, OperationId};
+use crate::model::{AgentId, EndReason, GrantId, Inputs, OperationId};
 use crate::pdp::{Depends, Pace};
 
 /// So many exchanges are asked about before others get their turn.
@@ -53,6 +51,8 @@ enum Change {
     Generation,
     /// The risk of one agent; of any where it is not known whose.
     Risk(Option<AgentId>),
+    /// A grant was suspended; some were where it is not known which.
+    Suspension(Option<GrantId>),
     /// The time.
     Time(Pace),
 }
@@ -65,6 +65,10 @@ impl Change {
             Self::Generation => true,
             Self::Risk(None) => depends.risk,
             Self::Risk(Some(agent)) => depends.risk && standing.identity.agent.agent.id == *agent,
+            Self::Suspension(which) => standing.grant.as_ref().is_some_and(|grant| {
+                let id = &grant.request().grant;
+                which.as_ref().is_none_or(|which| which == id)
+            }),
             Self::Time(pace) => depends.pace.is_some_and(|read| read >= *pace),
         }
     }
@@ -72,7 +76,7 @@ impl Change {
     const fn reason(&self) -> EndReason {
         match self {
             Self::Generation => EndReason::PolicyChanged,
-            Self::Risk(_) | Self::Time(_) => EndReason::ConditionChanged,
+            Self::Risk(_) | Self::Suspension(_) | Self::Time(_) => EndReason::ConditionChanged,
         }
     }
 }
@@ -82,6 +86,7 @@ impl Worker {
     /// go of the upstreams that a new generation no longer has.
     pub(super) async fn recheck(self: Rc<Self>, mut published: watch::Receiver<()>) {
         let mut risks = self.gate.grants.signals().changes();
+        let mut suspensions = self.gate.grants.suspensions();
         let mut seconds = Seconds::new(self.gate.clock.clone());
         loop {
             let change = tokio::select! {
@@ -95,7 +100,14 @@ impl Worker {
                     Err(RecvError::Lagged(_)) => Change::Risk(None),
                     Err(RecvError::Closed) => break,
                 },
-                pace = seconds.next() => Change::Time(pace),
+                grant = suspensions.recv() => match grant {
+                    Ok(grant) => Change::Suspension(Some(grant)),
+                    Err(RecvError::Lagged(_)) => Change::Suspension(None),
+                    Err(RecvError::Closed) => break,
+                },
+                minute = seconds.next() => {
+                    Change::Time(if minute { Pace::Minute } else { Pace::Second })
+                }
             };
             let snapshot = self.gate.snapshot.current();
             if matches!(change, Change::Generation) {
@@ -130,6 +142,13 @@ fn recheck(gate: &Gate, snapshot: &Snapshot, running: &Running, change: &Change)
         if !change.concerns(standing) {
             return Some(());
         }
+        if standing
+            .grant
+            .as_ref()
+            .is_some_and(|grant| grant.is_suspended())
+        {
+            return None;
+        }
         let agent = snapshot.agent(standing.identity.agent.agent.id.as_str())?;
         let endpoint = snapshot.operation(standing.operation.as_str())?;
         let identity = Identity {
@@ -146,38 +165,4 @@ fn recheck(gate: &Gate, snapshot: &Snapshot, running: &Running, change: &Change)
     if allowed == Some(None) {
         running.withdraw(change.reason());
     }
-}
-
-/// The seconds of the wall clock, as they begin.
-#[derive(Debug)]
-struct Seconds {
-    clock: Clock,
-    /// The minute, since the epoch, that was seen last.
-    minute: i64,
-}
-
-impl Seconds {
-    fn new(clock: Clock) -> Self {
-        let minute = minute(clock.wall());
-        Self { clock, minute }
-    }
-
-    /// Waits for the next second, and says whether a new minute begins with it. Where the wall clock was
-    /// set, any other minute is a new one. Safe to drop at any point.
-    async fn next(&mut self) -> Pace {
-        let past =
-            Duration::from_nanos(self.clock.wall().subsec_nanosecond().unsigned_abs().into());
-        let left = Duration::from_secs(1).saturating_sub(past);
-        self.clock.sleep_until(self.clock.now() + left).await;
-        let minute = minute(self.clock.wall());
-        if std::mem::replace(&mut self.minute, minute) == minute {
-            Pace::Second
-        } else {
-            Pace::Minute
-        }
-    }
-}
-
-fn minute(wall: Timestamp) -> i64 {
-    wall.as_second().div_euclid(60)
 }

@@ -7,7 +7,7 @@ use http::Response;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Client, Feed, Gateway, Opened, Plan, Work, pipe, run};
+use crate::harness::{Answer, Client, Feed, Gateway, Opened, Plan, Work, pipe, run, within};
 
 const PEOPLE: &str = r#"
 [[person]]
@@ -300,5 +300,96 @@ fn a_stream_is_not_cut_for_having_been_counted() {
         still_flows(&feed, &mut opened).await;
         let again = gate.call("GET", "/shop/stream").bearer(&work.token);
         again.send().await.refusal(403, "condition_denied");
+    });
+}
+
+const TURNING: &str = r#"
+@id("hold-payments")
+@on_change("suspend")
+forbid (principal, action == Action::"shop.pay", resource) when { context.risk.known && context.risk.score > 70 };
+
+@id("give-up")
+@on_change("end")
+forbid (principal, action in Action::"shop", resource) when { context.risk.known && context.risk.score > 95 };
+"#;
+
+async fn grant(gate: &Gateway, work: &Work) -> Value {
+    let path = format!("/v1/grants/{}", work.grant);
+    let call = gate.control("GET", &path).bearer(&work.token);
+    call.send().await.expect(200).json()
+}
+
+/// Waits until the grant is in this state.
+async fn becomes(gate: &Gateway, work: &Work, state: &str) -> Value {
+    within(state, async {
+        loop {
+            let grant = grant(gate, work).await;
+            if grant["state"] == state {
+                return grant;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+#[test]
+fn a_rule_suspends_the_grants_that_it_turns_against_and_they_come_back() {
+    run(async {
+        let gate = risky().file("risk.cedar", TURNING).start().await;
+        let (work, other) = (
+            gate.agent("bot").works("work").await,
+            gate.agent("rival").works("work").await,
+        );
+        let reading = gate.agent("bot").works("items").await;
+        let (feed, mut cut) = stream(&gate, &work).await;
+        says(&gate, "bot", 80).await;
+        // What runs under it is cut, though the rule is about another operation.
+        cut.cut().await;
+        feed.closed().await;
+        becomes(&gate, &work, "suspended").await;
+        let problem = lists(&gate, &work).await.refusal(403, "condition_denied");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("suspended"), "{problem}");
+        assert_eq!(grant(&gate, &other).await["state"], "active");
+        assert_eq!(
+            grant(&gate, &reading).await["state"],
+            "active",
+            "it holds no payments"
+        );
+        says(&gate, "bot", 10).await;
+        let back = becomes(&gate, &work, "active").await;
+        assert_eq!(back["id"], work.grant, "the same grant, asked for once");
+        lists(&gate, &work).await.expect(200);
+        let mut gate = gate;
+        let records = gate.stop().await;
+        let told = |what: &str| {
+            let found = records.iter().find(|record| record["detail"] == what);
+            found
+                .unwrap_or_else(|| panic!("{what} is recorded"))
+                .clone()
+        };
+        assert_eq!(
+            told("suspended by a condition")["rules"],
+            json!(["hold-payments"])
+        );
+        assert_eq!(told("resumed by a condition")["grant"], work.grant);
+    });
+}
+
+#[test]
+fn a_rule_ends_the_grants_that_it_turns_against_for_good() {
+    run(async {
+        let gate = risky().file("risk.cedar", TURNING).start().await;
+        let work = gate.agent("bot").works("items").await;
+        says(&gate, "bot", 99).await;
+        let over = becomes(&gate, &work, "ended").await;
+        assert_eq!(over["end_reason"], "condition_changed", "{over}");
+        says(&gate, "bot", 0).await;
+        lists(&gate, &work).await.refusal(403, "grant_required");
+        // Nothing but a new request brings the right back.
+        let request = json!({ "task": work.task, "entitlement": "items" });
+        let work = gate.agent("bot").granted(work, &request).await;
+        lists(&gate, &work).await.expect(200);
     });
 }
