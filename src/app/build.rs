@@ -460,6 +460,7 @@ fn facts(settings: &Settings) -> Facts {
             connections_per_source: limits.connections_per_source,
             streams_per_connection: u32::try_from(limits.streams_per_connection)
                 .unwrap_or(u32::MAX),
+            bad_tokens_per_source: u32::try_from(limits.bad_tokens_per_source).unwrap_or(u32::MAX),
             body_peek_bytes: size(limits.body_peek_bytes),
         },
     }

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use tokio::sync::watch;
 
 use super::session::Sessions;
+use super::strangers::Strangers;
 use crate::audit::Audit;
 use crate::authn::Authenticator;
 use crate::base::{Clock, Live};
@@ -24,6 +25,7 @@ pub struct Gate {
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) dpop: Arc<Dpop>,
     pub(super) sessions: Sessions,
+    pub(super) strangers: Strangers,
     pub(super) audit: Audit,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
@@ -92,6 +94,8 @@ pub struct InboundLimits {
     pub connections_per_source: usize,
     /// Streams of one HTTP/2 connection.
     pub streams_per_connection: u32,
+    /// Bad tokens of one address in a second.
+    pub bad_tokens_per_source: u32,
     /// A body that is read before it passes.
     pub body_peek_bytes: usize,
 }
@@ -116,6 +120,7 @@ impl Gate {
             authenticator,
             dpop,
             sessions: Sessions::new(),
+            strangers: Strangers::new(facts.limits.bad_tokens_per_source),
             audit,
             metrics,
             clock,

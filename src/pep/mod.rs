@@ -27,6 +27,7 @@ mod right;
 mod running;
 mod session;
 mod source;
+mod strangers;
 mod strict;
 mod trace;
 mod worker;

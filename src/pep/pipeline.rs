@@ -225,7 +225,8 @@ impl Worker {
         let gate = &self.gate;
         running.note(|record| record.generation = Some(snapshot.generation().clone()));
         let now = gate.clock.now();
-        let identity = gate.authenticate(snapshot, canonical, certificate, proved, now)?;
+        let identity =
+            gate.authenticate(snapshot, canonical, (source, certificate), proved, now)?;
         running.note(|record| {
             record.agent = Some(identity.agent.agent.id.clone());
             record.task = identity.task.as_ref().map(|task| task.task().id.clone());

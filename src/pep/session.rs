@@ -1,5 +1,6 @@
 //! From a token to who is asking: remembered, so that the next request costs a hash and a look-up.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -57,7 +58,7 @@ impl Gate {
         &self,
         snapshot: &Snapshot,
         canonical: &Canonical,
-        certificate: Option<Digest>,
+        (source, certificate): (IpAddr, Option<Digest>),
         proved: bool,
         now: BootInstant,
     ) -> Result<Identity, Refusal> {
@@ -67,7 +68,7 @@ impl Gate {
                 format!("send `Authorization: Bearer <token>`; tokens come from {control}");
             Refusal::new(DenyReason::TokenMissing, detail)
         })?;
-        let session = self.session(snapshot, token, now)?;
+        let session = self.session(snapshot, token, source, now)?;
         if !proved {
             let shown = Shown {
                 token: token.text.expose(),
@@ -120,6 +121,7 @@ impl Gate {
         &self,
         snapshot: &Snapshot,
         token: &Token,
+        source: IpAddr,
         now: BootInstant,
     ) -> Result<Arc<Session>, Refusal> {
         let text = token.text.expose().as_str();
@@ -140,13 +142,19 @@ impl Gate {
             }
             return Ok(session);
         }
+        if let Some(wait) = self.strangers.wait(source, now) {
+            return Err(too_many(wait));
+        }
         // Read before the token is verified, so that one revoked meanwhile is compared again.
         let compared = AtomicU64::new(self.authenticator.revocations());
         // Which service the request is for is known only when it is routed: see `check_audience`.
         let audiences = resources(snapshot, &self.facts.public_url);
         let audiences: Vec<_> = audiences.iter().map(String::as_str).collect();
         let verified = self.authenticator.verify(text, &audiences);
-        let authenticated = verified.map_err(|error| refuse_token(&error))?;
+        let authenticated = verified.map_err(|error| {
+            self.strangers.count(source, now);
+            refuse_token(&error)
+        })?;
         let session = Arc::new(Session {
             binding: bind(&self.grants, &authenticated),
             authenticated: Arc::new(authenticated),
@@ -221,6 +229,12 @@ fn refuse_token(error: &TokenError) -> Refusal {
         )
         .with_internal(ErrorChain(error).to_string()),
     }
+}
+
+fn too_many(wait: Duration) -> Refusal {
+    let detail = "this address has sent too many bad tokens: wait, then send one that holds";
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    Refusal::new(DenyReason::RateLimited, detail).with_retry_after(seconds)
 }
 
 fn revoked() -> Refusal {

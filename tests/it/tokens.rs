@@ -508,3 +508,37 @@ fn a_header_never_contradicts_a_tokens_own_task() {
         assert_eq!(gate.upstream.count(), 2);
     });
 }
+
+#[test]
+fn a_flood_of_bad_tokens_makes_its_address_wait_and_nobody_else() {
+    run(async {
+        let plan = Plan::new().manual_clock();
+        let plan = plan.gateway("trusted_proxies = [\"127.0.0.1\"]");
+        let gate = plan
+            .settings("[limits]\nbad_tokens_per_source = 2\n")
+            .start()
+            .await;
+        let known = gate.agent("bot").token().await;
+        let fresh = gate.agent("bot").token().await;
+        let from = async |address: &str, token: &str| {
+            let call = gate.call("GET", "/shop/status").bearer(token);
+            call.header("x-forwarded-for", address).send().await
+        };
+        from("192.0.2.7", &known).await.expect(200);
+        for number in 0..11 {
+            let bad = format!("{known}{number}");
+            from("192.0.2.7", &bad).await.refusal(401, "token_invalid");
+        }
+        let answer = from("192.0.2.7", "another").await;
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        answer.refusal(429, "rate_limited");
+        // One that holds can't be told from one that doesn't without looking at it.
+        from("192.0.2.7", &fresh).await.refusal(429, "rate_limited");
+        from("192.0.2.7", &known).await.expect(200);
+        from("192.0.2.8", &fresh).await.expect(200);
+        from("192.0.2.9", "bad").await.refusal(401, "token_invalid");
+        gate.advance(Duration::from_millis(500));
+        let another = gate.agent("rival").token().await;
+        from("192.0.2.7", &another).await.expect(200);
+    });
+}

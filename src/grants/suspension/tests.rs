@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use super::*;
 use crate::grants::Closed;
 use crate::grants::fixture::World;
 use crate::model::{EndReason, GrantState};

@@ -53,6 +53,7 @@ fn the_defaults_in_the_table_are_those_in_force() {
         "connections_per_source",
         limits.connections_per_source as u64,
     );
+    check("bad_tokens_per_source", limits.bad_tokens_per_source as u64);
     check(
         "streams_per_connection",
         limits.streams_per_connection as u64,

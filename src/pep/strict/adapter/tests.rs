@@ -22,6 +22,7 @@ fn limits() -> InboundLimits {
         connections: 1,
         connections_per_source: 1,
         streams_per_connection: 1,
+        bad_tokens_per_source: 1,
         body_peek_bytes: 1,
     }
 }
