@@ -64,6 +64,7 @@ impl Grants {
     pub async fn revoke_agent(&self, agent: &AgentId) -> Result<AgentRevoked, GrantsError> {
         let _turn = self.0.revoking.lock().await;
         self.publish_revoked(agent, true);
+        let taskless = self.cut_taskless(agent);
         let open = self.0.tasks.collect(|task| task.task().agent == *agent);
         for task in &open {
             self.begin_end(&task.task().id, EndReason::AgentRevoked);
@@ -81,6 +82,7 @@ impl Grants {
                 }
             }
         }
+        taskless.await;
         Ok(revoked)
     }
 

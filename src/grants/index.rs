@@ -44,6 +44,32 @@ impl<K: Eq + Hash, V: Clone> Index<K, V> {
         }
     }
 
+    /// The value of a key; a fresh one where there is none, or none that is `good` any more.
+    pub(super) fn get_or_make(
+        &self,
+        key: &K,
+        good: impl Fn(&V) -> bool,
+        fresh: impl FnOnce() -> V,
+    ) -> V
+    where
+        K: Clone,
+    {
+        if let Some(value) = self.get(key).filter(|value| good(value)) {
+            return value;
+        }
+        let Some(shard) = self.shard(key) else {
+            return fresh();
+        };
+        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        // Another may have been first.
+        if let Some(value) = shard.get(key).filter(|value| good(value)) {
+            return value.clone();
+        }
+        let value = fresh();
+        shard.insert(key.clone(), value.clone());
+        value
+    }
+
     pub(super) fn remove<Q>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,

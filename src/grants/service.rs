@@ -16,6 +16,7 @@ use super::clockwork::Timers;
 use super::events::{Event, Events};
 use super::health::Health;
 use super::index::Index;
+use super::presence::Taskless;
 use super::reading::Ends;
 use super::suspension;
 use super::{GrantsError, LiveGrant, LiveTask, PendingGrant};
@@ -83,6 +84,8 @@ pub(super) struct Inner {
     pub(super) timers: Timers,
     pub(super) events: Events,
     pub(super) revoked: Live<BTreeSet<AgentId>>,
+    /// What agents run without a task; one entry at most for each agent that there ever was.
+    pub(super) taskless: Index<AgentId, Arc<Taskless>>,
     /// Agents are revoked and restored one after the other; held across the write.
     pub(super) revoking: tokio::sync::Mutex<()>,
     pub(super) health: Health,
@@ -169,6 +172,7 @@ impl Grants {
             timers: Timers::default(),
             events: Events::new(),
             revoked: Live::new(BTreeSet::new()),
+            taskless: Index::new(),
             revoking: tokio::sync::Mutex::default(),
             health: Health::default(),
             ends: Ends::new(),

@@ -307,8 +307,8 @@ pub(super) fn refuse_ended(reason: EndReason) -> Refusal {
             DenyReason::BudgetExhausted,
             "the grant's bytes were used up while the call ran",
         ),
-        EndReason::AgentRevoked
-        | EndReason::Cancelled
+        EndReason::AgentRevoked => Refusal::new(DenyReason::TokenInvalid, "the agent is revoked"),
+        EndReason::Cancelled
         | EndReason::Completed
         | EndReason::Failed
         | EndReason::LeaseLapsed

@@ -16,9 +16,10 @@ use super::enforce::Permitted;
 use super::gate::Gate;
 use super::recheck::Standing;
 use super::refusal::Refusal;
+use crate::access::Identity;
 use crate::audit::{Place, Record, RecordKind, Verdict};
 use crate::base::BootInstant;
-use crate::grants::{Claim, Closed, Exchange, LiveGrant, LiveTask};
+use crate::grants::{Claim, Closed, Exchange, LiveGrant, LiveTask, Presence};
 use crate::model::{DenyReason, EndReason, Inputs};
 use crate::pdp::Policies;
 
@@ -55,6 +56,8 @@ pub(super) struct Running {
 struct Under {
     exchange: Option<Exchange>,
     standing: Option<Standing>,
+    /// Where there is no task, whose end would be the agent's.
+    presence: Option<Presence>,
 }
 
 impl Under {
@@ -143,8 +146,16 @@ impl Running {
             record.entitlement = request.map(|request| request.entitlement.clone());
         });
         let (exchange, inputs) = permitted.into_parts();
-        let standing = Some(standing(grant, inputs));
-        self.under.replace(Under { exchange, standing });
+        let standing = standing(grant, inputs);
+        let Identity { agent, task, .. } = &standing.identity;
+        let enter = || self.gate.grants.enter_without_task(&agent.agent.id);
+        let presence = task.is_none().then(enter);
+        let standing = Some(standing);
+        self.under.replace(Under {
+            exchange,
+            standing,
+            presence,
+        });
     }
 
     /// Looks at what the exchange was permitted as, if it was.
@@ -157,12 +168,13 @@ impl Running {
         self.slot.withdraw(reason);
     }
 
-    /// The ends that cut this exchange: its grant's and its task's.
+    /// The ends that cut this exchange: its grant's and its task's, or its agent's.
     pub(super) fn ends(&self) -> Ends {
         let under = self.under.borrow();
         let grant = under.exchange.as_ref().map(Exchange::end_signal);
         let task = under.task().map(|task| task.end_signal());
-        Ends::new([grant, task].into_iter().flatten())
+        let agent = under.presence.as_ref().map(Presence::end_signal);
+        Ends::new([grant, task, agent].into_iter().flatten())
     }
 
     /// What the store has to know before the first byte goes up.
