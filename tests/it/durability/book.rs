@@ -1,5 +1,7 @@
 //! What was acknowledged, and whether the gateway remembers.
 
+mod pages;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -11,41 +13,13 @@ use portcullis::base::{BootInstant, Clock, random_bytes};
 use super::process::Process;
 use super::wire;
 
+pub(super) use pages::{Asked, Fate, Grant, Pages};
+
 /// How long the shortest grants live: they end while one looks at them.
 pub(super) const SHORT: Duration = Duration::from_secs(1);
 
 /// Of the tasks whose end was seen after a restart, one of so many is looked at again.
 const SAMPLE: u8 = 16;
-
-/// What is known of something. What was asked for and never answered may have happened or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    Ended,
-    Lives,
-    Unknown,
-}
-
-#[derive(Debug)]
-pub(super) struct Grant {
-    pub(super) task: String,
-    pub(super) fate: Fate,
-    pub(super) expires_at: String,
-    /// It is over by now for certain.
-    pub(super) over: BootInstant,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Pages {
-    pub(super) tasks: BTreeMap<String, Fate>,
-    pub(super) grants: BTreeMap<String, Grant>,
-    /// Requests that wait for people, with their tasks.
-    pub(super) waiting: BTreeMap<String, String>,
-    /// Calls that were answered, by the grant that they were made under.
-    pub(super) calls: BTreeMap<String, u32>,
-    unanswered: usize,
-    /// Tasks that were seen as ended after a restart.
-    seen: BTreeSet<String>,
-}
 
 /// Shared by all who work.
 #[derive(Debug, Default)]
@@ -64,33 +38,14 @@ impl Book {
             let state = listed.get(id).unwrap_or_else(|| {
                 panic!("the acknowledged grant {id} is gone: {grant:?}");
             });
-            let (shown, expires_at) = (&state["state"], &state["expires_at"]);
-            assert_eq!(*expires_at, grant.expires_at, "{id}");
-            if grant.fate == Fate::Ended || grant.over <= start {
-                assert_eq!(shown, "ended", "{id} came back: {grant:?}");
-                grant.fate = Fate::Ended;
-            } else if grant.fate == Fate::Lives && shown != "active" {
-                assert_eq!(state["end_reason"], "expired", "{id} ended: {grant:?}");
-                grant.fate = Fate::Ended;
-            }
+            grant.compare(id, state, start);
         }
         compare_tasks(process, &pages);
-        for (id, task) in &pages.waiting {
-            let shown = wire::get(process, &format!("/v1/requests/{id}"), operator(process));
-            let shown = shown.unwrap();
-            let lives = pages.tasks[task] == Fate::Lives;
-            let ended = pages.tasks[task] == Fate::Ended;
-            let waits = shown.body["state"] == "pending";
-            assert!(waits || !lives, "{id}: {shown:?}");
-            assert!(!waits || !ended, "{id}: {shown:?}");
-        }
+        compare_requests(process, &mut pages);
         for (grant, calls) in &pages.calls {
             assert!(*calls <= 20, "{calls} calls under {grant}, which has 20");
         }
-        // What is settled needs few more looks.
-        let ended: BTreeSet<_> = pages.ended_tasks().map(str::to_owned).collect();
-        pages.waiting.retain(|_, task| !ended.contains(task));
-        pages.seen = ended;
+        pages.turn();
     }
 
     /// The kills came while there was something to lose.
@@ -98,47 +53,31 @@ impl Book {
         let pages = self.open();
         let ended = pages.ended_tasks().count();
         let shares = [
-            pages.tasks.len(),
-            pages.grants.len(),
-            ended,
-            pages.calls.values().map(|calls| *calls as usize).sum(),
-            pages.unanswered,
+            ("tasks", pages.tasks.len()),
+            ("grants", pages.grants.len()),
+            ("ends", ended),
+            (
+                "calls",
+                pages.calls.values().map(|calls| *calls as usize).sum(),
+            ),
+            ("unanswered ends", pages.unanswered),
+            ("approvals and denials", pages.decisions),
+            ("renewals", pages.renewals),
+            ("delegations", pages.delegations),
         ];
-        println!("{shares:?} tasks, grants, ends, calls and unanswered requests, {kills} kills");
-        for share in shares {
-            assert!(share >= kills / 4, "{shares:?}");
+        println!("{kills} kills: {shares:?}");
+        for (what, share) in shares {
+            assert!(share >= kills / 4, "{what} in {shares:?}");
         }
-    }
-}
-
-impl Pages {
-    /// An end of a task was asked for, and not yet answered.
-    pub(super) fn task_may_end(&mut self, task: &str) {
-        self.unanswered += 1;
-        self.settle(task, Fate::Unknown);
-    }
-
-    pub(super) fn task_has_ended(&mut self, task: &str) {
-        self.unanswered -= 1;
-        self.settle(task, Fate::Ended);
-    }
-
-    fn settle(&mut self, task: &str, fate: Fate) {
-        self.tasks.insert(task.to_owned(), fate);
-        let of_task = self.grants.values_mut().filter(|grant| grant.task == task);
-        for grant in of_task.filter(|grant| grant.fate != Fate::Ended) {
-            grant.fate = fate;
-        }
-    }
-
-    fn ended_tasks(&self) -> impl Iterator<Item = &str> {
-        let ended = self.tasks.iter().filter(|(_, fate)| **fate == Fate::Ended);
-        ended.map(|(id, _)| id.as_str())
     }
 }
 
 /// Tasks are as they were; under an open one exactly the grants live that did; an id is never used twice.
 fn compare_tasks(process: &Process, pages: &Pages) {
+    let mut of_task: BTreeMap<&str, Vec<(&String, &Grant)>> = BTreeMap::new();
+    for (id, grant) in &pages.grants {
+        of_task.entry(&grant.task).or_default().push((id, grant));
+    }
     for (id, fate) in &pages.tasks {
         let [dice] = random_bytes::<1>();
         if pages.seen.contains(id) && dice % SAMPLE > 0 {
@@ -157,16 +96,18 @@ fn compare_tasks(process: &Process, pages: &Pages) {
             Fate::Lives => {
                 assert_eq!(shown.body["state"], "open", "{id}: {shown:?}");
                 let live = shown.body["grants"].as_array().unwrap();
-                for (grant, known) in pages.grants.iter().filter(|(_, one)| one.task == *id) {
-                    let lives = live.iter().any(|one| one == grant.as_str());
+                let live: BTreeSet<_> = live.iter().filter_map(Value::as_str).collect();
+                for (grant, known) in of_task.get(id.as_str()).into_iter().flatten() {
+                    let lives = live.contains(grant.as_str());
                     match known.fate {
                         Fate::Ended => assert!(!lives, "{grant} lives again"),
+                        Fate::Lives if lives => {}
                         Fate::Lives => {
                             let told = format!("/v1/grants/{grant}");
                             let told = wire::get(process, &told, operator(process)).unwrap();
                             let over = told.body["end_reason"] == "expired"
                                 || Clock::system().now() + SHORT >= known.over;
-                            assert!(lives || over, "{grant} lives no more: {told:?}");
+                            assert!(over, "{grant} lives no more: {told:?}");
                         }
                         Fate::Unknown => {}
                     }
@@ -180,6 +121,34 @@ fn compare_tasks(process: &Process, pages: &Pages) {
         let again = wire::post(process, "/v1/tasks", &process.operator, &body).unwrap();
         assert_eq!(again.status, 409, "{again:?}");
     }
+}
+
+/// What waited for people waits, unless its task is over; what they have decided is decided.
+fn compare_requests(process: &Process, pages: &mut Pages) {
+    let Pages { tasks, asked, .. } = pages;
+    asked.retain(|id, (task, asked)| {
+        let path = format!("/v1/requests/{id}");
+        let shown = wire::get(process, &path, operator(process)).unwrap();
+        assert_eq!(shown.status, 200, "the acknowledged request {id} is gone");
+        let state = shown.body["state"].as_str().unwrap();
+        let agreed = shown.body["approvals"][0]["person"] == "lead@example.com";
+        match asked {
+            Asked::Approved => {
+                assert!(agreed && ["active", "ended"].contains(&state), "{shown:?}");
+            }
+            Asked::Denied => assert_eq!(state, "declined", "{shown:?}"),
+            // A decision that was not acknowledged was taken, or was not.
+            Asked::Unknown if state == "pending" => *asked = Asked::Waits,
+            Asked::Unknown => {}
+            Asked::Waits => {
+                let waits = state == "pending";
+                assert!(waits || tasks[task] != Fate::Lives, "{id}: {shown:?}");
+                assert!(!waits || tasks[task] != Fate::Ended, "{id}: {shown:?}");
+            }
+        }
+        // What is settled needs no more looks.
+        *asked == Asked::Waits && tasks[task] != Fate::Ended
+    });
 }
 
 fn operator(process: &Process) -> Option<&str> {

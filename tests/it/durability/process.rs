@@ -58,6 +58,14 @@ impl Process {
         process
     }
 
+    /// Makes a person's first key.
+    pub(super) fn key_for(&self, person: &str) -> String {
+        let path = format!("/v1/people/{person}/keys");
+        let made = wire::post(self, &path, &self.operator, &Value::Null).unwrap();
+        assert_eq!(made.status, 201, "{made:?}");
+        made.text("key")
+    }
+
     pub(super) const fn id(&self) -> u32 {
         self.id
     }
