@@ -175,3 +175,81 @@ fn what_can_not_be_asked_for_is_refused_at_once() {
         check(&rival, &[task, ("scope", "items")], 400, "invalid_request").await;
     });
 }
+
+/// The key of the person of the group that approves.
+async fn lead(gate: &Gateway) -> String {
+    let call = gate.control("POST", "/v1/people/ana@example.com/keys");
+    let made = call.bearer(&gate.operator()).send().await.expect(201);
+    made.json()["key"].as_str().unwrap().to_owned()
+}
+
+async fn decides(gate: &Gateway, key: &str, id: &str, step: &str, body: &Value) -> Value {
+    let call = gate.control("POST", &format!("/v1/requests/{id}/{step}"));
+    let call = call.bearer(key).json(body);
+    call.send().await.expect(200).json()
+}
+
+/// The digest that a person is shown.
+async fn digest(gate: &Gateway, key: &str, id: &str) -> Value {
+    let call = gate.control("GET", &format!("/v1/requests/{id}"));
+    let shown = call.bearer(key).send().await.expect(200).json();
+    assert_eq!(shown["state"], "pending");
+    shown["digest"].clone()
+}
+
+#[test]
+fn a_person_agrees_and_the_next_poll_has_the_token() {
+    run(async {
+        let gate = Plan::new().manual_clock().start().await;
+        let bot = gate.agent("bot");
+        let (work, id) = waits(&gate, &bot).await;
+        let refused = gate.call("GET", "/shop/reviewed").bearer(&work.token);
+        refused.send().await.refusal(403, "grant_required");
+        assert_eq!(
+            told(&gate, &bot, &id).await["error"],
+            "authorization_pending"
+        );
+        assert_eq!(told(&gate, &bot, &id).await["error"], "slow_down");
+
+        let ana = lead(&gate).await;
+        let body = json!({ "digest": digest(&gate, &ana, &id).await });
+        let approved = decides(&gate, &ana, &id, "approve", &body).await;
+        assert_eq!(approved["state"], "active");
+        let answer = polls(&gate, &bot, &id).await.expect(200);
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        let answer = answer.json();
+        assert_eq!(answer["token_type"], "Bearer");
+        assert_eq!(answer["scope"], "reviewed");
+        let granted = &answer["authorization_details"][0];
+        assert_eq!(granted["type"], "portcullis_grant");
+        assert_eq!(granted["entitlement"], "reviewed");
+        let token = answer["access_token"].as_str().unwrap();
+        let call = gate.call("GET", "/shop/reviewed").bearer(token);
+        call.send().await.expect(200);
+        // What was shown on the way is worth as much: authority is in the grant.
+        let call = gate.call("GET", "/shop/reviewed").bearer(&work.token);
+        call.send().await.expect(200);
+        work.completes(&gate).await;
+        let call = gate.call("GET", "/shop/reviewed").bearer(token);
+        call.send().await.refusal(401, "task_ended");
+    });
+}
+
+#[test]
+fn a_person_refuses_and_the_next_poll_says_so() {
+    run(async {
+        let gate = Plan::new().start().await;
+        let bot = gate.agent("bot");
+        let (work, id) = waits(&gate, &bot).await;
+        let ana = lead(&gate).await;
+        let body = json!({ "reason": "not today" });
+        let denied = decides(&gate, &ana, &id, "deny", &body).await;
+        assert_eq!(denied["state"], "declined");
+        let answer = told(&gate, &bot, &id).await;
+        assert_eq!(answer["error"], "access_denied");
+        let why = answer["error_description"].as_str().unwrap();
+        assert!(why.contains("not today"), "{why}");
+        let refused = gate.call("GET", "/shop/reviewed").bearer(&work.token);
+        refused.send().await.refusal(403, "grant_required");
+    });
+}
