@@ -8,6 +8,7 @@
 mod approvals;
 mod asker;
 mod binding;
+mod certificate;
 mod lifecycle;
 mod people;
 mod possession;
@@ -19,6 +20,7 @@ mod vigil;
 pub use approvals::{Agreement, Approvals, NotDecided};
 pub use asker::{Asker, holder, risk_of, whole};
 pub use binding::{Binding, Identity, Unbound, agent_of, bind, bind_named};
+pub use certificate::{agent_by_certificate, method_by_certificate};
 pub use lifecycle::Part;
 pub use people::{
     KeyMade, KeyView, Known, People, PeopleError, PersonalError, ResetAsked, ResetOf,

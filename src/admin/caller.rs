@@ -1,4 +1,4 @@
-//! Who calls the API: an agent with its token, or a person with an access key.
+//! Who calls the API: an agent with its token or its certificate, or a person with an access key.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,13 +11,14 @@ use super::Face;
 use super::error::ApiError;
 use super::state::Admin;
 use crate::access::{
-    Binding, Identity, Known, NotHeld, Shown, Unbound, agent_of, bind, bind_named,
-    check_possession, resources,
+    Binding, Identity, Known, NotHeld, Shown, Unbound, agent_by_certificate, agent_of, bind,
+    bind_named, check_possession, resources,
 };
 use crate::authn::Authenticated;
 use crate::base::BootInstant;
 use crate::config::{EnrolledAgent, Snapshot};
 use crate::model::{AgentId, DenyReason, Grant, PersonId, Task, TaskId};
+use crate::tls;
 use crate::tokens::{Dpop, TokenError};
 use crate::wire::Peer;
 
@@ -43,6 +44,13 @@ impl FromRequestParts<Arc<Admin>> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, ApiError> {
+        let peer = parts.extensions.get::<Peer>().copied();
+        let peer = peer.ok_or_else(|| ApiError::malformed("the connection has no address"))?;
+        if !parts.headers.contains_key(header::AUTHORIZATION)
+            && let Some(certificate) = parts.extensions.get::<Arc<tls::Peer>>()
+        {
+            return admin.certified(certificate, peer, parts).map(Self::Agent);
+        }
         let token = credential(&parts.headers)?;
         let face = parts.extensions.get::<Face>().copied();
         let person = token.text.starts_with("pk_");
@@ -50,9 +58,7 @@ impl FromRequestParts<Arc<Admin>> for Caller {
             return Err(ApiError::forbidden("people have an address of their own"));
         }
         if !person && face == Some(Face::People) {
-            return Err(ApiError::forbidden(
-                "this address is for people: use the control address",
-            ));
+            return Err(for_people());
         }
         if person {
             let snapshot = admin.snapshot.current();
@@ -61,8 +67,6 @@ impl FromRequestParts<Arc<Admin>> for Caller {
                 ApiError::unauthenticated(DenyReason::TokenInvalid, "the access key is not known")
             });
         }
-        let peer = parts.extensions.get::<Peer>().copied();
-        let peer = peer.ok_or_else(|| ApiError::malformed("the connection has no address"))?;
         admin.agent(&token, peer, parts).map(Self::Agent)
     }
 }
@@ -168,6 +172,38 @@ impl Admin {
         let urls = || vec![format!("{}{}", self.control_url, parts.uri.path())];
         let held = check_possession(&self.dpop, &authenticated, &shown, urls);
         held.map_err(|why| not_held(why, &self.dpop))?;
+        self.caller(snapshot, authenticated, peer, parts)
+    }
+
+    /// An agent whose certificate is all that it shows.
+    fn certified(
+        &self,
+        certificate: &tls::Peer,
+        peer: Peer,
+        parts: &Parts,
+    ) -> Result<AgentCaller, ApiError> {
+        if parts.extensions.get::<Face>() == Some(&Face::People) {
+            return Err(for_people());
+        }
+        let snapshot = self.snapshot.current();
+        let (agent, method) = agent_by_certificate(&snapshot, certificate).ok_or_else(|| {
+            let detail = "the client certificate is no agent's: send `Authorization: Bearer` with a \
+                          token or an access key";
+            ApiError::unauthenticated(DenyReason::TokenMissing, detail)
+        })?;
+        let id = agent.agent.id.clone();
+        let thumbprint = certificate.thumbprint;
+        let authenticated = self.authenticator.by_certificate(id, thumbprint, method);
+        self.caller(snapshot, Arc::new(authenticated), peer, parts)
+    }
+
+    fn caller(
+        &self,
+        snapshot: Arc<Snapshot>,
+        authenticated: Arc<Authenticated>,
+        peer: Peer,
+        parts: &Parts,
+    ) -> Result<AgentCaller, ApiError> {
         let agent = agent_of(&snapshot, &authenticated).map_err(unbound)?;
         if self.grants.is_revoked(&agent.agent.id) {
             return Err(unbound(Unbound::AgentRevoked));
@@ -278,6 +314,10 @@ fn credential(headers: &HeaderMap) -> Result<Credential<'_>, ApiError> {
     }
     let text = text.trim();
     Ok(Credential { text, dpop })
+}
+
+fn for_people() -> ApiError {
+    ApiError::forbidden("this address is for people: use the control address")
 }
 
 fn not_believed(error: &TokenError) -> ApiError {

@@ -6,12 +6,16 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Authenticated, IssuerKeys, Subject};
-use crate::base::Clock;
+use super::{Authenticated, IssuerKeys, Method, Subject};
+use crate::base::{Clock, Digest};
+use crate::model::AgentId;
 use crate::telemetry::Metrics;
 use crate::tokens::{
-    Authority, Claims, Invalid, Origin, Revoked, Rules, TokenError, unverified_issuer,
+    Authority, Claims, Confirmation, Invalid, Origin, Revoked, Rules, TokenError, unverified_issuer,
 };
+
+/// How long what a certificate has opened may go on before it is shown again.
+const CERTIFICATE_STANDS: Duration = Duration::from_hours(1);
 
 /// Verifies tokens against our own authority and the trusted outside issuers.
 #[derive(Debug)]
@@ -93,6 +97,27 @@ impl Authenticator {
         }
     }
 
+    /// The agent of a connection whose client certificate has been verified and is its own; `certificate`
+    /// is its SHA-256. It is as good as a token that is bound to the certificate, and names no task.
+    #[must_use]
+    pub fn by_certificate(
+        &self,
+        agent: AgentId,
+        certificate: Digest,
+        method: Method,
+    ) -> Authenticated {
+        Authenticated {
+            subject: Subject::Own(agent),
+            task: None,
+            audiences: Vec::new(),
+            deadline: self.clock.now() + CERTIFICATE_STANDS,
+            confirmation: Some(Confirmation::X5tS256(certificate)),
+            methods: vec![method.name()],
+            epoch: self.epoch(),
+            token_id: None,
+        }
+    }
+
     fn verify_own(
         &self,
         token: &str,
@@ -107,7 +132,12 @@ impl Authenticator {
             return Err(Invalid::Revoked.into());
         }
         let task = claims.task.clone();
-        let methods = vec!["private_key_jwt"];
+        // A token of a version that did not say so was for an assertion, or bound to its certificate.
+        let said = claims.amr.iter().filter_map(|name| Method::named(name));
+        let mut methods: Vec<_> = said.map(Method::name).collect();
+        if methods.is_empty() {
+            methods.push(Method::PrivateKeyJwt.name());
+        }
         Ok(self.authenticated(claims, Subject::Own(agent), task, methods, epoch))
     }
 

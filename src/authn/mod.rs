@@ -9,8 +9,10 @@ mod authenticated;
 mod authenticator;
 mod fetch;
 mod issuer_keys;
+mod method;
 
 pub use authenticated::{Authenticated, Subject};
 pub use authenticator::Authenticator;
 pub use fetch::FetchError;
 pub use issuer_keys::{IssuerKeys, KeySource, TrustedIssuer};
+pub use method::Method;

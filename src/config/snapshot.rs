@@ -9,6 +9,7 @@ use http::Method;
 
 use super::pattern::RoutePattern;
 use super::routes::{Matched, Routes};
+use crate::base::Digest;
 use crate::model::{
     Agent, AgentId, Entitlement, EntitlementId, Generation, GroupName, Operation, OperationId,
     Owner, Person, PersonId, Service, ServiceName,
@@ -56,6 +57,8 @@ pub struct Snapshot {
     agents: HashMap<AgentId, Arc<EnrolledAgent>>,
     subjects: HashMap<Arc<str>, Arc<EnrolledAgent>>,
     spiffe_ids: HashMap<Arc<str>, Arc<EnrolledAgent>>,
+    /// By the digest of a public key; nobody where two agents have it.
+    certified_keys: HashMap<Digest, Option<Arc<EnrolledAgent>>>,
     services: HashMap<ServiceName, Arc<ProtectedService>>,
     operations: HashMap<OperationId, Arc<Endpoint>>,
     entitlements: HashMap<EntitlementId, Arc<Entitlement>>,
@@ -108,6 +111,7 @@ impl Snapshot {
             policies: parts.policies,
             subjects: index(|one| Some(subject(&one.agent).into())),
             spiffe_ids: index(|one| one.spiffe_id.clone()),
+            certified_keys: certified_keys(&agents),
             agents,
             routes: Routes::new(services.values(), operations.values()),
             services,
@@ -147,6 +151,13 @@ impl Snapshot {
     #[must_use]
     pub fn agent_by_spiffe_id(&self, id: &str) -> Option<&Arc<EnrolledAgent>> {
         self.spiffe_ids.get(id)
+    }
+
+    /// The one agent that is known by the key that a client certificate is for. `key` is the SHA-256 of
+    /// the public key in DER.
+    #[must_use]
+    pub fn agent_by_certified_key(&self, key: &Digest) -> Option<&Arc<EnrolledAgent>> {
+        self.certified_keys.get(key)?.as_ref()
     }
 
     /// Every agent, in no order.
@@ -240,6 +251,22 @@ pub(super) fn subject(agent: &Agent) -> &str {
         Some(subject) => subject,
         None => agent.id.as_str(),
     }
+}
+
+fn certified_keys(
+    agents: &HashMap<AgentId, Arc<EnrolledAgent>>,
+) -> HashMap<Digest, Option<Arc<EnrolledAgent>>> {
+    let mut known: HashMap<Digest, Option<Arc<EnrolledAgent>>> = HashMap::new();
+    for agent in agents.values() {
+        let keys: BTreeSet<_> = agent.keys.iter().map(VerifyingKey::certified_as).collect();
+        for key in keys {
+            let first = known.entry(key);
+            first
+                .and_modify(|other| *other = None)
+                .or_insert_with(|| Some(Arc::clone(agent)));
+        }
+    }
+    known
 }
 
 fn by<K: std::hash::Hash + Eq, V>(

@@ -98,6 +98,7 @@ impl OAuth {
             task: answer.task.map(|task| task.task().id.to_string()),
             confirmation: applicant.confirmation,
             authorization_details: answer.details.clone(),
+            methods: vec![applicant.client.method.name()],
         });
         issued.map_err(|failure| {
             error!(error = %ErrorChain(&failure), "a token can't be issued");

@@ -9,6 +9,8 @@ use tracing::debug;
 use super::call::Call;
 use super::error::OAuthError;
 use super::state::OAuth;
+use crate::access::method_by_certificate;
+use crate::authn::Method;
 use crate::base::ErrorChain;
 use crate::config::{EnrolledAgent, Snapshot};
 use crate::tls::Peer;
@@ -21,33 +23,6 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 pub(super) struct Client {
     pub(super) agent: Arc<EnrolledAgent>,
     pub(super) method: Method,
-}
-
-/// How a client authenticates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
-    /// By an assertion.
-    PrivateKeyJwt,
-    /// By a certificate that it has made itself for a key that it is known by.
-    SelfSignedTls,
-    /// By a certificate of one of our authorities with its SPIFFE id in it.
-    Tls,
-}
-
-impl Method {
-    /// The registered name.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::PrivateKeyJwt => "private_key_jwt",
-            Self::SelfSignedTls => "self_signed_tls_client_auth",
-            Self::Tls => "tls_client_auth",
-        }
-    }
-
-    /// Whether the connection's certificate is what authenticates.
-    pub(super) const fn is_certificate(self) -> bool {
-        !matches!(self, Self::PrivateKeyJwt)
-    }
 }
 
 impl OAuth {
@@ -129,23 +104,13 @@ impl OAuth {
     }
 }
 
-/// The agent that a certificate is about. Names in it count only if an authority of ours wrote them, and
-/// only one: with two it would be another client's too (RFC 8705 §2.1.2).
+/// The agent that is named, if the certificate is its own.
 fn by_certificate(agent: &Arc<EnrolledAgent>, certificate: &Peer) -> Result<Client, OAuthError> {
-    let named = match (certificate.uris.as_slice(), &agent.spiffe_id) {
-        ([name], Some(id)) => certificate.issued && name.as_str() == &**id,
-        (_, _) => false,
-    };
-    let mut keys = agent.keys.iter();
-    let method = if named {
-        Method::Tls
-    } else if keys.any(|key| key.certified_as() == certificate.public_key) {
-        Method::SelfSignedTls
-    } else {
+    let method = method_by_certificate(agent, certificate).ok_or_else(|| {
         let (client, subject) = (&agent.agent.id, &certificate.subject);
         debug!(%client, subject, "a client certificate is another's");
-        return Err(OAuthError::invalid_client());
-    };
+        OAuthError::invalid_client()
+    })?;
     let agent = Arc::clone(agent);
     Ok(Client { agent, method })
 }

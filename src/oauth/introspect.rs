@@ -99,6 +99,7 @@ impl OAuth {
                 Some(json!(if dpop { "DPoP" } else { "Bearer" })),
             ),
             ("cnf", confirmation.map(Confirmation::to_json)),
+            ("amr", (!claims.amr.is_empty()).then(|| json!(claims.amr))),
             ("task", claims.task.as_ref().map(|task| json!(task))),
             ("scope", scope.map(Value::from)),
             (

@@ -11,10 +11,10 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Uri, header};
 use serde_json::{Map, Value, json};
 
-use super::client::Method;
 use super::state::OAuth;
 use super::wanted::DETAILS_TYPE;
 use super::{ciba, exchange};
+use crate::authn::Method;
 use crate::config::ClientAuth;
 use crate::tokens::Algorithm;
 

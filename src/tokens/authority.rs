@@ -76,6 +76,8 @@ pub struct Issue {
     pub confirmation: Option<Confirmation>,
     /// What was granted, an array.
     pub authorization_details: Option<Value>,
+    /// How the client authenticated (RFC 8176, RFC 9068 §2.2.1).
+    pub methods: Vec<&'static str>,
 }
 
 /// What was issued.
@@ -258,6 +260,9 @@ impl Authority {
         }
         if let Some(details) = &issue.authorization_details {
             set("authorization_details", details.clone());
+        }
+        if !issue.methods.is_empty() {
+            set("amr", issue.methods.as_slice().into());
         }
         claims
     }

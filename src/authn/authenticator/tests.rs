@@ -83,6 +83,7 @@ fn issue(authority: &Authority, audience: &str) -> String {
         task: Some("t-1".to_owned()),
         confirmation: None,
         authorization_details: None,
+        methods: vec!["self_signed_tls_client_auth"],
     });
     issued.unwrap().token.expose().clone()
 }
@@ -93,9 +94,12 @@ async fn our_own_tokens_and_those_of_a_trusted_issuer() {
     let own = world.verify(&issue(&world.own, GATE)).unwrap();
     assert_eq!(*own.subject(), Subject::Own("bot".parse().unwrap()));
     assert_eq!(own.task(), Some("t-1"));
+    assert_eq!(own.methods(), ["self_signed_tls_client_auth"]);
     let outside = world.verify(&issue(&world.idp, GATE)).unwrap();
     assert_eq!(*outside.subject(), Subject::Outside("bot".to_owned()));
     assert_eq!(outside.task(), Some("t-1"));
+    // What another calls its methods is its own affair.
+    assert_eq!(outside.methods(), ["trusted_issuer"]);
 }
 
 #[tokio::test]

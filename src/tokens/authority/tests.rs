@@ -45,6 +45,7 @@ fn issue() -> Issue {
         task: None,
         confirmation: None,
         authorization_details: None,
+        methods: Vec::new(),
     }
 }
 
@@ -59,6 +60,7 @@ fn what_is_issued_says_what_was_asked() {
         task: Some("tsk_1".to_owned()),
         confirmation,
         authorization_details: Some(details.clone()),
+        methods: vec!["tls_client_auth"],
         ..issue()
     };
     let issued = scene.authority.issue(&asked).unwrap();
@@ -71,6 +73,7 @@ fn what_is_issued_says_what_was_asked() {
     assert_eq!(claims.sub, "bot");
     assert_eq!(claims.aud, asked.audience);
     assert_eq!(claims.client_id.as_deref(), Some("bot"));
+    assert_eq!(claims.amr, ["tls_client_auth"]);
     assert_eq!(
         (claims.iat, claims.nbf, claims.exp),
         (1_800_000_000, Some(1_800_000_000), 1_800_000_300)

@@ -146,6 +146,17 @@ impl<'g> Client<'g> {
         self.send(control, request.unwrap()).await.unwrap()
     }
 
+    /// A call of the API without any token.
+    async fn asks_api(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .body(Full::from(body.to_string()));
+        self.send(true, request.unwrap()).await.unwrap()
+    }
+
     async fn reads(&self, path: &str, token: &str) -> Answer {
         self.call(false, "GET", path, token, &json!({})).await
     }
@@ -300,5 +311,104 @@ fn a_client_can_ask_for_a_token_that_is_bound_to_its_certificate() {
         assert_eq!(odd["error"], "invalid_request");
         let bare = asks(&Client::bare(&gate), "true").await.expect(400).json();
         assert_eq!(bare["error"], "invalid_request");
+    });
+}
+
+#[test]
+fn a_certificate_alone_is_enough_at_the_api() {
+    run(async {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let point = key.public_key_raw();
+        let agent = format!(
+            "[[agent]]\nid = \"maker\"\ngroups = [\"bots\"]\n\
+             keys = [{{ kty = \"EC\", crv = \"P-256\", x = \"{}\", y = \"{}\" }}]\n",
+            base64url(&point[1..33]),
+            base64url(&point[33..])
+        );
+        let gate = plan()
+            .client_auth("any")
+            .file("maker.toml", &agent)
+            .start()
+            .await;
+        let courier = Client::issued(&gate, "courier", &[SPIFFE_ID]);
+        let maker = Client::self_signed(&gate, "maker", &key);
+        let mut tasks = Vec::new();
+        for (client, name) in [(&courier, "courier"), (&maker, "maker")] {
+            let opened = client.asks_api("POST", "/v1/tasks", &json!({})).await;
+            let opened = opened.expect(201).json();
+            assert_eq!(opened["agent"], name);
+            assert_eq!(opened["opened_by"], name);
+            tasks.push(opened["id"].as_str().unwrap().to_owned());
+        }
+        // Its holder shows the certificate, so what demands one is granted, and serves it alone.
+        let ask = json!({ "task": tasks[0], "entitlement": "mtls" });
+        let asked = courier.asks_api("POST", "/v1/requests", &ask).await;
+        assert_eq!(asked.expect(201).json()["state"], "active");
+        let fields = [("task", tasks[0].as_str())];
+        let bound = courier.asks("courier", &fields).await.expect(200).json();
+        assert_eq!(claims(&bound)["amr"], json!(["tls_client_auth"]));
+        courier.reads("/shop/mtls", token(&bound)).await.expect(200);
+
+        // Each sees its own.
+        let foreign = format!("/v1/tasks/{}", tasks[0]);
+        let foreign = maker.asks_api("GET", &foreign, &json!({})).await;
+        foreign.problem(404, "not_found");
+        let operators = maker
+            .asks_api("POST", "/v1/policies/reload", &json!({}))
+            .await;
+        operators.problem(403, "forbidden");
+        // It is no bearer token: at the gateway there is none.
+        let call = Request::get("/shop/status").header("host", "localhost");
+        let call = call.body(Full::default()).unwrap();
+        let call = courier.send(false, call).await.unwrap();
+        call.refusal(401, "token_missing");
+
+        let other = rcgen::KeyPair::generate().unwrap();
+        for nobody in [
+            Client::issued(&gate, "a", &["spiffe://example.org/other"]),
+            Client::issued(&gate, "b", &[SPIFFE_ID, "spiffe://example.org/other"]),
+            Client::issued(&gate, "c", &[]),
+            // It has written the courier's name into its certificate itself.
+            Client::self_signed(&gate, "d", &other),
+            Client::bare(&gate),
+        ] {
+            let refused = nobody.asks_api("POST", "/v1/tasks", &json!({})).await;
+            refused.problem(401, "token_missing");
+        }
+        let operator = gate.operator();
+        let revoke = gate.control("POST", "/v1/agents/courier/revoke");
+        revoke
+            .bearer(&operator)
+            .json(&json!({}))
+            .send()
+            .await
+            .expect(200);
+        let refused = courier.asks_api("POST", "/v1/tasks", &json!({})).await;
+        refused.problem(401, "token_invalid");
+        let finish = format!("/v1/tasks/{}/complete", tasks[1]);
+        let done = maker.asks_api("POST", &finish, &json!({})).await;
+        done.expect(200);
+    });
+}
+
+#[test]
+fn rules_see_how_the_holder_of_a_token_authenticated() {
+    run(async {
+        let rules = r#"
+@id("open")
+permit (principal, action in Action::"open", resource)
+when { context.auth.methods.contains("tls_client_auth") };
+"#;
+        let gate = plan().file("rules.cedar", rules).start().await;
+        let courier = Client::issued(&gate, "courier", &[SPIFFE_ID]);
+        let identity = courier.asks("courier", &[]).await.expect(200).json();
+        courier
+            .reads("/shop/status", token(&identity))
+            .await
+            .expect(200);
+        let bot = gate.agent("bot").token().await;
+        let client = Client::bare(&gate);
+        let refused = client.reads("/shop/status", &bot).await;
+        refused.refusal(403, "condition_denied");
     });
 }
