@@ -25,7 +25,7 @@ use self::resets::Reset;
 use crate::base::{BootInstant, Clock, Digest};
 use crate::config::Snapshot;
 use crate::model::{GroupName, Person, PersonId};
-use crate::store::{GrantStore, StoreError};
+use crate::store::{Change, GrantStore, StoreError};
 
 pub use file::PeopleError;
 pub use keys::{KeyMade, KeyView};
@@ -129,7 +129,7 @@ impl People {
         clock: Clock,
     ) -> Result<Self, PeopleError> {
         let first_key = file::open(file)?;
-        let state = records::load(&*store).await?;
+        let state = records::load(&*store, &clock).await?;
         Ok(Self {
             clock,
             store,
@@ -220,9 +220,11 @@ impl Known {
 }
 
 impl State {
-    /// Forgets resets whose time is over.
-    fn forget_resets(&mut self, now: BootInstant) {
-        self.resets.retain(|_, reset| now < reset.until);
+    /// Forgets resets whose time is over; the changes forget them in the store.
+    fn forget_resets(&mut self, now: BootInstant) -> Vec<Change> {
+        let over = self.resets.extract_if(|_, reset| reset.until <= now);
+        over.map(|(person, _)| records::drop_reset(&person))
+            .collect()
     }
 }
 

@@ -1,10 +1,14 @@
 //! `Idempotency-Key`: a creation that is asked for again by the same caller with the same key is answered
-//! again, and not done again.
+//! again, and not done again. A restart does not forget that.
+//!
+//! Invariant: before a creation with a key begins, the store knows that it has; what was begun by a process
+//! that is gone, and never answered, is not begun again.
 
+mod records;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,11 +18,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use tracing::warn;
 
 use super::caller::Caller;
 use super::error::ApiError;
 use super::state::Admin;
-use crate::base::{BootInstant, Digest};
+use crate::base::{BootInstant, Clock, Digest, ErrorChain};
+use crate::store::{Change, DocumentKind, GrantStore, StoreError};
 
 /// How long an answer is remembered.
 const REMEMBERED: Duration = Duration::from_hours(24);
@@ -32,16 +38,32 @@ const LONGEST_KEY: usize = 255;
 const LARGEST: usize = 64 * 1024;
 
 /// The answers to creations.
-#[derive(Debug, Default)]
-pub(super) struct Idempotency(Mutex<Answers>);
+#[derive(Debug)]
+pub(super) struct Idempotency {
+    store: Arc<dyn GrantStore>,
+    clock: Clock,
+    answers: Mutex<Answers>,
+}
 
 #[derive(Debug, Default)]
 struct Answers {
     by_key: HashMap<Key, Answered>,
     /// The keys of each caller, oldest first.
     of_caller: HashMap<String, VecDeque<String>>,
-    /// All keys, oldest first. One that is forgotten already is passed over.
-    oldest: VecDeque<Key>,
+    /// All keys by their number, oldest first.
+    oldest: BTreeMap<u64, Key>,
+    next: u64,
+}
+
+/// Why it is not known what was answered.
+#[derive(Debug, thiserror::Error)]
+pub enum IdempotencyError {
+    /// The store remembers something that can't be understood.
+    #[error("the store's answer `{0}` can't be understood")]
+    Broken(String),
+    /// The store can't be read.
+    #[error("the answers to creations can't be read from the store")]
+    Store(#[from] StoreError),
 }
 
 /// Who asked, under which key.
@@ -56,8 +78,20 @@ struct Answered {
     /// Method, target and body.
     request: Digest,
     at: BootInstant,
-    /// Nothing while it is being answered.
-    answer: Option<Kept>,
+    outcome: Outcome,
+    /// Its place among all of them.
+    number: u64,
+}
+
+/// How a creation came out.
+#[derive(Clone, Debug)]
+enum Outcome {
+    /// It was done.
+    Kept(Kept),
+    /// A process began it that is gone: it was done, or was not.
+    Lost,
+    /// It is being done.
+    Running,
 }
 
 #[derive(Clone, Debug)]
@@ -72,12 +106,14 @@ struct Kept {
 enum Turn {
     /// Another asks for something else under this key.
     Contradiction,
+    /// It may have been done before a restart.
+    Lost,
     /// It is being done at this moment.
     Running,
     /// It was done: this was the answer.
     Done(Kept),
-    /// It is this one's to do.
-    Yours,
+    /// It is this one's to do, once the store has made these changes.
+    Yours(Vec<Change>),
 }
 
 /// Answers creations once per key. Requests without a key pass.
@@ -108,11 +144,17 @@ pub(super) async fn once(
         .map_or("", |target| target.as_str());
     let digest = Digest::of_parts(&[target.as_bytes(), b"\n", &body]);
     let key = Key { caller, key };
-    match admin.idempotency.turn(&key, digest, admin.clock.now()) {
+    match admin.idempotency.turn(&key, digest) {
         Turn::Contradiction => {
             let detail = "this Idempotency-Key was used for another request";
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             Err(ApiError::refused(status, "idempotency_key_reused", detail))
+        }
+        Turn::Lost => {
+            let detail = "the gateway was restarted while it answered the request with this \
+                          Idempotency-Key: look whether it was done, and send another key if not";
+            let status = StatusCode::CONFLICT;
+            Err(ApiError::refused(status, "idempotency_unknown", detail))
         }
         Turn::Running => {
             let detail = "the request with this Idempotency-Key is being answered: come again";
@@ -120,27 +162,44 @@ pub(super) async fn once(
             Err(error.retry_after(1))
         }
         Turn::Done(kept) => Ok(kept.into_response()),
-        Turn::Yours => {
+        Turn::Yours(changes) => {
             let turn = Taken {
-                admin: &admin,
+                admin: Arc::clone(&admin),
                 key: Some(key),
             };
-            let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-            turn.settle(response).await
+            let request = Request::from_parts(parts, Body::from(body));
+            // Seen through also when the client hangs up: what was created has to be known.
+            let done = tokio::spawn(turn.done(changes, request, next)).await;
+            done.map_err(|_| ApiError::unavailable("overloaded", "the answer broke off"))?
         }
     }
 }
 
-/// A turn that was taken. Dropped without an answer, as when the client hangs up, it is free again.
-struct Taken<'a> {
-    admin: &'a Admin,
+/// A turn that was taken. Dropped before the creation began it is free again.
+struct Taken {
+    admin: Arc<Admin>,
     key: Option<Key>,
 }
 
-impl Taken<'_> {
-    /// Remembers what was created. A refusal has created nothing, and is not remembered.
-    async fn settle(mut self, response: Response) -> Result<Response, ApiError> {
+impl Taken {
+    async fn done(
+        mut self,
+        begun: Vec<Change>,
+        request: Request,
+        next: Next,
+    ) -> Result<Response, ApiError> {
+        let admin = Arc::clone(&self.admin);
+        let idempotency = &admin.idempotency;
+        let stored = idempotency.store.commit(begun).await;
+        stored.map_err(crate::grants::GrantsError::from)?;
+        // From here on it may have happened.
+        let Some(key) = self.key.take() else {
+            return Err(ApiError::unavailable("overloaded", "the turn is over"));
+        };
+        let response = next.run(request).await;
         if !response.status().is_success() {
+            // A refusal has created nothing, and is not remembered.
+            idempotency.write(idempotency.free(&key)).await;
             return Ok(response);
         }
         let (parts, body) = response.into_parts();
@@ -151,98 +210,163 @@ impl Taken<'_> {
             location: parts.headers.get(header::LOCATION).cloned(),
             body: body.clone(),
         };
-        if let Some(key) = self.key.take() {
-            self.admin.idempotency.keep(&key, kept);
-        }
+        idempotency.write(idempotency.keep(&key, kept)).await;
         Ok(Response::from_parts(parts, Body::from(body)))
     }
 }
 
-impl Drop for Taken<'_> {
+impl Drop for Taken {
     fn drop(&mut self) {
         if let Some(key) = &self.key {
-            self.admin.idempotency.free(key);
+            // The store may know of it, and then says after a restart that it does not know more.
+            drop(self.admin.idempotency.free(key));
         }
     }
 }
 
 impl Idempotency {
-    fn turn(&self, key: &Key, request: Digest, now: BootInstant) -> Turn {
+    /// What the store remembers, without what is too old.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't be read, or holds what nobody wrote: what was done would be done again.
+    pub(super) async fn open(
+        store: Arc<dyn GrantStore>,
+        clock: Clock,
+    ) -> Result<Self, IdempotencyError> {
+        let (now, wall) = (clock.now(), clock.wall());
+        let mut answers = Answers::default();
+        let mut old = Vec::new();
+        let mut known: Vec<_> = Vec::new();
+        for (id, text) in store.documents(DocumentKind::IdempotentAnswer).await? {
+            let read = records::read(&text, now, wall);
+            let (key, answered) = read.ok_or_else(|| IdempotencyError::Broken(id.clone()))?;
+            if now < answered.at + REMEMBERED {
+                known.push((key, answered));
+            } else {
+                old.push(records::forget(&key));
+            }
+        }
+        known.sort_by_key(|(_, answered)| answered.at);
+        for (key, answered) in known {
+            old.extend(answers.insert(key, answered));
+        }
+        if !old.is_empty() {
+            store.commit(old).await?;
+        }
+        Ok(Self {
+            store,
+            clock,
+            answers: Mutex::new(answers),
+        })
+    }
+
+    fn turn(&self, key: &Key, request: Digest) -> Turn {
+        let (now, wall) = (self.clock.now(), self.clock.wall());
         let mut answers = self.answers();
-        answers.forget_before(now);
-        if let Some(answered) = answers.by_key.get(key) {
-            return match &answered.answer {
+        let known = answers.by_key.get(key);
+        if let Some(answered) = known.filter(|known| now < known.at + REMEMBERED) {
+            return match &answered.outcome {
                 _ if answered.request != request => Turn::Contradiction,
-                None => Turn::Running,
-                Some(kept) => Turn::Done(kept.clone()),
+                Outcome::Kept(kept) => Turn::Done(kept.clone()),
+                Outcome::Lost => Turn::Lost,
+                Outcome::Running => Turn::Running,
             };
         }
-        answers.make_room(&key.caller);
+        let mut changes = answers.forget_before(now);
         let answered = Answered {
             request,
             at: now,
-            answer: None,
+            outcome: Outcome::Running,
+            number: 0,
         };
-        answers.by_key.insert(key.clone(), answered);
-        answers.oldest.push_back(key.clone());
-        let of_caller = answers.of_caller.entry(key.caller.clone());
-        of_caller.or_default().push_back(key.key.clone());
-        Turn::Yours
+        changes.push(records::put(key, &answered, wall));
+        changes.extend(answers.insert(key.clone(), answered));
+        Turn::Yours(changes)
     }
 
-    fn keep(&self, key: &Key, kept: Kept) {
-        if let Some(answered) = self.answers().by_key.get_mut(key) {
-            answered.answer = Some(kept);
+    /// Remembers what was created.
+    fn keep(&self, key: &Key, kept: Kept) -> Vec<Change> {
+        let mut answers = self.answers();
+        let Some(answered) = answers.by_key.get_mut(key) else {
+            return Vec::new();
+        };
+        answered.outcome = Outcome::Kept(kept);
+        vec![records::put(key, answered, self.clock.wall())]
+    }
+
+    fn free(&self, key: &Key) -> Vec<Change> {
+        self.answers().forget(key).into_iter().collect()
+    }
+
+    /// Writes what has become of a creation. Where that fails, the store still knows that it began, and
+    /// it is not begun again.
+    async fn write(&self, changes: Vec<Change>) {
+        if let Err(error) = self.store.commit(changes).await {
+            let error = ErrorChain(&error);
+            warn!(%error, "the answer to a creation is not stored: a restart would forget it");
         }
-    }
-
-    fn free(&self, key: &Key) {
-        self.answers().forget(key);
     }
 
     fn answers(&self) -> MutexGuard<'_, Answers> {
         // What a poisoned lock holds is at worst forgotten too early or too late.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Answers {
-    fn forget_before(&mut self, now: BootInstant) {
-        while let Some(key) = self.oldest.front().cloned() {
-            let kept = self.by_key.get(&key);
-            if kept.is_some_and(|kept| now < kept.at + REMEMBERED) {
-                return;
-            }
-            self.oldest.pop_front();
-            self.forget(&key);
-        }
+    /// Takes an answer in, the youngest. Says how the store forgets what has to make room.
+    fn insert(&mut self, key: Key, mut answered: Answered) -> Vec<Change> {
+        let changes = self.make_room(&key.caller);
+        answered.number = self.next;
+        self.next += 1;
+        self.oldest.insert(answered.number, key.clone());
+        let of_caller = self.of_caller.entry(key.caller.clone());
+        of_caller.or_default().push_back(key.key.clone());
+        self.by_key.insert(key, answered);
+        changes
     }
 
-    fn make_room(&mut self, caller: &str) {
+    fn forget_before(&mut self, now: BootInstant) -> Vec<Change> {
+        let mut changes = Vec::new();
+        while let Some((_, key)) = self.oldest.first_key_value() {
+            let kept = self.by_key.get(key);
+            if kept.is_some_and(|kept| now < kept.at + REMEMBERED) {
+                break;
+            }
+            let key = key.clone();
+            changes.extend(self.forget(&key));
+        }
+        changes
+    }
+
+    fn make_room(&mut self, caller: &str) -> Vec<Change> {
+        let mut changes = Vec::new();
         let of_caller = self.of_caller.get(caller);
         if let Some(oldest) = of_caller.filter(|keys| keys.len() >= MOST_PER_CALLER)
             && let Some(key) = oldest.front().cloned()
         {
             let caller = caller.to_owned();
-            self.forget(&Key { caller, key });
+            changes.extend(self.forget(&Key { caller, key }));
         }
         while self.oldest.len() >= MOST
-            && let Some(key) = self.oldest.pop_front()
+            && let Some((_, key)) = self.oldest.pop_first()
         {
-            self.forget(&key);
+            changes.extend(self.forget(&key));
         }
+        changes
     }
 
-    fn forget(&mut self, key: &Key) {
-        if self.by_key.remove(key).is_none() {
-            return;
-        }
+    fn forget(&mut self, key: &Key) -> Option<Change> {
+        let answered = self.by_key.remove(key)?;
+        self.oldest.remove(&answered.number);
         if let Some(of_caller) = self.of_caller.get_mut(&key.caller) {
             of_caller.retain(|other| *other != key.key);
             if of_caller.is_empty() {
                 self.of_caller.remove(&key.caller);
             }
         }
+        Some(records::forget(key))
     }
 }
 

@@ -35,6 +35,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
 use axum::{Extension, Router};
 
+pub use idempotency::IdempotencyError;
 pub use state::{Admin, AdminParts};
 
 /// Whom an address serves.

@@ -165,7 +165,7 @@ pub(super) async fn reset(
     let step = format!("ask to reset `{id}` ({of})");
     let asked = recorded(&admin, &known, &step, async {
         let snapshot = admin.snapshot.current();
-        let asked = admin.people.ask_reset(&known, &id, of, &snapshot)?;
+        let asked = admin.people.ask_reset(&known, &id, of, &snapshot).await?;
         Ok((asked, String::new()))
     });
     let asked = asked.await?;

@@ -15,7 +15,7 @@ use crate::telemetry::Metrics;
 use crate::tokens::{Authority, Dpop};
 
 use super::error::ApiError;
-use super::idempotency::Idempotency;
+use super::idempotency::{Idempotency, IdempotencyError};
 
 /// How many may wait for an answer at once. Over it, answers come at once.
 const MOST_WAITERS: usize = 1024;
@@ -82,8 +82,11 @@ pub struct AdminParts {
 
 impl Admin {
     /// The API over `parts`.
-    #[must_use]
-    pub fn new(parts: AdminParts) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// When it can't be read from the store what was answered before.
+    pub async fn open(parts: AdminParts) -> Result<Self, IdempotencyError> {
         let AdminParts {
             reloader,
             grants,
@@ -100,7 +103,9 @@ impl Admin {
             control_url,
             stopping,
         } = parts;
-        Self {
+        let store = Arc::clone(grants.store());
+        let idempotency = Idempotency::open(store, clock.clone()).await?;
+        Ok(Self {
             snapshot: reloader.live(),
             reloader,
             grants,
@@ -112,14 +117,14 @@ impl Admin {
             approvals,
             waiters: Semaphore::new(MOST_WAITERS),
             listeners: Arc::new(Semaphore::new(MOST_LISTENERS)),
-            idempotency: Idempotency::default(),
+            idempotency,
             audit,
             metrics,
             clock,
             public_url,
             control_url,
             stopping,
-        }
+        })
     }
 
     /// A place in the audit queue, to be taken before anything is changed.

@@ -78,7 +78,7 @@ pub async fn start(
     let (stop, stopping) = watch::channel(false);
     let gate = Arc::new(core.gate(&settings));
     let oauth = Arc::new(core.oauth(&settings));
-    let admin = Arc::new(core.admin(&settings, people, stopping.clone()));
+    let admin = Arc::new(core.admin(&settings, people, stopping.clone()).await?);
 
     let addresses = sockets.gateway_addresses().to_vec();
     let control_address = sockets.control_address();
@@ -254,7 +254,12 @@ impl Core {
         })
     }
 
-    fn admin(&self, settings: &Settings, people: People, stopping: watch::Receiver<bool>) -> Admin {
+    async fn admin(
+        &self,
+        settings: &Settings,
+        people: People,
+        stopping: watch::Receiver<bool>,
+    ) -> anyhow::Result<Admin> {
         let people = Arc::new(people);
         let approvals = Approvals::new(
             self.reloader.live(),
@@ -263,7 +268,7 @@ impl Core {
             self.audit.clone(),
             self.clock.clone(),
         );
-        Admin::new(AdminParts {
+        let admin = Admin::open(AdminParts {
             reloader: self.reloader.clone(),
             grants: self.grants.clone(),
             requests: self.requests.clone(),
@@ -278,7 +283,8 @@ impl Core {
             public_url: settings.gateway.public_url.to_string(),
             control_url: settings.control.public_url.to_string(),
             stopping,
-        })
+        });
+        admin.await.context("the API's memory can't be read")
     }
 
     fn notifier(&self, webhook: &Webhook, settings: &Settings) -> anyhow::Result<Notifier> {

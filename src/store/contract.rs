@@ -212,7 +212,21 @@ async fn documents_are_kept_by_kind(store: &dyn GrantStore) {
         .commit(vec![put(key, "a", None), put(key, "b", Some("4"))])
         .await
         .unwrap();
+    let every = [
+        DocumentKind::FailedCodes,
+        DocumentKind::IdempotentAnswer,
+        DocumentKind::PendingReset,
+        DocumentKind::RevokedToken,
+    ];
     let of = |id: &str, text: &str| (id.to_owned(), text.to_owned());
+    for kind in every {
+        let text = format!("{kind:?}");
+        store
+            .commit(vec![put(kind, "c", Some(&text))])
+            .await
+            .unwrap();
+        assert_eq!(store.documents(kind).await.unwrap(), [of("c", &text)]);
+    }
     assert_eq!(store.documents(key).await.unwrap(), [of("b", "4")]);
     assert_eq!(store.documents(factor).await.unwrap(), [of("a", "3")]);
 }
@@ -497,7 +511,11 @@ async fn everything(store: &dyn GrantStore) -> String {
     let mut documents = Vec::new();
     for kind in [
         DocumentKind::AccessKey,
+        DocumentKind::FailedCodes,
+        DocumentKind::IdempotentAnswer,
+        DocumentKind::PendingReset,
         DocumentKind::RevokedAgent,
+        DocumentKind::RevokedToken,
         DocumentKind::SecondFactor,
     ] {
         documents.push(store.documents(kind).await.unwrap());

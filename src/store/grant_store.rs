@@ -44,6 +44,12 @@ pub trait GrantStore: fmt::Debug + Send + Sync {
 pub enum DocumentKind {
     /// A person's access key.
     AccessKey,
+    /// The wrong one-time codes of a person.
+    FailedCodes,
+    /// What was answered to a creation, or that one has begun.
+    IdempotentAnswer,
+    /// A reset of a person that waits for a second operator.
+    PendingReset,
     /// An agent that gets no new token.
     RevokedAgent,
     /// A token that is refused before its end.

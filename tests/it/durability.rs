@@ -130,6 +130,27 @@ fn a_clean_stop_keeps_everything_and_a_reset_forgets_it() {
 }
 
 #[test]
+fn what_was_created_with_a_key_is_not_created_again_after_a_kill() {
+    let place = place();
+    let process = Process::start(place.path());
+    let body = serde_json::json!({ "kind": "refund" });
+    let create = |process: &Process, key: &str| {
+        let by = &process.token;
+        let created = wire::post_once(process, "/v1/tasks", by, key, &body).unwrap();
+        assert_eq!(created.status, 201, "{created:?}");
+        created.text("id")
+    };
+    let first = create(&process, "one");
+    process.kill();
+    let process = Process::start(place.path());
+    assert_eq!(create(&process, "one"), first);
+    assert_ne!(create(&process, "two"), first);
+    let other = serde_json::json!({ "kind": "other" });
+    let other = wire::post_once(&process, "/v1/tasks", &process.token, "one", &other).unwrap();
+    assert_eq!(other.status, 422, "{other:?}");
+}
+
+#[test]
 fn a_second_gateway_on_one_store_is_told_who_has_it() {
     let place = place();
     let first = Process::start(place.path());

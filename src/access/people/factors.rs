@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::records::put_factor;
+use super::records::{put_factor, put_failures};
 use super::{Known, People, PersonalError, State};
 use crate::approvals::TotpSecret;
 use crate::base::BootInstant;
@@ -14,7 +14,7 @@ const MOST_FAILURES: usize = 5;
 
 /// … within this time, and none is looked at until the first of them is older. A guesser has 480 tries
 /// a day at three codes in a million.
-const FAILURES_WITHIN: Duration = Duration::from_mins(15);
+pub(super) const FAILURES_WITHIN: Duration = Duration::from_mins(15);
 
 /// A person's second factor.
 #[derive(Clone, Debug)]
@@ -26,9 +26,9 @@ pub(super) struct Factor {
     pub(super) last_step: u64,
 }
 
-/// When wrong codes came.
+/// When wrong codes came, the oldest first. A restart forgets none of them.
 #[derive(Debug, Default)]
-pub(super) struct Attempts(VecDeque<BootInstant>);
+pub(super) struct Attempts(pub(super) VecDeque<BootInstant>);
 
 impl Attempts {
     fn check(&mut self, now: BootInstant) -> Result<(), PersonalError> {
@@ -114,7 +114,7 @@ impl People {
     ) -> Result<(), PersonalError> {
         let _turn = self.turn.lock().await;
         let (now, wall) = (self.clock.now(), self.clock.wall());
-        let change = {
+        let (change, used) = {
             let mut state = self.state();
             let State {
                 factors, attempts, ..
@@ -134,13 +134,22 @@ impl People {
                 let fresh = step > factor.last_step;
                 fresh.then_some(step).ok_or(PersonalError::CodeUsed)
             });
-            let step = step.inspect_err(|_| attempts.0.push_back(now))?;
-            // Used up in memory first: a store that fails must not make it good again.
-            factor.last_step = step;
-            factor.confirmed = true;
-            put_factor(person, factor)
+            match step {
+                // Used up in memory first: a store that fails must not make it good again.
+                Ok(step) => {
+                    factor.last_step = step;
+                    factor.confirmed = true;
+                    (put_factor(person, factor), Ok(()))
+                }
+                Err(error) => {
+                    attempts.0.push_back(now);
+                    (put_failures(person, attempts, now, wall), Err(error))
+                }
+            }
         };
-        Ok(self.store.commit(vec![change]).await?)
+        // A wrong code is counted for good before anybody learns that it was wrong.
+        self.store.commit(vec![change]).await?;
+        used
     }
 }
 

@@ -16,8 +16,8 @@ const LONGEST_KEY: u64 = 256;
 /// Why people can't be told by their keys.
 #[derive(Debug, Error)]
 pub enum PeopleError {
-    /// What the store keeps about a key or a second factor can't be understood.
-    #[error("the store's record `{0}` of a key or second factor can't be understood")]
+    /// What the store keeps about a person can't be understood.
+    #[error("the store's record `{0}` of a person can't be understood")]
     Broken(String, #[source] serde_json::Error),
     /// The file holds something else.
     #[error("`{0}` holds no access key (`pk_…`): remove it to get a new one")]
@@ -28,6 +28,9 @@ pub enum PeopleError {
     /// The file can't be read.
     #[error("can't read the operator's key `{0}`")]
     Read(PathBuf, #[source] io::Error),
+    /// A reset in the store is of nothing that is known.
+    #[error("the store's reset of `{0}` can't be understood")]
+    Reset(String),
     /// A second factor in the store holds no secret.
     #[error("the store's second factor of `{0}` holds no secret")]
     Secret(PersonId),

@@ -1,15 +1,20 @@
-//! Keys and second factors as the store keeps them.
+//! Keys, second factors, wrong codes and resets that wait, as the store keeps them.
+//!
+//! What ends after a while is stored by the wall clock, because the boot clock ends with the machine. A
+//! wall clock that has been set back meanwhile makes a time no longer than it was to begin with.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::factors::Factor;
+use super::factors::{Attempts, FAILURES_WITHIN, Factor};
 use super::keys::AccessKey;
+use super::resets::{OPEN_FOR, Reset, ResetOf};
 use super::{PeopleError, State};
 use crate::approvals::TotpSecret;
-use crate::base::Digest;
+use crate::base::{BootInstant, Clock, Digest};
 use crate::model::PersonId;
 use crate::store::{Change, DocumentKind, GrantStore};
 
@@ -34,9 +39,25 @@ struct FactorRecord {
     last_step: u64,
 }
 
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct FailuresRecord {
+    /// In milliseconds of the wall clock.
+    at: Vec<i64>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct ResetRecord {
+    of: String,
+    asked_by: Vec<String>,
+    /// In milliseconds of the wall clock.
+    until: i64,
+}
+
 /// Reads everything. What can't be understood stops the start: a key that is skipped could be one that
 /// says that its person has had a key.
-pub(super) async fn load(store: &dyn GrantStore) -> Result<State, PeopleError> {
+pub(super) async fn load(store: &dyn GrantStore, clock: &Clock) -> Result<State, PeopleError> {
     let mut state = State::default();
     for (id, text) in store.documents(DocumentKind::AccessKey).await? {
         state.keys.insert(read_key(id, &text)?);
@@ -53,7 +74,53 @@ pub(super) async fn load(store: &dyn GrantStore) -> Result<State, PeopleError> {
         };
         state.factors.insert(person, factor);
     }
+    let (now, wall) = (clock.now(), clock.wall().as_millisecond());
+    for (id, text) in store.documents(DocumentKind::FailedCodes).await? {
+        let person: PersonId = id.parse()?;
+        let record: FailuresRecord =
+            serde_json::from_str(&text).map_err(|error| PeopleError::Broken(id, error))?;
+        let mut at: Vec<_> = record.at.iter().map(|at| before(now, wall, *at)).collect();
+        at.retain(|at| now < *at + FAILURES_WITHIN);
+        at.sort_unstable();
+        state.attempts.insert(person, Attempts(at.into()));
+    }
+    for (id, text) in store.documents(DocumentKind::PendingReset).await? {
+        let person: PersonId = id.parse()?;
+        let record: ResetRecord =
+            serde_json::from_str(&text).map_err(|error| PeopleError::Broken(id.clone(), error))?;
+        let asked_by = record.asked_by.iter().map(|one| one.parse());
+        let left = milliseconds(record.until.saturating_sub(wall)).min(OPEN_FOR);
+        let reset = Reset {
+            of: ResetOf::from_code(&record.of).ok_or(PeopleError::Reset(id))?,
+            asked_by: asked_by.collect::<Result<_, _>>()?,
+            until: now + left,
+        };
+        state.resets.insert(person, reset);
+    }
     Ok(state)
+}
+
+/// The instant that the wall clock calls `at`, or now where it says that this is yet to come.
+fn before(now: BootInstant, wall: i64, at: i64) -> BootInstant {
+    let ago = milliseconds(wall.saturating_sub(at)).as_nanos();
+    let ago = u64::try_from(ago).unwrap_or(u64::MAX);
+    // An instant before the start of the machine has no name: its start is as early as can be said.
+    BootInstant::from_nanos(now.as_nanos().saturating_sub(ago))
+}
+
+fn milliseconds(count: i64) -> Duration {
+    Duration::from_millis(u64::try_from(count).unwrap_or(0))
+}
+
+/// What the wall clock, which shows `wall`, calls the instant that is `by` away from now.
+fn moved(wall: Timestamp, by: Duration, back: bool) -> i64 {
+    let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+    let wall = wall.as_millisecond();
+    if back {
+        wall.saturating_sub(by)
+    } else {
+        wall.saturating_add(by)
+    }
 }
 
 fn read_key(id: String, text: &str) -> Result<AccessKey, PeopleError> {
@@ -105,6 +172,42 @@ pub(super) fn put_factor(person: &PersonId, factor: &Factor) -> Change {
 pub(super) fn drop_factor(person: &PersonId) -> Change {
     Change::PutDocument {
         kind: DocumentKind::SecondFactor,
+        id: person.to_string(),
+        text: None,
+    }
+}
+
+/// The change that writes when a person's wrong codes came.
+pub(super) fn put_failures(
+    person: &PersonId,
+    attempts: &Attempts,
+    now: BootInstant,
+    wall: Timestamp,
+) -> Change {
+    let at = attempts.0.iter().map(|at| moved(wall, now - *at, true));
+    let record = FailuresRecord { at: at.collect() };
+    put(DocumentKind::FailedCodes, person.to_string(), &record)
+}
+
+/// The change that writes a reset that waits.
+pub(super) fn put_reset(
+    person: &PersonId,
+    reset: &Reset,
+    now: BootInstant,
+    wall: Timestamp,
+) -> Change {
+    let record = ResetRecord {
+        of: reset.of.as_str().to_owned(),
+        asked_by: reset.asked_by.iter().map(ToString::to_string).collect(),
+        until: moved(wall, reset.until - now, false),
+    };
+    put(DocumentKind::PendingReset, person.to_string(), &record)
+}
+
+/// The change that removes a reset.
+pub(super) fn drop_reset(person: &PersonId) -> Change {
+    Change::PutDocument {
+        kind: DocumentKind::PendingReset,
         id: person.to_string(),
         text: None,
     }

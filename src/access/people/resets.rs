@@ -3,15 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::records::{drop_factor, drop_key};
+use super::records::{drop_factor, drop_key, drop_reset, put_reset};
 use super::{Known, People, PersonalError};
 use crate::base::BootInstant;
 use crate::config::Snapshot;
 use crate::model::{PersonId, codes};
-use crate::store::Change;
 
 /// How long the second operator may take.
-const OPEN_FOR: Duration = Duration::from_hours(1);
+pub(super) const OPEN_FOR: Duration = Duration::from_hours(1);
 
 codes! {
     /// What is forgotten.
@@ -28,9 +27,9 @@ codes! {
 /// A reset that waits for the second operator.
 #[derive(Clone, Debug)]
 pub(super) struct Reset {
-    of: ResetOf,
+    pub(super) of: ResetOf,
     /// Who asked for it, and who has had that key in hand.
-    asked_by: BTreeSet<PersonId>,
+    pub(super) asked_by: BTreeSet<PersonId>,
     pub(super) until: BootInstant,
 }
 
@@ -48,8 +47,8 @@ impl People {
     ///
     /// # Errors
     ///
-    /// When there is no such person.
-    pub fn ask_reset(
+    /// When there is no such person, or the store can't keep it: nothing is asked for then.
+    pub async fn ask_reset(
         &self,
         by: &Known,
         person: &str,
@@ -58,15 +57,17 @@ impl People {
     ) -> Result<ResetAsked, PersonalError> {
         let unknown = || PersonalError::Unknown(person.to_owned());
         let person = &snapshot.person(person).ok_or_else(unknown)?.id;
+        let _turn = self.turn.lock().await;
         let now = self.clock.now();
         let reset = Reset {
             of,
             asked_by: by.behind().cloned().collect(),
             until: now + OPEN_FOR,
         };
-        let mut state = self.state();
-        state.forget_resets(now);
-        state.resets.insert(person.clone(), reset);
+        let mut changes = self.state().forget_resets(now);
+        changes.push(put_reset(person, &reset, now, self.clock.wall()));
+        self.store.commit(changes).await?;
+        self.state().resets.insert(person.clone(), reset);
         let within = OPEN_FOR;
         Ok(ResetAsked { of, within })
     }
@@ -82,7 +83,7 @@ impl People {
         let _turn = self.turn.lock().await;
         let (of, changes) = {
             let mut state = self.state();
-            state.forget_resets(self.clock.now());
+            let mut changes = state.forget_resets(self.clock.now());
             let reset = state.resets.get(&person);
             let reset = reset.ok_or_else(|| PersonalError::ResetUnknown(person.clone()))?;
             if !by.is_apart_from(&reset.asked_by) {
@@ -90,7 +91,7 @@ impl People {
             }
             let of = reset.of;
             state.resets.remove(&person);
-            let mut changes: Vec<Change> = Vec::new();
+            changes.push(drop_reset(&person));
             if matches!(of, ResetOf::All | ResetOf::Keys) {
                 let keys = state.keys.of(&person);
                 changes.extend(keys.iter().map(|key| drop_key(&key.id)));

@@ -228,7 +228,7 @@ async fn a_second_factor_is_its_persons_own_and_each_code_is_good_once() {
 
 #[tokio::test]
 async fn guessing_is_stopped_and_then_the_right_code_is_too() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     let ben = world.with_key("ben").await;
     let secret = world.people.enrol_factor(&ben, "ben").await.unwrap();
     let code = world.code(&secret);
@@ -241,6 +241,8 @@ async fn guessing_is_stopped_and_then_the_right_code_is_too() {
     for _ in 0..5 {
         let wrong = world.people.check_code(ben.id(), "no").await;
         assert_eq!(wrong, Err(PersonalError::CodeWrong));
+        // A restart is no fresh start.
+        world.restart().await;
     }
     let right = world.code(&secret);
     let locked = world.people.check_code(ben.id(), &right).await;
@@ -268,14 +270,13 @@ async fn a_reset_takes_two_operators_whose_keys_were_never_in_one_hand() {
 
     let none = world.people.confirm_reset(&operator, "ben").await;
     assert!(matches!(none, Err(PersonalError::ResetUnknown(_))));
-    let ask = |by: &Known| {
+    async fn ask(world: &World, by: &Known) {
         let of = ResetOf::All;
-        world
-            .people
-            .ask_reset(by, "ben", of, &world.snapshot)
-            .unwrap();
-    };
-    ask(&operator);
+        let asked = world.people.ask_reset(by, "ben", of, &world.snapshot);
+        asked.await.unwrap();
+    }
+    ask(&world, &operator).await;
+    world.restart().await;
     let same = world.people.confirm_reset(&operator, "ben").await;
     assert_eq!(same, Err(PersonalError::SameOperator));
     let puppet = world.people.confirm_reset(&ana, "ben").await;
@@ -286,13 +287,17 @@ async fn a_reset_takes_two_operators_whose_keys_were_never_in_one_hand() {
         hands: BTreeSet::new(),
         ..world.with_key("cem").await
     };
-    world.hand.advance(Duration::from_hours(1));
+    world.hand.advance(Duration::from_mins(59));
+    world.restart().await;
+    world.hand.advance(Duration::from_mins(1));
     let late = world.people.confirm_reset(&cem, "ben").await;
     assert!(matches!(late, Err(PersonalError::ResetUnknown(_))));
-    ask(&operator);
+    ask(&world, &operator).await;
     let done = world.people.confirm_reset(&cem, "ben").await;
     assert_eq!(done, Ok(ResetOf::All));
     world.restart().await;
+    let twice = world.people.confirm_reset(&cem, "ben").await;
+    assert!(matches!(twice, Err(PersonalError::ResetUnknown(_))));
     assert!(!world.people.has_factor(ben.id()));
     assert!(world.people.keys_of(ben.id()).is_empty());
     assert!(world.make_key(&operator, "ben").await.is_ok());

@@ -1,6 +1,6 @@
 use super::*;
-
-const START: BootInstant = BootInstant::from_nanos(1_000);
+use crate::base::ManualClock;
+use crate::store::MemoryStore;
 
 fn key(caller: &str, key: &str) -> Key {
     Key {
@@ -12,69 +12,147 @@ fn key(caller: &str, key: &str) -> Key {
 fn kept(body: &'static str) -> Kept {
     Kept {
         status: StatusCode::CREATED,
-        location: None,
+        location: Some(HeaderValue::from_static("/v1/tasks/x")),
         body: Bytes::from_static(body.as_bytes()),
     }
 }
 
-fn word(turn: &Turn) -> &'static str {
-    match turn {
-        Turn::Contradiction => "contradiction",
-        Turn::Running => "running",
-        Turn::Done(_) => "done",
-        Turn::Yours => "yours",
+struct World {
+    store: Arc<dyn GrantStore>,
+    clock: Clock,
+    hand: ManualClock,
+    answers: Idempotency,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (clock, hand) = Clock::manual("2026-11-24T08:00:00Z".parse().unwrap());
+        let store: Arc<dyn GrantStore> = Arc::new(MemoryStore::new());
+        let answers = Idempotency::open(Arc::clone(&store), clock.clone()).await;
+        Self {
+            store,
+            clock,
+            hand,
+            answers: answers.unwrap(),
+        }
+    }
+
+    async fn restart(&mut self) {
+        let answers = Idempotency::open(Arc::clone(&self.store), self.clock.clone()).await;
+        self.answers = answers.unwrap();
+    }
+
+    /// A request with a key: what is done with it, and stored before it is done.
+    async fn asks(&self, caller: &str, name: &str, request: Digest) -> &'static str {
+        match self.answers.turn(&key(caller, name), request) {
+            Turn::Contradiction => "contradiction",
+            Turn::Done(kept) => {
+                assert_eq!(kept.status, StatusCode::CREATED);
+                assert_eq!(kept.location.unwrap(), "/v1/tasks/x");
+                assert_eq!(kept.body, "x");
+                "done"
+            }
+            Turn::Lost => "lost",
+            Turn::Running => "running",
+            Turn::Yours(begun) => {
+                self.store.commit(begun).await.unwrap();
+                "yours"
+            }
+        }
+    }
+
+    async fn is_done(&self, caller: &str, name: &str) {
+        let done = self.answers.keep(&key(caller, name), kept("x"));
+        self.store.commit(done).await.unwrap();
+    }
+
+    async fn stored(&self) -> usize {
+        let kind = DocumentKind::IdempotentAnswer;
+        self.store.documents(kind).await.unwrap().len()
     }
 }
 
-#[test]
-fn a_key_is_one_callers_and_one_requests() {
-    let answers = Idempotency::default();
+#[tokio::test]
+async fn a_key_is_one_callers_and_one_requests() {
+    let world = World::new().await;
     let (one, other) = (Digest::of(b"1"), Digest::of(b"2"));
-    let check = |caller: &str, request, expected: &str| {
-        let turn = answers.turn(&key(caller, "k"), request, START);
-        assert_eq!(word(&turn), expected);
-    };
-    check("a", one, "yours");
-    check("a", one, "running");
-    check("a", other, "contradiction");
-    check("b", other, "yours");
-    answers.keep(&key("a", "k"), kept("x"));
-    check("a", one, "done");
-    check("a", other, "contradiction");
-    answers.free(&key("b", "k"));
-    check("b", one, "yours");
+    assert_eq!(world.asks("a", "k", one).await, "yours");
+    assert_eq!(world.asks("a", "k", one).await, "running");
+    assert_eq!(world.asks("a", "k", other).await, "contradiction");
+    assert_eq!(world.asks("b", "k", other).await, "yours");
+    world.is_done("a", "k").await;
+    assert_eq!(world.asks("a", "k", one).await, "done");
+    assert_eq!(world.asks("a", "k", other).await, "contradiction");
+    let freed = world.answers.free(&key("b", "k"));
+    world.store.commit(freed).await.unwrap();
+    assert_eq!(world.stored().await, 1);
+    assert_eq!(world.asks("b", "k", one).await, "yours");
 }
 
-#[test]
-fn an_answer_is_remembered_for_a_day() {
-    let answers = Idempotency::default();
+#[tokio::test]
+async fn what_was_begun_is_not_begun_again_after_a_restart() {
+    let mut world = World::new().await;
     let request = Digest::of(b"1");
-    let at = |now| word(&answers.turn(&key("a", "k"), request, now));
-    assert_eq!(at(START), "yours");
-    answers.keep(&key("a", "k"), kept("x"));
-    let nearly = START + (REMEMBERED - Duration::from_secs(1));
-    assert_eq!(at(nearly), "done");
-    assert_eq!(at(START + REMEMBERED), "yours");
+    for name in ["answered", "begun"] {
+        assert_eq!(world.asks("a", name, request).await, "yours");
+    }
+    world.is_done("a", "answered").await;
+    world.restart().await;
+    assert_eq!(world.asks("a", "answered", request).await, "done");
+    assert_eq!(world.asks("a", "begun", request).await, "lost");
+    let other = Digest::of(b"2");
+    assert_eq!(world.asks("a", "begun", other).await, "contradiction");
+    assert_eq!(world.asks("b", "begun", request).await, "yours");
+    world.hand.advance(REMEMBERED);
+    world.restart().await;
+    assert_eq!(world.stored().await, 0);
+    assert_eq!(world.asks("a", "answered", request).await, "yours");
 }
 
-#[test]
-fn the_oldest_are_forgotten_first() {
-    let answers = Idempotency::default();
+#[tokio::test]
+async fn an_answer_is_remembered_for_a_day() {
+    let mut world = World::new().await;
     let request = Digest::of(b"1");
-    let ask = |caller: &str, number: usize| {
-        let key = key(caller, &number.to_string());
-        let turn = answers.turn(&key, request, START);
-        answers.keep(&key, kept("x"));
-        word(&turn)
+    assert_eq!(world.asks("a", "k", request).await, "yours");
+    world.is_done("a", "k").await;
+    world.hand.advance(REMEMBERED / 2);
+    world.restart().await;
+    world.hand.advance(REMEMBERED / 2 - Duration::from_secs(1));
+    assert_eq!(world.asks("a", "k", request).await, "done");
+    world.hand.advance(Duration::from_secs(1));
+    assert_eq!(world.asks("a", "k", request).await, "yours");
+    assert_eq!(world.stored().await, 1);
+}
+
+#[tokio::test]
+async fn the_oldest_are_forgotten_first() {
+    let world = World::new().await;
+    let request = Digest::of(b"1");
+    let ask = async |caller: &str, number: usize| {
+        let name = number.to_string();
+        let turn = world.asks(caller, &name, request).await;
+        if turn == "yours" {
+            world.is_done(caller, &name).await;
+        }
+        turn
     };
     for number in 0..=MOST_PER_CALLER {
-        assert_eq!(ask("a", number), "yours");
+        assert_eq!(ask("a", number).await, "yours");
     }
-    assert_eq!(ask("a", 1), "done");
-    assert_eq!(ask("a", 0), "yours");
+    assert_eq!(world.stored().await, MOST_PER_CALLER);
+    assert_eq!(ask("a", 1).await, "done");
+    assert_eq!(ask("a", 0).await, "yours");
+    // What came to nothing takes no place from others.
+    for number in 0..2 * MOST {
+        let key = key("b", &number.to_string());
+        assert!(matches!(world.answers.turn(&key, request), Turn::Yours(_)));
+        world.answers.free(&key);
+    }
+    assert_eq!(ask("a", 0).await, "done");
     for caller in 0..MOST {
-        ask(&format!("c{caller}"), 0);
+        ask(&format!("c{caller}"), 0).await;
     }
-    assert!(answers.answers().by_key.len() <= MOST);
-    assert_eq!(ask("a", MOST_PER_CALLER), "yours");
+    assert!(world.answers.answers().by_key.len() <= MOST);
+    assert_eq!(world.stored().await, MOST);
+    assert_eq!(ask("a", MOST_PER_CALLER).await, "yours");
 }

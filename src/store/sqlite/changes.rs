@@ -40,6 +40,9 @@ pub(super) fn apply(db: &Connection, batch: &[Change]) -> Result<(), Failure> {
 pub(super) const fn kind_code(kind: DocumentKind) -> &'static str {
     match kind {
         DocumentKind::AccessKey => "access_key",
+        DocumentKind::FailedCodes => "failed_codes",
+        DocumentKind::IdempotentAnswer => "idempotent_answer",
+        DocumentKind::PendingReset => "pending_reset",
         DocumentKind::RevokedAgent => "revoked_agent",
         DocumentKind::RevokedToken => "revoked_token",
         DocumentKind::SecondFactor => "second_factor",

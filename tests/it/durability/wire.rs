@@ -49,6 +49,19 @@ pub(super) fn post(
     exchange(port, "POST", path, Some(bearer), "application/json", &body)
 }
 
+/// As [`post`], with an `Idempotency-Key`.
+pub(super) fn post_once(
+    process: &Process,
+    path: &str,
+    bearer: &str,
+    key: &str,
+    body: &Value,
+) -> io::Result<Answer> {
+    let kind = format!("application/json\r\nidempotency-key: {key}");
+    let port = process.port("control");
+    exchange(port, "POST", path, Some(bearer), &kind, &body.to_string())
+}
+
 /// A call through the gateway.
 pub(super) fn call(process: &Process, path: &str, bearer: &str) -> io::Result<Answer> {
     let port = process.port("gateway");
