@@ -10,11 +10,10 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header;
+use http::{HeaderMap, HeaderValue, header};
 use http_body::Frame;
 use serde_json::{Value, json};
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::caller::Caller;
 use super::error::ApiError;
@@ -23,7 +22,7 @@ use super::state::Admin;
 use super::views::{GrantView, RequestView};
 use crate::base::BootInstant;
 use crate::config::Status;
-use crate::grants::Event;
+use crate::grants::{Event, Happened, Heard, Listener};
 use crate::model::TaskState;
 
 /// How many pieces a reader may be behind before events wait for it.
@@ -35,14 +34,25 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The longest that one stream lives: whoever reads has to show the credential again.
 const LONGEST: Duration = Duration::from_hours(1);
 
-/// Follows what happens from now on.
-#[utoipa::path(get, path = "/v1/events", responses(
+/// What a gap means.
+const GAP: &str = "some events before the next are not remembered: look at what you need to know";
+
+/// Follows what happens from now on; with `Last-Event-ID`, from that event on. What is not remembered any
+/// more is told of as a `gap`.
+#[utoipa::path(get, path = "/v1/events", params(
+    ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was read")),
+    responses(
     (status = 200, content_type = "text/event-stream"),
     (status = 503, description = "As many follow as may")))]
 pub(super) async fn follow(
     State(admin): State<Arc<Admin>>,
     caller: Caller,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let since = headers.get("last-event-id").map(HeaderValue::to_str);
+    let since = since.transpose();
+    let since = since.map_err(|_| ApiError::malformed("Last-Event-ID is no id of an event"))?;
+    let since = since.map(str::to_owned);
     let place = Arc::clone(&admin.listeners).try_acquire_owned();
     let place = place.map_err(|_| {
         let detail = "as many follow the events as may: come again";
@@ -55,6 +65,7 @@ pub(super) async fn follow(
             .good_until()
             .map_or(longest, |good| good.min(longest)),
         pieces,
+        since,
         caller,
         admin,
         _place: place,
@@ -70,6 +81,8 @@ pub(super) async fn follow(
 
 struct Follower {
     admin: Arc<Admin>,
+    /// What the reader has heard already, where it comes back.
+    since: Option<String>,
     caller: Caller,
     pieces: mpsc::Sender<Bytes>,
     until: BootInstant,
@@ -78,18 +91,23 @@ struct Follower {
 
 /// What comes next in a follower's life.
 enum Next {
-    Event(Arc<Event>),
+    Heard(Heard),
     Heartbeat,
-    Lost(u64),
     Over,
     Policy,
 }
 
 impl Follower {
     async fn run(self) {
-        let mut events = self.admin.grants.events();
+        let grants = &self.admin.grants;
+        let back = self.since.as_deref();
+        let mut events = back.map_or_else(|| grants.events(), |place| grants.events_after(place));
         let mut policies = self.admin.reloader.watch_status();
         policies.mark_unchanged();
+        if self.since.is_some() && self.is_operator() {
+            // Changes of the policies are not remembered: whoever comes back is told how they are.
+            policies.mark_changed();
+        }
         let mut piece = Some(Bytes::from_static(b": here\n\n"));
         loop {
             if let Some(piece) = piece.take()
@@ -102,16 +120,26 @@ impl Follower {
                 return;
             }
             piece = match next {
-                Next::Event(event) => match self.is_visible(&event).await {
-                    Ok(true) => Some(written(event.name(), &self.document(&event))),
-                    Ok(false) => None,
-                    Err(_) => return,
-                },
-                Next::Heartbeat => Some(Bytes::from_static(b": still here\n\n")),
-                Next::Lost(lost) => {
-                    // Told, then dropped: it has to look for itself at what it has missed.
-                    self.give(written("lagged", &json!({ "lost": lost }))).await;
-                    return;
+                Next::Heard(Heard::Event(happened)) => {
+                    let event = &happened.event;
+                    match self.is_visible(event).await {
+                        Ok(true) => {
+                            let document = self.document(&happened);
+                            Some(written(event.name(), &document, Some(&events.place())))
+                        }
+                        Ok(false) => None,
+                        Err(_) => return,
+                    }
+                }
+                Next::Heard(Heard::Gap) => {
+                    let at = self.admin.clock.wall().to_string();
+                    let document = json!({ "at": at, "detail": GAP });
+                    Some(written("gap", &document, Some(&events.place())))
+                }
+                // A block without data tells a reader nothing but where it is.
+                Next::Heartbeat => {
+                    let place = events.place();
+                    Some(Bytes::from(format!(": still here\nid: {place}\n\n")))
                 }
                 Next::Over => return,
                 Next::Policy => Some(policy(&policies.borrow_and_update())),
@@ -119,20 +147,12 @@ impl Follower {
         }
     }
 
-    async fn next(
-        &self,
-        events: &mut broadcast::Receiver<Arc<Event>>,
-        policies: &mut watch::Receiver<Status>,
-    ) -> Next {
+    async fn next(&self, events: &mut Listener, policies: &mut watch::Receiver<Status>) -> Next {
         let clock = &self.admin.clock;
         let mut stopping = self.admin.stopping.clone();
         let stopped = async { stopping.wait_for(|stopping| *stopping).await.is_ok() };
         tokio::select! {
-            event = events.recv() => match event {
-                Ok(event) => Next::Event(event),
-                Err(RecvError::Lagged(lost)) => Next::Lost(lost),
-                Err(RecvError::Closed) => Next::Over,
-            },
+            heard = events.next() => heard.map_or(Next::Over, Next::Heard),
             changed = policies.changed(), if self.is_operator() => match changed {
                 Ok(()) => Next::Policy,
                 Err(_) => Next::Over,
@@ -169,9 +189,9 @@ impl Follower {
         })
     }
 
-    fn document(&self, event: &Event) -> Value {
-        let at = self.admin.clock.wall().to_string();
-        match event {
+    fn document(&self, happened: &Happened) -> Value {
+        let at = happened.at.to_string();
+        match &happened.event {
             Event::RequestDecided(grant) | Event::RequestPending(grant) => {
                 json!({ "at": at, "request": RequestView::new(grant) })
             }
@@ -198,15 +218,15 @@ impl Follower {
 fn policy(status: &Status) -> Bytes {
     let refused = status.last_refused.is_some();
     let generation = status.generation.as_str();
-    written(
-        "policy.changed",
-        &json!({ "generation": generation, "refused": refused }),
-    )
+    let document = json!({ "generation": generation, "refused": refused });
+    written("policy.changed", &document, None)
 }
 
-fn written(name: &str, document: &Value) -> Bytes {
+fn written(name: &str, document: &Value, place: Option<&str>) -> Bytes {
+    let place = place.map(|place| format!("id: {place}\n"));
+    let place = place.unwrap_or_default();
     // JSON has no line ends of its own, so one data line holds it.
-    Bytes::from(format!("event: {name}\ndata: {document}\n\n"))
+    Bytes::from(format!("event: {name}\ndata: {document}\n{place}\n"))
 }
 
 /// The pieces as a body.

@@ -41,7 +41,7 @@ pub use delegation::{Carving, Wider};
 pub use end::{EndCell, EndSignal};
 pub use ending::Ending;
 pub use error::GrantsError;
-pub use events::Event;
+pub use events::{Event, Happened, Heard, Listener};
 pub use health::Unkept;
 pub use history::Ledger;
 pub use live_grant::{Closed, Exchange, LiveGrant};

@@ -6,7 +6,6 @@ mod tests;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,14 +16,13 @@ use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::broadcast;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::payload;
 use super::signature::sign;
 use crate::base::{Clock, ErrorChain, Secret};
-use crate::grants::{Event, Grants};
+use crate::grants::{Grants, Happened, Heard, Listener};
 use crate::tls::{ClientFiles, Connector, TlsError};
 
 /// How long the receiver may take.
@@ -88,7 +86,7 @@ pub struct Notifier {
     receiver: Receiver,
     clock: Clock,
     control_url: String,
-    events: broadcast::Receiver<Arc<Event>>,
+    events: Listener,
 }
 
 impl Notifier {
@@ -115,20 +113,18 @@ impl Notifier {
     /// Delivers, for as long as it is polled. What comes while one notification is tried again waits; what
     /// is too far behind is dropped.
     pub async fn run(mut self) {
-        loop {
-            match self.events.recv().await {
-                Ok(event) => self.deliver(&event).await,
-                Err(broadcast::error::RecvError::Lagged(lost)) => {
-                    warn!(lost, "notifications are dropped: the webhook is too slow");
-                }
-                Err(broadcast::error::RecvError::Closed) => return,
+        while let Some(heard) = self.events.next().await {
+            match heard {
+                Heard::Event(happened) => self.deliver(&happened).await,
+                Heard::Gap => warn!("notifications are dropped: the webhook is too slow"),
             }
         }
     }
 
-    async fn deliver(&self, event: &Event) {
+    async fn deliver(&self, happened: &Happened) {
+        let Happened { at, event, .. } = happened;
         let body = match self.receiver.form {
-            Form::Json => payload::json(event, self.clock.wall(), &self.control_url),
+            Form::Json => payload::json(event, *at, &self.control_url),
             Form::Slack => payload::slack(event),
         };
         let Some(body) = body.map(|body| Bytes::from(body.to_string())) else {
