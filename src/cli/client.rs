@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -92,14 +92,27 @@ impl ClientError {
     }
 }
 
+/// What a refusal that wants a nonce in the proof, or another one, carries (RFC 9449 §8).
+const DPOP_NONCE: &str = "dpop-nonce";
+
 /// One call.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Call<'a> {
     method: Method,
     path: &'a str,
     body: Option<(&'static str, String)>,
     bearer: Option<&'a Secret<String>>,
+    proof: Option<Secret<String>>,
     within: Duration,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub(super) struct Answered {
+    /// The document, or why there is none.
+    pub(super) document: Result<Value, ClientError>,
+    /// The nonce for the next proof, where one was given.
+    pub(super) nonce: Option<String>,
 }
 
 impl<'a> Call<'a> {
@@ -124,6 +137,7 @@ impl<'a> Call<'a> {
             path,
             body: None,
             bearer: None,
+            proof: None,
             within: ORDINARY,
         }
     }
@@ -150,6 +164,18 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Proves that the caller holds the key that its token is bound to (RFC 9449 §7.1).
+    pub(super) fn proof(mut self, proof: Secret<String>) -> Self {
+        self.proof = Some(proof);
+        self
+    }
+
+    /// Its method, and its path without the query.
+    pub(super) fn target(&self) -> (&str, &str) {
+        let path = self.path.split('?').next().unwrap_or(self.path);
+        (self.method.as_str(), path)
+    }
+
     /// Waits this long for the answer.
     pub(super) const fn within(mut self, within: Duration) -> Self {
         self.within = within;
@@ -168,10 +194,18 @@ impl<'a> Call<'a> {
                 concat!("portcullis/", env!("CARGO_PKG_VERSION")),
             );
         if let Some(bearer) = self.bearer {
-            let mut value = HeaderValue::try_from(format!("Bearer {}", bearer.expose()))
+            let scheme = if self.proof.is_some() {
+                "DPoP"
+            } else {
+                "Bearer"
+            };
+            let mut value = HeaderValue::try_from(format!("{scheme} {}", bearer.expose()))
                 .map_err(|_| ClientError::Malformed("the token or key"))?;
             value.set_sensitive(true);
             request = request.header(header::AUTHORIZATION, value);
+        }
+        if let Some(proof) = &self.proof {
+            request = request.header("dpop", proof.expose());
         }
         let body = match self.body {
             Some((kind, text)) => {
@@ -216,31 +250,29 @@ impl Client {
     /// Makes a call. The answer is `null` where there is nothing in it; a status of 400 and above
     /// is an error. When dropped, the connection is closed.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Value, ClientError> {
+        self.send_for_nonce(call).await?.document
+    }
+
+    /// As [`send`](Self::send), for the nonce of the answer, too; an error where there is no answer.
+    pub(super) async fn send_for_nonce(&self, call: Call<'_>) -> Result<Answered, ClientError> {
         let place = format!("{} {}{}", call.method, self.address, call.path);
         let within = call.within;
         let request = call.into_request(&self.address.authority)?;
-        let (status, body) = timeout(within, self.exchange(request))
+        let answer = timeout(within, self.exchange(request))
             .await
             .map_err(|_| ClientError::Timeout(self.address.to_string(), within))??;
-        if status.is_client_error() || status.is_server_error() {
-            let refusal = Refusal::read(place, status, &body);
-            return Err(ClientError::Refused(Box::new(refusal)));
-        }
-        let document = if !status.is_success() {
-            None
-        } else if body.is_empty() {
-            Some(Value::Null)
-        } else {
-            serde_json::from_slice(&body).ok()
-        };
-        let status = status.as_u16();
-        document.ok_or(ClientError::NotJson { place, status })
+        let nonce = answer.headers().get(DPOP_NONCE);
+        let nonce = nonce.and_then(|nonce| nonce.to_str().ok());
+        Ok(Answered {
+            nonce: nonce.map(str::to_owned),
+            document: read(place, answer.status(), answer.body()),
+        })
     }
 
     async fn exchange(
         &self,
         request: Request<Full<Bytes>>,
-    ) -> Result<(StatusCode, Bytes), ClientError> {
+    ) -> Result<Response<Bytes>, ClientError> {
         let (host, port) = (self.address.host.as_str(), self.address.port);
         let tcp = timeout(CONNECT, TcpStream::connect((host, port)))
             .await
@@ -262,7 +294,7 @@ impl Client {
         &self,
         stream: S,
         request: Request<Full<Bytes>>,
-    ) -> Result<(StatusCode, Bytes), ClientError> {
+    ) -> Result<Response<Bytes>, ClientError> {
         let broken = |error| ClientError::Broken(self.address.to_string(), error);
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
@@ -279,20 +311,34 @@ impl Client {
         }
     }
 
-    async fn read(
-        &self,
-        response: http::Response<Incoming>,
-    ) -> Result<(StatusCode, Bytes), ClientError> {
-        let status = response.status();
-        let body = Limited::new(response.into_body(), LARGEST_ANSWER)
+    async fn read(&self, response: Response<Incoming>) -> Result<Response<Bytes>, ClientError> {
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, LARGEST_ANSWER)
             .collect()
             .await
             .map_err(|error| match error.downcast::<hyper::Error>() {
                 Ok(error) => ClientError::Broken(self.address.to_string(), *error),
                 Err(_) => ClientError::TooLarge(self.address.to_string()),
             })?;
-        Ok((status, body.to_bytes()))
+        Ok(Response::from_parts(head, body.to_bytes()))
     }
+}
+
+/// The document in a whole answer.
+fn read(place: String, status: StatusCode, body: &Bytes) -> Result<Value, ClientError> {
+    if status.is_client_error() || status.is_server_error() {
+        let refusal = Refusal::read(place, status, body);
+        return Err(ClientError::Refused(Box::new(refusal)));
+    }
+    let document = if !status.is_success() {
+        None
+    } else if body.is_empty() {
+        Some(Value::Null)
+    } else {
+        serde_json::from_slice(body).ok()
+    };
+    let status = status.as_u16();
+    document.ok_or(ClientError::NotJson { place, status })
 }
 
 /// Percent-encodes for a form (or a query), so that any reader reads the same bytes back.

@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::client::{Address, Client};
 use super::control::{Caller, Control};
+use super::holder::{Holder, key_beside};
 use super::identity::Identity;
 use super::output::Output;
 use crate::base::Secret;
@@ -51,6 +52,15 @@ pub(super) struct Connection {
         value_name = "FILE"
     )]
     key: Option<PathBuf>,
+    /// Bind the agent's tokens to a key (DPoP): NAME.dpop.jwk beside its key file, made if absent
+    #[arg(
+        long,
+        global = true,
+        env = "PORTCULLIS_DPOP",
+        hide_env_values = true,
+        value_parser = clap::builder::FalseyValueParser::new()
+    )]
+    pub(super) dpop: bool,
     /// The agent's name; the key file's name without its ending if absent
     #[arg(
         long,
@@ -97,7 +107,9 @@ impl Connection {
             Some(agent) => agent.clone(),
             None => agent_of(path)?,
         };
-        Ok(Identity::new(self.client()?, agent, key))
+        let holder = self.dpop.then(|| Holder::open(&key_beside(path)));
+        let holder = holder.transpose()?;
+        Ok(Identity::new(self.client()?, agent, key).bound_to(holder))
     }
 
     /// The control side, spoken to as an agent; as a person where there is no agent's key.

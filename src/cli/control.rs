@@ -110,15 +110,17 @@ impl Control {
         document: Option<&Value>,
         within: Duration,
     ) -> anyhow::Result<Value> {
-        let (client, bearer) = match &self.caller {
-            Caller::Agent(identity) => (identity.client(), &token(identity, binding).await?),
-            Caller::Person { client, key } => (client, key),
-        };
-        let mut call = Call::of(method, path).bearer(bearer).within(within);
+        let mut call = Call::of(method, path).within(within);
         if let Some(document) = document {
             call = call.json(document);
         }
-        Ok(client.send(call).await?)
+        match &self.caller {
+            Caller::Agent(identity) => {
+                let token = token(identity, binding).await?;
+                identity.call(call, &token).await
+            }
+            Caller::Person { client, key } => Ok(client.send(call.bearer(key)).await?),
+        }
     }
 }
 

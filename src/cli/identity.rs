@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::client::{Call, Client};
+use super::holder::Holder;
 use crate::base::{Clock, Secret};
 use crate::model::{AgentId, EntitlementId, TaskId};
 use crate::tokens::{SigningKey, sign_assertion};
@@ -27,6 +28,8 @@ pub(super) struct Identity {
     client: Client,
     agent: AgentId,
     key: SigningKey,
+    /// Where its tokens are bound to a key.
+    holder: Option<Holder>,
     /// The token endpoint's path, once it has been discovered.
     token_path: OnceCell<String>,
 }
@@ -45,13 +48,36 @@ impl Identity {
             client,
             agent,
             key,
+            holder: None,
             token_path: OnceCell::const_new(),
         }
     }
 
-    /// The client it speaks through.
-    pub(super) const fn client(&self) -> &Client {
-        &self.client
+    /// The same, with tokens that are bound to the holder's key.
+    pub(super) fn bound_to(mut self, holder: Option<Holder>) -> Self {
+        self.holder = holder;
+        self
+    }
+
+    /// Whom its tokens are bound to.
+    pub(super) const fn holder(&self) -> Option<&Holder> {
+        self.holder.as_ref()
+    }
+
+    /// Makes a call that shows `token`.
+    pub(super) async fn call(
+        &self,
+        call: Call<'_>,
+        token: &Secret<String>,
+    ) -> anyhow::Result<Value> {
+        match &self.holder {
+            Some(holder) => {
+                holder
+                    .send(&self.client, call.bearer(token), Some(token))
+                    .await
+            }
+            None => Ok(self.client.send(call.bearer(token)).await?),
+        }
     }
 
     /// Fetches a token, bound to `task` where there is one, and asks for the entitlements `scope`.
@@ -77,8 +103,11 @@ impl Identity {
         if !scope.is_empty() {
             form.push(("scope", &scope));
         }
-        let answer = self.client.send(Call::post(path).form(&form)).await?;
-        read_token(answer)
+        let call = Call::post(path).form(&form);
+        read_token(match &self.holder {
+            Some(holder) => holder.send(&self.client, call, None).await?,
+            None => self.client.send(call).await?,
+        })
     }
 
     /// Where tokens are issued. The metadata has to be the asked issuer's own (RFC 8414 §3.3), or

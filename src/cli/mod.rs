@@ -28,6 +28,7 @@ mod client;
 mod connection;
 mod control;
 mod exit;
+mod holder;
 mod identity;
 mod listing;
 mod output;

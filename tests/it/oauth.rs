@@ -1,6 +1,7 @@
 //! The OAuth face on real sockets, as a stock client sees it.
 
 mod ciba;
+mod command_line;
 mod discovery;
 mod dpop;
 mod exchange;

@@ -20,13 +20,14 @@ use crate::config::text::{At, Place, Text};
 const PREFIX: &str = "PORTCULLIS_";
 
 /// Variables of the command line, which are not about the file.
-const COMMAND_LINE: [&str; 8] = [
+const COMMAND_LINE: [&str; 9] = [
     "PORTCULLIS_AGENT",
     "PORTCULLIS_AGENT_KEY",
     "PORTCULLIS_CA",
     "PORTCULLIS_CONFIG",
     "PORTCULLIS_CONTROL",
     "PORTCULLIS_LOG",
+    "PORTCULLIS_DPOP",
     "PORTCULLIS_OPERATOR_KEY",
     "PORTCULLIS_OUTPUT",
 ];
