@@ -51,12 +51,7 @@ fn an_agent_at_the_command_line_proves_its_key() {
         let bearer = says(&gate, &["token", "--task", task.as_str()]).await;
         let bearer = format!("Authorization: Bearer {bearer}");
         let bearer = reads(&gate, "/shop/dpop", &bearer).await;
-        assert_eq!(
-            bearer.status,
-            403,
-            "the grant is the key's: {}",
-            bearer.text()
-        );
+        bearer.refusal(401, "proof_required");
 
         let url = format!("GET {}/shop/dpop?x=1", gate.public_url);
         let token = [
