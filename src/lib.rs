@@ -4,8 +4,9 @@
 //! # The floors
 //!
 //! ```text
-//! 7  cli                                        commands, one file each; dev, and its example service
-//! 6  app                                        build, bind, drain: the only room where everything meets
+//! 8  cli                                        commands, one file each; dev, and its example service
+//! 7  app                                        build, bind, drain: the only room where everything meets
+//! 6  rehearsal                                  what would be decided: tables, recorded decisions
 //! 5  pep · oauth · admin                        doors: the data plane, tokens, the API of agents and people
 //! 4  access                                     what an agent stands on and may ask for; what people decide
 //! 4  access     notices                         what an agent stands on and may ask for · who is told
@@ -59,6 +60,7 @@ pub mod notices;
 pub mod oauth;
 pub mod pdp;
 pub mod pep;
+pub mod rehearsal;
 pub mod signals;
 pub mod store;
 pub mod telemetry;

@@ -452,6 +452,7 @@ impl Approvals {
             risk: risk_of(snapshot, self.grants.signals(), agent, Some(&task)),
             now: self.clock.now(),
             wall: self.clock.wall(),
+            supposed: None,
         };
         let (approval, verdict) = match judge(&asker, entitlement) {
             Ok((permit, approval)) => (approval, Ok(permit.rules().to_vec())),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::Identity;
+use super::{Identity, SupposedSignals};
 use crate::base::BootInstant;
 use crate::config::{EnrolledAgent, Snapshot};
 use crate::grants::LiveTask;
@@ -40,6 +40,8 @@ pub struct Asker<'a> {
     pub now: BootInstant,
     /// The same moment, on the wall clock.
     pub wall: Timestamp,
+    /// What is taken for true instead of what is measured, for what is only supposed.
+    pub supposed: Option<&'a SupposedSignals>,
 }
 
 impl<'a> Asker<'a> {
@@ -63,6 +65,7 @@ impl<'a> Asker<'a> {
             source,
             now,
             wall,
+            supposed: None,
         }
     }
 
@@ -75,7 +78,7 @@ impl<'a> Asker<'a> {
     /// A question about `ask`; the local time is that of `time_zone`.
     #[must_use]
     pub fn question<'q>(&'q self, ask: Ask<'q>, time_zone: &'q TimeZone) -> Question<'q> {
-        Question {
+        let mut question = Question {
             agent: &self.agent.agent.id,
             ask,
             now: self.wall,
@@ -94,7 +97,11 @@ impl<'a> Asker<'a> {
                 proof: self.proof(),
             },
             usual: UsualFacts::default(),
+        };
+        if let Some(supposed) = self.supposed {
+            supposed.replace(&mut question);
         }
+        question
     }
 
     /// Decides whether the agent may have `entitlement`, people of `approved_by` having agreed.

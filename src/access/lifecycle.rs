@@ -44,7 +44,7 @@ impl Requests {
         let request = grant.request();
         let duration = seconds(duration_seconds)?.unwrap_or(request.duration);
         let entitlement = asker.snapshot.entitlement(request.entitlement.as_str());
-        let refuse = |refused| self.record_refusal(asker, entitlement, refused);
+        let refuse = |refused| self.record_refusal(asker, entitlement, None, refused);
         let gone = || no_rule(request.entitlement.as_str());
         let entitlement = entitlement.ok_or_else(|| refuse(gone()))?;
         let rules = permitted(asker, entitlement, grant).map_err(refuse)?;
@@ -112,7 +112,7 @@ impl Requests {
             risk: risk_of(asker.snapshot, signals, receiver, Some(task)),
             ..*asker
         };
-        let refuse = |refused| self.record_refusal(&receiving, entitlement, refused);
+        let refuse = |refused| self.record_refusal(&receiving, entitlement, None, refused);
         let gone = || no_rule(request.entitlement.as_str());
         let entitlement = entitlement.ok_or_else(|| refuse(gone()))?;
         let rules = may_receive(&receiving, entitlement, grant, own).map_err(refuse)?;

@@ -15,6 +15,7 @@ mod possession;
 mod requests;
 mod resource;
 mod revocations;
+mod supposed;
 mod vigil;
 
 pub use approvals::{Agreement, Approvals, NotDecided};
@@ -29,4 +30,5 @@ pub use possession::{NotHeld, Shown, check_possession, one_proof};
 pub use requests::{Ask, Granted, Outcome, Refused, Requests};
 pub use resource::{is_for, resources};
 pub use revocations::{RevocationError, Revocations};
+pub use supposed::{Explains, Explanation, SupposedCall, SupposedSignals};
 pub use vigil::Vigil;

@@ -8,13 +8,13 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::Asker;
-use crate::audit::{Audit, Record, RecordKind, Verdict};
+use crate::audit::{Asked, Audit, Record, RecordKind, Verdict};
 use crate::base::Clock;
 use crate::config::Snapshot;
 use crate::grants::{Asking, Grants, GrantsError, LiveGrant, LiveTask, PendingGrant};
 use crate::model::{
-    AgentId, ApprovalRule, DenyReason, EndReason, Entitlement, InputKind, InputValue, Inputs,
-    TaskId,
+    AgentId, ApprovalRule, DenyReason, EndReason, Entitlement, GroupName, InputKind, InputValue,
+    Inputs, TaskId,
 };
 use crate::pdp::{Decision, Denial, Permit, Requirement};
 
@@ -191,10 +191,17 @@ impl Requests {
         // Unknown entitlements and those of others answer alike.
         let Some(entitlement) = asker.snapshot.entitlement(&ask.entitlement) else {
             let refused = no_rule(&ask.entitlement);
-            return Err(self.record_refusal(asker, None, refused));
+            return Err(self.record_refusal(asker, None, None, refused));
         };
-        let (permit, approval) = judge(asker, entitlement)
-            .map_err(|refused| self.record_refusal(asker, Some(entitlement), refused))?;
+        let (permit, approval) = judge(asker, entitlement).map_err(|refused| {
+            let asked = match &refused {
+                Refused::No { reason, .. } => {
+                    asker.asked(&entitlement.id, own_group(entitlement), Some(*reason))
+                }
+                Refused::Malformed(_) | Refused::NotKept(_) | Refused::Unrecorded(_) => None,
+            };
+            self.record_refusal(asker, Some(entitlement), asked, refused)
+        })?;
         let well_formed = well_formed(asker.snapshot, entitlement, ask);
         let (reason, duration, input) = well_formed.map_err(Refused::Malformed)?;
         Ok(Permitted {
@@ -217,6 +224,7 @@ impl Requests {
         let activated = self.grants.activate(permitted.asking(asker, task)).await;
         let mut record = self.record(asker, Some(&permitted.entitlement));
         record.rules = permitted.permit.rules().to_vec();
+        record.asked = permitted.asked(asker);
         match activated {
             Ok(grant) => {
                 record.kind = RecordKind::Grant;
@@ -250,6 +258,7 @@ impl Requests {
         let mut record = self.record(asker, Some(&permitted.entitlement));
         let rules = permitted.permit.rules().to_vec();
         record.rules.clone_from(&rules);
+        record.asked = permitted.asked(asker);
         let Some(rule) = permitted.approval.clone() else {
             return Err(Refused::Malformed("nobody has to agree to this".to_owned()));
         };
@@ -276,6 +285,7 @@ impl Requests {
         &self,
         asker: &Asker<'_>,
         entitlement: Option<&Arc<Entitlement>>,
+        asked: Option<Box<Asked>>,
         refused: Refused,
     ) -> Refused {
         let place = match self.audit.reserve() {
@@ -283,6 +293,7 @@ impl Requests {
             Err(unavailable) => return unrecorded(unavailable),
         };
         let mut record = self.record(asker, entitlement);
+        record.asked = asked;
         if let Refused::No {
             reason,
             rules,
@@ -312,7 +323,18 @@ impl Requests {
     }
 }
 
+/// In whose name people are asked because the entitlement says so.
+fn own_group(entitlement: &Entitlement) -> &[GroupName] {
+    let group = entitlement.approval.as_ref().map(|rule| &rule.group);
+    group.map_or(&[], std::slice::from_ref)
+}
+
 impl Permitted {
+    fn asked(&self, asker: &Asker<'_>) -> Option<Box<Asked>> {
+        let entitlement = &self.entitlement;
+        asker.asked(&entitlement.id, own_group(entitlement), None)
+    }
+
     fn asking<'a>(&'a self, asker: &Asker<'_>, task: &'a Arc<LiveTask>) -> Asking<'a> {
         Asking {
             entitlement: &self.entitlement,

@@ -149,6 +149,7 @@ impl Vigil {
             risk: risk_of(snapshot, self.grants.signals(), agent, task.as_ref()),
             now: self.clock.now(),
             wall: self.clock.wall(),
+            supposed: None,
         };
         let turned = request.operations.iter().filter_map(|operation| {
             let zone = snapshot.operation(operation.as_str())?;

@@ -230,6 +230,16 @@ impl AgentCaller {
         &self.agent.agent.id
     }
 
+    /// What the token says.
+    pub(super) fn authenticated(&self) -> &Authenticated {
+        &self.authenticated
+    }
+
+    /// Whether the token, or the request, names a task.
+    pub(super) fn names_task(&self) -> bool {
+        self.authenticated.task().is_some() || self.named.is_some()
+    }
+
     /// The identity for what needs the token's task to be open, if it names one.
     pub(super) fn identity(&self, admin: &Admin, now: BootInstant) -> Result<Identity, ApiError> {
         let named = self.named.as_deref();

@@ -8,10 +8,12 @@
 //! not there. Nothing here decides: rules are asked in `access`, state is changed in `grants`.
 
 mod agents;
+mod audit;
 mod caller;
 mod decisions;
 mod error;
 mod events;
+mod explain;
 mod extract;
 mod grants;
 mod health;
@@ -77,6 +79,7 @@ pub fn router(admin: Arc<Admin>, face: Face) -> Router {
             "/v1/grants/{id}/delegate",
             post(lifecycle::delegate).layer(once),
         )
+        .route("/v1/explain", post(explain::explain))
         .route("/v1/events", get(events::follow))
         .route("/v1/openapi.json", get(openapi::document))
         .route("/livez", get(health::live))
@@ -93,6 +96,7 @@ pub fn router(admin: Arc<Admin>, face: Face) -> Router {
         .route("/v1/people/{id}/reset/confirm", post(people::confirm_reset))
         .route("/v1/signals", post(signals::push))
         .route("/v1/keys/rotate", post(keys::rotate))
+        .route("/v1/audit", get(audit::list))
         .route("/v1/policies", get(policies::status))
         .route("/v1/policies/reload", post(policies::reload))
         .route("/metrics", get(health::metrics));

@@ -4,8 +4,8 @@ use axum::Json;
 use utoipa::OpenApi;
 
 use super::{
-    agents, decisions, events, grants, keys, lifecycle, people, policies, requests, signals, tasks,
-    views,
+    agents, audit, decisions, events, explain, grants, keys, lifecycle, people, policies, requests,
+    signals, tasks, views,
 };
 
 #[derive(OpenApi)]
@@ -34,7 +34,9 @@ use super::{
         lifecycle::delegate,
         agents::revoke,
         agents::restore,
+        audit::list,
         events::follow,
+        explain::explain,
         people::show,
         people::make_key,
         people::remove_key,
@@ -50,6 +52,7 @@ use super::{
     components(schemas(
         tasks::OpenBody,
         requests::CreateBody,
+        explain::ExplainBody,
         decisions::ApproveBody,
         decisions::DenyBody,
         lifecycle::RenewBody,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::access::{Approvals, People, Requests};
+use crate::access::{Approvals, Explains, People, Requests};
 use crate::audit::{Audit, Place};
 use crate::authn::Authenticator;
 use crate::base::{Clock, Live};
@@ -34,12 +34,14 @@ pub struct Admin {
     pub(super) dpop: Arc<Dpop>,
     pub(super) people: Arc<People>,
     pub(super) approvals: Approvals,
+    pub(super) explains: Arc<dyn Explains>,
     /// Places for those who wait for an answer.
     pub(super) waiters: Semaphore,
     /// Places for those who follow the events.
     pub(super) listeners: Arc<Semaphore>,
     pub(super) idempotency: Idempotency,
     pub(super) audit: Audit,
+    pub(super) audit_directory: Arc<std::path::Path>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     pub(super) public_url: String,
@@ -66,8 +68,12 @@ pub struct AdminParts {
     pub people: Arc<People>,
     /// Takes people's decisions.
     pub approvals: Approvals,
+    /// Tells what would become of calls.
+    pub explains: Arc<dyn Explains>,
     /// Where what happens is recorded.
     pub audit: Audit,
+    /// Where the records are on the disk.
+    pub audit_directory: std::path::PathBuf,
     /// Where it is counted.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -96,7 +102,9 @@ impl Admin {
             dpop,
             people,
             approvals,
+            explains,
             audit,
+            audit_directory,
             metrics,
             clock,
             public_url,
@@ -115,10 +123,12 @@ impl Admin {
             dpop,
             people,
             approvals,
+            explains,
             waiters: Semaphore::new(MOST_WAITERS),
             listeners: Arc::new(Semaphore::new(MOST_LISTENERS)),
             idempotency,
             audit,
+            audit_directory: audit_directory.into(),
             metrics,
             clock,
             public_url,

@@ -14,7 +14,7 @@ use super::control::{self, Served};
 use super::listen::Sockets;
 use super::running::{Parts, Running};
 use super::{upkeep, workers};
-use crate::access::{Approvals, People, Requests, Revocations, Vigil};
+use crate::access::{Approvals, Explains, People, Requests, Revocations, Vigil};
 use crate::admin::{self, Admin, AdminParts, Face};
 use crate::audit::{self, Audit};
 use crate::authn::{Authenticator, IssuerKeys, KeySource, TrustedIssuer};
@@ -78,7 +78,8 @@ pub async fn start(
     let (stop, stopping) = watch::channel(false);
     let gate = Arc::new(core.gate(&settings));
     let oauth = Arc::new(core.oauth(&settings));
-    let admin = Arc::new(core.admin(&settings, people, stopping.clone()).await?);
+    let admin = core.admin(&settings, people, &gate, stopping.clone());
+    let admin = Arc::new(admin.await?);
 
     let addresses = sockets.gateway_addresses().to_vec();
     let control_address = sockets.control_address();
@@ -258,6 +259,7 @@ impl Core {
         &self,
         settings: &Settings,
         people: People,
+        gate: &Arc<Gate>,
         stopping: watch::Receiver<bool>,
     ) -> anyhow::Result<Admin> {
         let people = Arc::new(people);
@@ -277,7 +279,9 @@ impl Core {
             dpop: Arc::clone(&self.dpop),
             people,
             approvals,
+            explains: Arc::clone(gate) as Arc<dyn Explains>,
             audit: self.audit.clone(),
+            audit_directory: settings.audit.clone(),
             metrics: Arc::clone(&self.metrics),
             clock: self.clock.clone(),
             public_url: settings.gateway.public_url.to_string(),

@@ -19,6 +19,7 @@ use jiff::fmt::temporal::DateTimePrinter;
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::asked::{self, AskedLine};
 use super::{Record, RecordKind, Verdict};
 use crate::model::{DenyReason, EndReason, Generation};
 
@@ -70,8 +71,9 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record) {
         trace_id,
         end,
         detail,
+        asked,
     } = record;
-    time(out, *at);
+    moment(out, "time", *at);
     text(out, "kind", Some(kind.as_str()));
     text(out, "request_id", request_id.as_deref());
     text(out, "agent", agent.as_ref().map(|id| id.as_str()));
@@ -94,7 +96,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record) {
         }
         Verdict::Neither => {}
     }
-    list(out, "rules", rules);
+    list(out, "rules", rules.iter().map(AsRef::as_ref));
     text(
         out,
         "generation",
@@ -111,6 +113,9 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record) {
     text(out, "trace_id", trace_id.as_deref());
     text(out, "end", end.map(EndReason::as_str));
     text(out, "detail", detail.as_deref());
+    if let Some(asked) = asked {
+        object(out, "asked", |out| asked::write(out, asked));
+    }
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -123,7 +128,8 @@ fn member(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b"\":");
 }
 
-fn text(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+/// A text, where there is one.
+pub(super) fn text(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
     if let Some(value) = value {
         member(out, name);
         quoted(out, value);
@@ -137,22 +143,78 @@ fn number(out: &mut Vec<u8>, name: &str, value: Option<u64>) {
     }
 }
 
-fn list(out: &mut Vec<u8>, name: &str, values: &[Arc<str>]) {
-    let Some((first, others)) = values.split_first() else {
+/// A list of texts; nothing where it is empty.
+pub(super) fn list<'a>(out: &mut Vec<u8>, name: &str, values: impl IntoIterator<Item = &'a str>) {
+    let mut values = values.into_iter();
+    let Some(first) = values.next() else {
         return;
     };
     member(out, name);
     out.push(b'[');
     quoted(out, first);
-    for value in others {
+    for value in values {
         out.push(b',');
         quoted(out, value);
     }
     out.push(b']');
 }
 
-fn time(out: &mut Vec<u8>, at: Timestamp) {
-    member(out, "time");
+/// An object whose first member has no comma before it.
+pub(super) fn object(out: &mut Vec<u8>, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+    member(out, name);
+    out.push(b'{');
+    write(out);
+    out.push(b'}');
+}
+
+/// The members of an object under names that are data.
+pub(super) fn members<K: AsRef<str>, V>(
+    out: &mut Vec<u8>,
+    pairs: impl IntoIterator<Item = (K, V)>,
+    mut value: impl FnMut(&mut Vec<u8>, V),
+) {
+    for (number, (name, one)) in pairs.into_iter().enumerate() {
+        if number > 0 {
+            out.push(b',');
+        }
+        quoted(out, name.as_ref());
+        out.push(b':');
+        value(out, one);
+    }
+}
+
+/// A text that is the first member of its object.
+pub(super) fn first_text(out: &mut Vec<u8>, name: &str, value: &str) {
+    quoted(out, name);
+    out.push(b':');
+    quoted(out, value);
+}
+
+/// A number that is the first member of its object.
+pub(super) fn first_signed(out: &mut Vec<u8>, name: &str, value: i64) {
+    quoted(out, name);
+    // Writing into memory can't fail.
+    let _ = write!(out, ":{value}");
+}
+
+/// A number that may be below zero.
+pub(super) fn signed(out: &mut Vec<u8>, name: &str, value: Option<i64>) {
+    if let Some(value) = value {
+        member(out, name);
+        // Writing into memory can't fail.
+        let _ = write!(out, "{value}");
+    }
+}
+
+/// A truth value.
+pub(super) fn truth(out: &mut Vec<u8>, name: &str, value: bool) {
+    member(out, name);
+    out.extend_from_slice(if value { b"true" } else { b"false" });
+}
+
+/// A moment.
+pub(super) fn moment(out: &mut Vec<u8>, name: &str, at: Timestamp) {
+    member(out, name);
     out.push(b'"');
     // Writing into memory can't fail.
     let _ = TIME.print_timestamp(&at, &mut *out);
@@ -173,7 +235,8 @@ pub(super) fn digits(out: &mut Vec<u8>, value: u64) {
     let _ = write!(out, "{value}");
 }
 
-fn quoted(out: &mut Vec<u8>, text: &str) {
+/// A text with everything escaped that a reader could stumble over.
+pub(super) fn quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     // No early exit: this way the whole comparison runs in vector registers.
     if text
@@ -238,6 +301,7 @@ struct Line<'a> {
     trace_id: Option<String>,
     end: Option<String>,
     detail: Option<String>,
+    asked: Option<AskedLine>,
 }
 
 /// Reads a line back.
@@ -270,6 +334,7 @@ pub(super) fn read(line: &[u8]) -> Result<Record, RecordError> {
         trace_id: line.trace_id,
         end: coded("end", line.end, EndReason::from_code)?,
         detail: line.detail,
+        asked: line.asked.map(asked::read).transpose()?.map(Box::new),
     })
 }
 
@@ -303,7 +368,7 @@ fn coded<T>(
         .transpose()
 }
 
-fn odd(member: &'static str, value: &str) -> RecordError {
+pub(super) fn odd(member: &'static str, value: &str) -> RecordError {
     RecordError::Member {
         member,
         value: value.to_owned(),

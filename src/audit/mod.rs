@@ -15,6 +15,8 @@
 //! recorded; where there is none, it must not happen. Nothing here decides, and nothing written
 //! here is ever changed: only a last line that a crash cut short is removed, and the next one says so.
 
+mod asked;
+mod backwards;
 mod chain;
 mod line;
 mod open;
@@ -28,6 +30,8 @@ mod segments;
 mod verify;
 mod writer;
 
+pub use asked::{Asked, AskedGrant, AskedTask};
+pub use backwards::{Backwards, Mark, Older};
 pub use chain::Fault;
 pub use line::RecordError;
 pub use open::{AuditError, Options, open};

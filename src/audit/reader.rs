@@ -22,6 +22,12 @@ pub struct ReadError {
     source: io::Error,
 }
 
+impl ReadError {
+    pub(super) const fn new(path: PathBuf, source: io::Error) -> Self {
+        Self { path, source }
+    }
+}
+
 /// One line, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {

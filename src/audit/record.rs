@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::Asked;
 use crate::model::{
     AgentId, DenyReason, EndReason, EntitlementId, Generation, GrantId, OperationId, PersonId,
     RequestId, ServiceName, TaskId, codes,
@@ -64,6 +65,8 @@ pub struct Record {
     pub end: Option<EndReason>,
     /// Anything else, for people.
     pub detail: Option<String>,
+    /// What the rules were asked, where they were: enough to ask them again.
+    pub asked: Option<Box<Asked>>,
 }
 
 impl Record {
@@ -96,6 +99,7 @@ impl Record {
             trace_id: None,
             end: None,
             detail: None,
+            asked: None,
         }
     }
 }

@@ -24,13 +24,31 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn run(args: CheckArgs, output: Output) -> anyhow::Result<ExitCode> {
+    let directories = args.directory.into_iter().collect();
+    let (sources, mut problems) = sources(directories, args.config);
+    match compile(&sources, &mut Memory::default()) {
+        Ok((snapshot, warnings)) => {
+            problems = problems.joined(warnings);
+            tell_interpreted(&snapshot);
+        }
+        Err(found) => problems = problems.joined(found),
+    }
+    show(&problems, output)
+}
+
+/// Which policies are meant: those in `directories`, else those of the configuration file, else those in
+/// `policies`; and what is wrong with the configuration file.
+pub(super) fn sources(
+    directories: Vec<PathBuf>,
+    config: Option<PathBuf>,
+) -> (Sources, Diagnostics) {
     let default = PathBuf::from("portcullis.toml");
     let found = || default.is_file().then_some(default);
     // A directory that is named stands for itself; a file that lies here is then another matter.
-    let config = match (&args.directory, args.config) {
+    let config = match (directories.is_empty(), config) {
         (_, Some(file)) => Some(file),
-        (None, None) => found(),
-        (Some(_), None) => None,
+        (true, None) => found(),
+        (false, None) => None,
     };
     let mut problems = Diagnostics::default();
     let mut sources = Sources {
@@ -47,17 +65,10 @@ pub(super) fn run(args: CheckArgs, output: Output) -> anyhow::Result<ExitCode> {
             Err(found) => problems = problems.joined(found),
         }
     }
-    if let Some(directory) = args.directory {
-        sources.directories = vec![directory];
+    if !directories.is_empty() {
+        sources.directories = directories;
     }
-    match compile(&sources, &mut Memory::default()) {
-        Ok((snapshot, warnings)) => {
-            problems = problems.joined(warnings);
-            tell_interpreted(&snapshot);
-        }
-        Err(found) => problems = problems.joined(found),
-    }
-    show(&problems, output)
+    (sources, problems)
 }
 
 /// Names the rules that cost more than others to ask: nothing is wrong with them.

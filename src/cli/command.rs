@@ -16,14 +16,18 @@ use super::completions::{self, CompletionsArgs};
 use super::connection::Connection;
 use super::dev::{self, DevArgs};
 use super::exit;
+use super::explain::{self, ExplainArgs};
 use super::grants::{self, GrantsCommand};
 use super::keys::{self, KeysCommand};
 use super::people::{self, PeopleCommand};
 use super::policy::{self, PolicyCommand};
+use super::replay::{self, ReplayArgs};
 use super::request::{self, RequestArgs};
 use super::requests::{self, RequestsCommand};
 use super::serve::{self, ServeArgs};
+use super::suggest::{self, SuggestArgs};
 use super::task::{self, TaskCommand};
+use super::test::{self, TestArgs};
 use super::token::{self, TokenArgs};
 
 /// A just-in-time access gateway for AI agents: no standing privilege, and the gate falls the
@@ -46,6 +50,12 @@ enum Command {
     Serve(ServeArgs),
     /// Say everything that is wrong with configuration and policies
     Check(CheckArgs),
+    /// Run the decision tables of a policy directory
+    Test(TestArgs),
+    /// Put recorded decisions to candidate policies; exit 3 if one differs
+    Replay(ReplayArgs),
+    /// Tell from recorded calls which operations an entitlement could do without
+    Suggest(SuggestArgs),
     /// Enrol, revoke and restore agents
     #[command(subcommand)]
     Agent(AgentCommand),
@@ -62,6 +72,8 @@ enum Command {
     /// See what agents have asked for, and decide
     #[command(subcommand)]
     Requests(RequestsCommand),
+    /// Tell whether a call would pass, which rule decides, and what would help
+    Explain(ExplainArgs),
     /// Rotate the keys that sign tokens
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -71,7 +83,7 @@ enum Command {
     /// See and reload the rules
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Check the audit log
+    /// Check, follow and export the audit log
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Print what makes a shell complete the lines of this program
@@ -103,14 +115,18 @@ fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(args, output),
         Command::Completions(args) => completions::run(&args, &mut CommandLine::command()),
         Command::Dev(args) => dev::run(&args, output),
+        Command::Explain(args) => complete(explain::run(args, connection)),
         Command::Grants(command) => complete(grants::run(command, connection)),
         Command::Keys(command) => complete(keys::run(command, connection)),
         Command::People(command) => complete(people::run(command, connection)),
         Command::Policy(command) => complete(policy::run(command, connection)),
+        Command::Replay(args) => replay::run(args, output),
         Command::Request(args) => complete(request::run(args, connection)),
         Command::Requests(command) => complete(requests::run(command, connection)),
         Command::Serve(args) => serve::run(&args, output),
+        Command::Suggest(args) => suggest::run(args, output),
         Command::Task(command) => complete(task::run(command, connection)),
+        Command::Test(args) => test::run(args, output),
         Command::Token(args) => complete(token::run(args, connection)),
     }
 }

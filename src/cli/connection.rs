@@ -112,6 +112,11 @@ impl Connection {
         Ok(Identity::new(self.client()?, agent, key).bound_to(holder))
     }
 
+    /// The name that `--agent` gives.
+    pub(super) fn agent_name(&self) -> Option<&str> {
+        self.agent.as_ref().map(AgentId::as_str)
+    }
+
     /// The control side, spoken to as an agent; as a person where there is no agent's key.
     pub(super) fn as_agent(&self) -> anyhow::Result<Control> {
         match (&self.key, &self.operator_key) {

@@ -13,13 +13,16 @@ use super::output::{Output, clean, colours};
 /// A request waits for a person, and was not waited for.
 pub(super) const PENDING: u8 = 3;
 
+/// Candidate policies decide otherwise.
+pub(super) const DIFFERENT: u8 = 3;
+
 /// Shown under `--help`.
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  refused, or failed
   2  the command line can't be understood
-  3  a request waits for a person and was not waited for";
+  3  a request waits for a person and was not waited for; candidate policies decide otherwise";
 
 /// Tells what went wrong on the standard error output, and with which code to end.
 pub(super) fn report(error: &anyhow::Error, output: Output) -> ExitCode {

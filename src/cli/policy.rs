@@ -1,5 +1,7 @@
 //! `portcullis policy …`: which rules are live, and making edited ones so.
 
+mod diff;
+
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -13,6 +15,8 @@ use super::output::{clean, field, fields};
 /// What `policy` takes.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum PolicyCommand {
+    /// Compare two sets of policies: who gains, who loses; exit 3 on a difference
+    Diff(diff::DiffArgs),
     /// Read the policy files now; exit 1 if they were refused
     Reload,
     /// Show the live generation, and why the last edit was refused if it was
@@ -23,13 +27,16 @@ pub(super) async fn run(
     command: PolicyCommand,
     connection: &Connection,
 ) -> anyhow::Result<ExitCode> {
-    let control = connection.as_operator()?;
     let (answer, must_be_live) = match command {
+        PolicyCommand::Diff(args) => return diff::run(args, connection.output),
         PolicyCommand::Reload => {
-            let path = "/v1/policies/reload";
+            let (control, path) = (connection.as_operator()?, "/v1/policies/reload");
             (control.post(Binding::None, path, None).await?, true)
         }
-        PolicyCommand::Status => (control.get(Binding::None, "/v1/policies").await?, false),
+        PolicyCommand::Status => {
+            let control = connection.as_operator()?;
+            (control.get(Binding::None, "/v1/policies").await?, false)
+        }
     };
     connection.output.show(&answer, describe)?;
     let failed = must_be_live && refused(&answer).is_some();

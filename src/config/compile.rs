@@ -21,8 +21,9 @@ use std::sync::Arc;
 use super::credentials::Allowed;
 use super::diagnostics::Diagnostics;
 use super::files::{self, Files, PolicyFile};
-use super::raw::Raw;
+use super::raw::{Raw, RawAgent};
 use super::snapshot::{Parts, ProtectedService, Snapshot};
+use super::tables::Tables;
 use super::text::{Place, Text};
 use crate::base::ErrorChain;
 use crate::model::{Agent, Operation, Service, UpstreamAddress};
@@ -64,14 +65,40 @@ pub fn compile(
     compile_files(files, problems, sources, memory)
 }
 
+/// Compiles the files of this moment together with the agents that only `tables` know.
+///
+/// # Errors
+///
+/// As [`compile`].
+pub fn compile_for_tests(
+    sources: &Sources,
+    tables: &Tables,
+    memory: &mut Memory,
+) -> Result<Snapshot, Diagnostics> {
+    let (files, problems) = files::gather(&sources.directories);
+    let compiled = compile_with(files, &tables.agents, problems, sources, memory);
+    compiled.map(|(snapshot, _)| snapshot)
+}
+
 /// Compiles files that were read already, with the `problems` of reading them.
 pub(super) fn compile_files(
     files: Files,
+    problems: Diagnostics,
+    sources: &Sources,
+    memory: &mut Memory,
+) -> Result<(Snapshot, Diagnostics), Diagnostics> {
+    compile_with(files, &[], problems, sources, memory)
+}
+
+fn compile_with(
+    files: Files,
+    more: &[RawAgent],
     mut problems: Diagnostics,
     sources: &Sources,
     memory: &mut Memory,
 ) -> Result<(Snapshot, Diagnostics), Diagnostics> {
-    let (raw, syntax) = read(&files.toml, &mut problems);
+    let (mut raw, syntax) = read(&files.toml, &mut problems);
+    raw.agents.extend(more.iter().cloned());
     let mut found = Diagnostics::default();
     let people = people::compile(&raw.people, &mut found);
     let agents = agents::compile(&raw.agents, &people, &mut found);

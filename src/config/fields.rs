@@ -194,6 +194,18 @@ impl<'d, 'i> Fields<'d, 'i> {
         objects
     }
 
+    /// A value of any shape, as JSON.
+    pub(super) fn json(&mut self, key: &'static str) -> Option<At<Json>> {
+        match self.take(key)? {
+            Taken::Override(value) => Some(value.with(Json::String(value.value.clone()))),
+            Taken::Value(value) => {
+                let place = self.at(value.span());
+                let value = json(value.get_ref());
+                Some(At { value, place })
+            }
+        }
+    }
+
     /// A table of texts under names that the author chooses.
     pub(super) fn dictionary(&mut self, key: &'static str) -> Vec<(At<String>, At<String>)> {
         let Some(Taken::Value(value)) = self.take(key) else {

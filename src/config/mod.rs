@@ -18,12 +18,13 @@ mod routes;
 mod settings;
 mod snapshot;
 mod suggest;
+mod tables;
 mod text;
 mod units;
 mod watch;
 mod work;
 
-pub use compile::{Sources, StandIn, compile};
+pub use compile::{Sources, StandIn, compile, compile_for_tests};
 pub use credentials::{Allowed, CredentialError, Pattern};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use pattern::{RouteError, RouteMethod, RoutePattern};
@@ -34,4 +35,5 @@ pub use settings::{
     Settings, Template, Tokens, TrustedIssuer, UrlError, Webhook, keys, reference,
 };
 pub use snapshot::{Endpoint, EnrolledAgent, ProtectedService, Snapshot};
+pub use tables::{Case, CaseAsk, CaseGrant, CaseHistory, CaseTask, Expected, Tables, read_tables};
 pub use text::{Place, Text};

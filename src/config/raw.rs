@@ -24,7 +24,7 @@ pub(super) struct Raw {
     pub(super) people: Vec<RawPerson>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RawAgent {
     pub(super) id: At<String>,
     pub(super) groups: Vec<At<String>>,
@@ -146,7 +146,7 @@ impl Raw {
     }
 }
 
-fn agent(mut fields: Fields<'_, '_>) -> Option<RawAgent> {
+pub(super) fn agent(mut fields: Fields<'_, '_>) -> Option<RawAgent> {
     let id = fields.required("id");
     let groups = fields.strings("groups");
     let owner = fields.string("owner");

@@ -90,7 +90,7 @@ impl LiveGrant {
 
     /// A grant that was in force, as its mark tells.
     #[must_use]
-    pub(super) fn restored(grant: Grant, mark: &GrantMark) -> Self {
+    pub fn restored(grant: Grant, mark: &GrantMark) -> Self {
         let GrantMark {
             starts,
             deadline,
@@ -228,6 +228,23 @@ impl LiveGrant {
         exchange.left = take(&self.calls_left, 1).ok_or(Closed::Exhausted)?;
         exchange.outcome = Outcome::Finished;
         Ok(exchange)
+    }
+
+    /// Why [`LiveGrant::enter`] would let no exchange run, if it would not. Takes nothing.
+    #[must_use]
+    pub fn refuses(&self, now: BootInstant) -> Option<Closed> {
+        if let Some(reason) = self.ended(now) {
+            return Some(Closed::Ended(reason));
+        }
+        if self.suspended.load(Ordering::SeqCst) {
+            return Some(Closed::Suspended);
+        }
+        let most = self.request.budget.concurrent;
+        if most.is_some_and(|most| self.slots.load(Ordering::SeqCst) >= most) {
+            return Some(Closed::Busy);
+        }
+        let used_up = |left: &AtomicU64| left.load(Ordering::Relaxed) == 0;
+        (used_up(&self.bytes_left) || used_up(&self.calls_left)).then_some(Closed::Exhausted)
     }
 
     /// Ends it in memory and returns the record to store, or nothing where it had ended before.

@@ -59,6 +59,15 @@ impl LiveTask {
         }
     }
 
+    /// A task that is only supposed, with grants and calls as if it had them: nobody but whoever made it
+    /// sees it, and it is in no store.
+    #[must_use]
+    pub fn supposed(task: Task, mark: TaskMark, grants: Vec<Arc<LiveGrant>>) -> Self {
+        let supposed = Self::restored(task, mark);
+        supposed.set_grants(grants);
+        supposed
+    }
+
     /// The task as it was opened.
     #[must_use]
     pub const fn task(&self) -> &Task {

@@ -70,7 +70,7 @@ pub struct SourceFacts {
 }
 
 /// How risky the agent looks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RiskFacts {
     /// 0 to 100.
     pub score: i64,
@@ -116,7 +116,7 @@ pub struct AuthFacts<'a> {
 }
 
 /// What is usual for the agent. Nothing is until something has been learnt.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UsualFacts {
     /// The network.
     pub network: bool,

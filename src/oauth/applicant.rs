@@ -77,6 +77,7 @@ impl OAuth {
             source: applicant.source,
             now: self.clock.now(),
             wall: self.clock.wall(),
+            supposed: None,
         }
     }
 

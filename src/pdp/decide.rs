@@ -21,6 +21,7 @@ use super::context::Facts;
 use super::index::Slice;
 use super::program::{Asked, Deciding, Stumbled};
 use super::reads::Reads;
+use super::seen::{self, Seen};
 use super::{Decision, Denial, Depends, OnChange, Permit, Policies, Requirement, Rule};
 
 impl Policies {
@@ -30,6 +31,19 @@ impl Policies {
             Ok(permit) => Decision::Allow(permit),
             Err(denial) => Decision::Deny(denial),
         }
+    }
+
+    /// Answers a question as [`Policies::decide`] does, and tells what the rules that could apply read
+    /// for it: the values that they were given, and no others. Nothing was read where no rule was.
+    #[must_use]
+    pub fn explain(&self, question: &Question<'_>) -> (Decision, Seen) {
+        let seen = self.admit(question).and_then(|(agent, target)| {
+            let slice = self.index.slice(agent, target);
+            let request = self.request(question, &agent.uid, target, &slice.reads)?;
+            Ok(seen::of(&request, &slice.reads))
+        });
+        // What keeps a question from being put keeps it from being answered, too.
+        (self.decide(question), seen.unwrap_or_default())
     }
 
     /// The forbid that has turned against a grant at rest, and what it says becomes of the grant: of

@@ -29,6 +29,7 @@ mod reads;
 mod rule;
 mod scan;
 mod schema;
+mod seen;
 
 #[cfg(test)]
 mod testing;
@@ -39,3 +40,4 @@ pub use decision::{Decision, Denial, Depends, Pace, Permit};
 pub use memory::Memory;
 pub use problem::{Problem, Severity};
 pub use rule::{Effect, OnChange, Requirement, Rule};
+pub use seen::Seen;

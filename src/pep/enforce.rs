@@ -8,10 +8,11 @@ use super::recheck::Standing;
 use super::refusal::Refusal;
 use super::right::Right;
 use crate::access::{Asker, whole};
+use crate::audit::Asked;
 use crate::config::Endpoint;
-use crate::grants::{Closed, Exchange, LiveGrant, LiveTask};
+use crate::grants::{Closed, Exchange, Ledger, LiveGrant, LiveTask};
 use crate::model::{
-    Ask, DenyReason, EndReason, GrantFacts, History, Holder, HttpFacts, Inputs, Proof,
+    Ask, DenyReason, EndReason, GrantFacts, History, Holder, HttpFacts, Inputs, Proof, Question,
 };
 use crate::pdp::{Decision, Denial, Depends, Permit, Requirement};
 
@@ -20,6 +21,7 @@ use crate::pdp::{Decision, Denial, Depends, Permit, Requirement};
 pub(super) struct Permitted {
     exchange: Option<Exchange>,
     permit: Permit,
+    asked: Option<Box<Asked>>,
     inputs: Inputs,
 }
 
@@ -31,6 +33,11 @@ impl Permitted {
     /// What the answer depends on that can change while the exchange runs.
     pub(super) const fn depends(&self) -> Depends {
         self.permit.depends()
+    }
+
+    /// What the rules were asked.
+    pub(super) fn asked(&self) -> Option<&Asked> {
+        self.asked.as_deref()
     }
 
     /// The grant that the exchange runs under.
@@ -51,26 +58,59 @@ pub(super) struct Call<'a> {
     pub(super) inputs: Inputs,
 }
 
+/// How a decision is come to: for a call that passes if it may, or for one that is only supposed.
+pub(super) trait Deciding {
+    /// What stands for a place in a grant's budget.
+    type Place;
+
+    /// Puts a question to the rules.
+    fn ask(&mut self, asker: &Asker<'_>, question: &Question<'_>) -> Decision;
+
+    /// Takes a place in a grant's budget, or says why there is none.
+    fn enter(&mut self, asker: &Asker<'_>, grant: &Arc<LiveGrant>) -> Result<Self::Place, Closed>;
+
+    /// What was last asked, for the record.
+    fn asked(&mut self) -> Option<Box<Asked>>;
+}
+
+/// Decides on calls that pass.
+#[derive(Debug, Default)]
+struct Serving {
+    asked: Option<Box<Asked>>,
+}
+
+impl Deciding for Serving {
+    type Place = Exchange;
+
+    fn ask(&mut self, asker: &Asker<'_>, question: &Question<'_>) -> Decision {
+        let decision = asker.snapshot.policies().decide(question);
+        let ruled = match &decision {
+            Decision::Allow(_) => None,
+            Decision::Deny(denial) => Some(denial.reason),
+        };
+        self.asked = Asked::of(question, ruled).map(Box::new);
+        decision
+    }
+
+    fn enter(&mut self, asker: &Asker<'_>, grant: &Arc<LiveGrant>) -> Result<Exchange, Closed> {
+        grant.enter(asker.now)
+    }
+
+    fn asked(&mut self) -> Option<Box<Asked>> {
+        self.asked.take()
+    }
+}
+
 /// Decides, and reserves the call's place in budget and history.
 pub(super) fn enforce(
     asker: &Asker<'_>,
-    right: Right,
+    right: &Right,
     call: Call<'_>,
 ) -> Result<Permitted, Refusal> {
+    let mut serving = Serving::default();
     // Held until the call is counted, so that parallel calls can't both take the last place.
     let mut ledger = asker.task.map(|task| task.ledger());
-    let none = History::new();
-    let passed = {
-        let history = match &mut ledger {
-            Some(ledger) => ledger.history(asker.now),
-            None => &none,
-        };
-        match right {
-            Right::Baseline => decide(asker, &call, None, history).map(|permit| (None, permit)),
-            Right::Grants(grants) => first_that_permits(asker, &call, &grants, history),
-        }
-    };
-    let (exchange, permit) = passed?;
+    let (exchange, permit) = weigh(&mut serving, asker, right, &call, ledger.as_deref_mut())?;
     if let Some(ledger) = &mut ledger {
         let operation = &call.endpoint.operation.id;
         ledger.reserve(operation, &call.inputs, asker.now);
@@ -78,44 +118,71 @@ pub(super) fn enforce(
     Ok(Permitted {
         exchange,
         permit,
+        asked: serving.asked(),
         inputs: call.inputs,
     })
 }
 
-type Passed = (Option<Exchange>, Permit);
+/// A place under a grant, where there is one, and the rules' permit.
+type Weighed<P> = (Option<P>, Permit);
 
-fn first_that_permits(
+/// Decides, in the one way that there is.
+pub(super) fn weigh<D: Deciding>(
+    deciding: &mut D,
+    asker: &Asker<'_>,
+    right: &Right,
+    call: &Call<'_>,
+    ledger: Option<&mut Ledger>,
+) -> Result<Weighed<D::Place>, Refusal> {
+    let none = History::new();
+    let history = match ledger {
+        Some(ledger) => ledger.history(asker.now),
+        None => &none,
+    };
+    match right {
+        Right::Baseline => {
+            let permit = decide(deciding, asker, call, None, history);
+            let permit = permit.map_err(|refusal| refusal.with_asked(deciding.asked()))?;
+            Ok((None, permit))
+        }
+        Right::Grants(grants) => first_that_permits(deciding, asker, call, grants, history),
+    }
+}
+
+fn first_that_permits<D: Deciding>(
+    deciding: &mut D,
     asker: &Asker<'_>,
     call: &Call<'_>,
     grants: &[Arc<LiveGrant>],
     history: &History,
-) -> Result<Passed, Refusal> {
+) -> Result<Weighed<D::Place>, Refusal> {
     let mut denied = None;
     let mut exhausted = None;
     for grant in grants {
-        let permit = match permits(asker, call, grant, history) {
+        let permit = match permits(deciding, asker, call, grant, history) {
             Ok(permit) => permit,
             Err(refusal) => {
-                denied.get_or_insert(refusal);
+                let asked = deciding.asked();
+                denied.get_or_insert_with(|| refusal.with_asked(asked));
                 continue;
             }
         };
-        match grant.enter(asker.now) {
-            Ok(exchange) => return Ok((Some(exchange), permit)),
+        match deciding.enter(asker, grant) {
+            Ok(place) => return Ok((Some(place), permit)),
             Err(closed) => {
-                exhausted.get_or_insert(closed);
+                let asked = deciding.asked();
+                exhausted.get_or_insert_with(|| refuse_closed(closed).with_asked(asked));
             }
         }
     }
     // A grant that the rules permit and that is only used up says more than one that they don't.
-    Err(match (exhausted, denied) {
-        (Some(closed), _) => refuse_closed(closed),
-        (None, Some(refusal)) => refusal,
-        (None, None) => refuse_closed(Closed::Ended(EndReason::Expired)),
-    })
+    Err(exhausted
+        .or(denied)
+        .unwrap_or_else(|| refuse_closed(Closed::Ended(EndReason::Expired))))
 }
 
-fn permits(
+fn permits<D: Deciding>(
+    deciding: &mut D,
     asker: &Asker<'_>,
     call: &Call<'_>,
     grant: &LiveGrant,
@@ -134,7 +201,7 @@ fn permits(
     if let Some(holder) = request.asked.holder {
         check_holder(asker, holder)?;
     }
-    decide(asker, call, Some(grant), history)
+    decide(deciding, asker, call, Some(grant), history)
 }
 
 /// The entitlement's `proof` has to be met by how the token is bound; that the binding holds was
@@ -167,7 +234,8 @@ fn check_holder(asker: &Asker<'_>, holder: Holder) -> Result<(), Refusal> {
     })
 }
 
-fn decide(
+fn decide<D: Deciding>(
+    deciding: &mut D,
     asker: &Asker<'_>,
     call: &Call<'_>,
     grant: Option<&LiveGrant>,
@@ -178,7 +246,8 @@ fn decide(
         canonical,
         inputs,
     } = call;
-    match ask(asker, endpoint, canonical, inputs, grant, history) {
+    let put = |question: &Question<'_>| deciding.ask(asker, question);
+    match ask(asker, endpoint, canonical, inputs, (grant, history), put) {
         Decision::Allow(permit) => Ok(permit),
         Decision::Deny(denial) => Err(refuse_denial(denial)),
     }
@@ -207,8 +276,9 @@ pub(super) fn still_permits(
         ledger.history_without(&standing.operation, inputs, asker.now)
     };
     let history = asker.task.map(without).unwrap_or_default();
-    let grant = standing.grant.as_deref();
-    match ask(asker, endpoint, canonical, inputs, grant, &history) {
+    let right = (standing.grant.as_deref(), &history);
+    let put = |question: &Question<'_>| asker.snapshot.policies().decide(question);
+    match ask(asker, endpoint, canonical, inputs, right, put) {
         Decision::Allow(permit) => Some(permit),
         Decision::Deny(_) => None,
     }
@@ -219,8 +289,8 @@ fn ask(
     endpoint: &Endpoint,
     canonical: &Canonical,
     input: &Inputs,
-    grant: Option<&LiveGrant>,
-    history: &History,
+    (grant, history): (Option<&LiveGrant>, &History),
+    put: impl FnOnce(&Question<'_>) -> Decision,
 ) -> Decision {
     let facts = grant.map(|grant| GrantFacts {
         id: &grant.request().grant,
@@ -243,7 +313,7 @@ fn ask(
         history,
     };
     let question = asker.question(call, &endpoint.service.service.time_zone);
-    asker.snapshot.policies().decide(&question)
+    put(&question)
 }
 
 fn refuse_denial(denial: Denial) -> Refusal {
@@ -307,8 +377,8 @@ pub(super) fn refuse_ended(reason: EndReason) -> Refusal {
             DenyReason::BudgetExhausted,
             "the grant's bytes were used up while the call ran",
         ),
-        EndReason::AgentRevoked => Refusal::new(DenyReason::TokenInvalid, "the agent is revoked"),
-        EndReason::Cancelled
+        EndReason::AgentRevoked
+        | EndReason::Cancelled
         | EndReason::Completed
         | EndReason::Failed
         | EndReason::LeaseLapsed

@@ -22,6 +22,7 @@ mod metadata;
 mod pipeline;
 mod recheck;
 mod refusal;
+mod rehearse;
 mod rewrite;
 mod right;
 mod running;

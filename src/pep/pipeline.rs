@@ -223,7 +223,10 @@ impl Worker {
             proved,
         } = attempt;
         let gate = &self.gate;
-        running.note(|record| record.generation = Some(snapshot.generation().clone()));
+        running.note(|record| {
+            record.generation = Some(snapshot.generation().clone());
+            record.asked = None;
+        });
         let now = gate.clock.now();
         let identity =
             gate.authenticate(snapshot, canonical, (source, certificate), proved, now)?;
@@ -244,7 +247,7 @@ impl Worker {
         gate.check_audience(&identity, &endpoint.service)?;
         let times = (now, gate.clock.wall());
         let asker = Asker::new(snapshot, &identity, source, times, gate.grants.signals());
-        let right = gate.right(&asker, endpoint)?;
+        let right = gate.facts.right(&asker, endpoint)?;
         let held = match payload {
             Payload::Held(bytes) => Some(bytes),
             Payload::Stream(_) if describe::wants_body(operation) => {
@@ -258,8 +261,8 @@ impl Worker {
             canonical,
             inputs,
         };
-        let permitted = enforce(&asker, right, call)
-            .map_err(|refusal| gate.advise(refusal, &asker, endpoint))?;
+        let permitted = enforce(&asker, &right, call)
+            .map_err(|refusal| gate.facts.advise(refusal, &asker, endpoint))?;
         if let Some(task) = asker.task {
             task.renew(now);
         }
@@ -362,7 +365,10 @@ impl Worker {
                 running.cut(reason);
                 // This is the new generation's verdict, and is recorded as such.
                 let live = self.gate.snapshot.current();
-                running.note(|record| record.generation = Some(live.generation().clone()));
+                running.note(|record| {
+                    record.generation = Some(live.generation().clone());
+                    record.asked = None;
+                });
                 Err(refuse_withdrawn(reason).closing())
             }
             sent = sent => sent.map_err(|error| refuse_send(&error, running)),
@@ -411,7 +417,7 @@ impl Worker {
     }
 }
 
-fn route<'s, 'p>(
+pub(super) fn route<'s, 'p>(
     snapshot: &'s Snapshot,
     canonical: &'p Canonical,
 ) -> Result<Matched<'s, 'p>, Refusal> {

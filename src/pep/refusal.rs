@@ -10,6 +10,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 
+use crate::audit::Asked;
 use crate::model::DenyReason;
 use crate::wire::{Body, Challenge, DPOP_ALGORITHMS, PROBLEM_JSON, Problem};
 
@@ -38,6 +39,8 @@ pub(super) struct Refusal {
     close: bool,
     /// For the log alone.
     internal: Option<String>,
+    /// What the rules were asked, where they were.
+    asked: Option<Box<Asked>>,
 }
 
 impl Refusal {
@@ -54,6 +57,7 @@ impl Refusal {
             retry_after: None,
             close: false,
             internal: None,
+            asked: None,
         }
     }
 
@@ -120,6 +124,27 @@ impl Refusal {
     pub(super) fn with_internal(mut self, internal: impl Into<String>) -> Self {
         self.internal = Some(internal.into());
         self
+    }
+
+    /// Adds what the rules were asked.
+    pub(super) fn with_asked(mut self, asked: Option<Box<Asked>>) -> Self {
+        self.asked = asked;
+        self
+    }
+
+    pub(super) const fn asked(&self) -> Option<&Asked> {
+        match &self.asked {
+            Some(asked) => Some(asked),
+            None => None,
+        }
+    }
+
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub(super) const fn next(&self) -> Option<&Value> {
+        self.next.as_ref()
     }
 
     pub(super) const fn reason(&self) -> DenyReason {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::gate::Gate;
+use super::gate::Facts;
 use super::refusal::Refusal;
 use crate::access::Asker;
 use crate::config::Endpoint;
@@ -21,7 +21,7 @@ pub(super) enum Right {
     Grants(Vec<Arc<LiveGrant>>),
 }
 
-impl Gate {
+impl Facts {
     /// The right to call `endpoint`, or the next step towards one.
     pub(super) fn right(&self, asker: &Asker<'_>, endpoint: &Endpoint) -> Result<Right, Refusal> {
         if endpoint.operation.baseline {
@@ -37,7 +37,10 @@ impl Gate {
         };
         let grants: Vec<_> = grants.iter().filter(covers).cloned().collect();
         if grants.is_empty() {
-            return Err(self.next_step(asker, endpoint));
+            let refusal = self.next_step(asker, endpoint);
+            let asked = endpoint.covering.first();
+            let asked = asked.and_then(|id| asker.asked(id, &[], Some(refusal.reason())));
+            return Err(refusal.with_asked(asked));
         }
         Ok(Right::Grants(grants))
     }
@@ -93,7 +96,7 @@ impl Gate {
         task: Option<&str>,
         approval: bool,
     ) -> Value {
-        let control = &self.facts.control_url;
+        let control = &self.control_url;
         let mut details = Map::new();
         details.insert("type".to_owned(), "portcullis_grant".into());
         details.insert("entitlement".to_owned(), entitlement.as_str().into());

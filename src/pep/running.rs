@@ -141,6 +141,7 @@ impl Running {
         self.note(|record| {
             record.verdict = Verdict::Allow;
             record.rules = permitted.rules().to_vec();
+            record.asked = permitted.asked().cloned().map(Box::new);
             let request = grant.as_ref().map(|grant| grant.request());
             record.grant = request.map(|request| request.grant.clone());
             record.entitlement = request.map(|request| request.entitlement.clone());
@@ -215,6 +216,9 @@ impl Running {
             record.verdict = Verdict::Deny(refusal.reason());
             record.rules = refusal.rules().to_vec();
             record.detail = refusal.internal().map(str::to_owned);
+            if let Some(asked) = refusal.asked() {
+                record.asked = Some(Box::new(asked.clone()));
+            }
         });
     }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms by floor. A room imports only from lower floors.
-const FLOORS: [&[&str]; 8] = [
+const FLOORS: [&[&str]; 9] = [
     &["base"],
     &["model", "telemetry", "tls", "wire"],
     &[
@@ -22,6 +22,7 @@ const FLOORS: [&[&str]; 8] = [
     &["authn", "config", "grants"],
     &["access", "notices"],
     &["admin", "oauth", "pep"],
+    &["rehearsal"],
     &["app"],
     &["cli"],
 ];

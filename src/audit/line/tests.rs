@@ -29,6 +29,7 @@ fn full() -> Record {
         trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
         end: Some(EndReason::Revoked),
         detail: Some("so it is".into()),
+        asked: None,
     }
 }
 

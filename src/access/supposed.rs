@@ -1,0 +1,170 @@
+//! Calls that are only supposed: would this pass? The answer comes from the code that serves; what is
+//! here is the question and the shape of the answer.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use jiff::tz::TimeZone;
+
+use super::requests::{denied, judge};
+use super::{Asker, Refused};
+use crate::audit::Asked;
+use crate::model::{
+    Ask, DenyReason, Entitlement, EntitlementId, GrantId, GroupName, Inputs, OperationId, Question,
+    RiskFacts, UsualFacts,
+};
+use crate::pdp::{Decision, Seen};
+
+/// Signals that take the place of the measured ones. What is `None` stays as it is measured.
+#[derive(Clone, Debug, Default)]
+pub struct SupposedSignals {
+    /// Whether the agent has been seen at its address before.
+    pub known: Option<bool>,
+    /// The country of its address.
+    pub country: Option<Arc<str>>,
+    /// How risky it looks.
+    pub risk: Option<RiskFacts>,
+    /// What is usual for it.
+    pub usual: Option<UsualFacts>,
+    /// How many factors it has shown.
+    pub factors: Option<i64>,
+}
+
+impl SupposedSignals {
+    pub(super) fn replace(&self, question: &mut Question<'_>) {
+        if let Some(known) = self.known {
+            question.source.known = known;
+        }
+        if let Some(country) = &self.country {
+            question.source.country = Some(Arc::clone(country));
+        }
+        if let Some(risk) = self.risk {
+            question.risk = risk;
+        }
+        if let Some(usual) = self.usual {
+            question.usual = usual;
+        }
+        if let Some(factors) = self.factors {
+            question.auth.factors = factors;
+        }
+    }
+}
+
+/// A call that nobody makes.
+#[derive(Clone, Debug)]
+pub struct SupposedCall {
+    /// Its method.
+    pub method: Method,
+    /// A URL, or a path for the gateway's own host.
+    pub url: String,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body; none counts as an empty one.
+    pub body: Option<Bytes>,
+    /// Its inputs, where they are known and its body is not.
+    pub inputs: Option<Inputs>,
+    /// Why its token would not be believed, where it would not.
+    pub disbelieved: Option<(DenyReason, &'static str)>,
+}
+
+/// What would become of a call.
+#[derive(Clone, Debug, Default)]
+pub struct Explanation {
+    /// Why it would be refused; none where it would pass.
+    pub code: Option<DenyReason>,
+    /// What the agent would be told.
+    pub detail: Option<String>,
+    /// The rules that decide, by id.
+    pub rules: Vec<Arc<str>>,
+    /// What these rules, and the others that could apply, were given to read.
+    pub signals: Seen,
+    /// The least step that would help, as the refusal would tell it.
+    pub next: Option<serde_json::Value>,
+    /// The operation that it calls.
+    pub operation: Option<OperationId>,
+    /// The grant that it would pass under, or that came closest.
+    pub grant: Option<GrantId>,
+    /// The entitlement of that grant.
+    pub entitlement: Option<EntitlementId>,
+    /// Whose people are asked first, where a request would wait for them.
+    pub approval: Option<GroupName>,
+    /// What went wrong on our side, for operators alone.
+    pub internal: Option<String>,
+}
+
+impl Explanation {
+    /// A refusal before any rule is asked.
+    #[must_use]
+    pub fn refused(code: DenyReason, detail: impl Into<String>) -> Self {
+        Self {
+            code: Some(code),
+            detail: Some(detail.into()),
+            ..Self::default()
+        }
+    }
+}
+
+impl Asker<'_> {
+    /// Tells what would become of asking for `entitlement`. With `approved_by` people of these groups
+    /// have agreed already.
+    #[must_use]
+    pub fn explain_request(
+        &self,
+        entitlement: &Entitlement,
+        approved_by: Option<&[GroupName]>,
+    ) -> Explanation {
+        let judged = match approved_by {
+            None => judge(self, entitlement).map(|(permit, rule)| (permit, rule.map(|r| r.group))),
+            Some(groups) => match self.decide_request(entitlement, groups) {
+                Decision::Allow(permit) => Ok((permit, None)),
+                Decision::Deny(denial) => Err(denied(entitlement, denial)),
+            },
+        };
+        match judged {
+            Ok((permit, approval)) => Explanation {
+                rules: permit.rules().to_vec(),
+                approval,
+                ..Explanation::default()
+            },
+            Err(Refused::No {
+                reason,
+                detail,
+                rules,
+            }) => Explanation {
+                rules,
+                ..Explanation::refused(reason, detail)
+            },
+            // Nothing is kept or recorded here.
+            Err(Refused::Malformed(why) | Refused::Unrecorded(why)) => {
+                Explanation::refused(DenyReason::RequestMalformed, why)
+            }
+            Err(Refused::NotKept(error)) => {
+                Explanation::refused(DenyReason::RequestMalformed, error.to_string())
+            }
+        }
+    }
+
+    /// What the rules are asked about whoever asks, for the record. `ruled` is what they said.
+    #[must_use]
+    pub fn asked(
+        &self,
+        entitlement: &EntitlementId,
+        approved_by: &[GroupName],
+        ruled: Option<DenyReason>,
+    ) -> Option<Box<Asked>> {
+        let ask = Ask::Request {
+            entitlement,
+            approved_by,
+        };
+        let utc = TimeZone::UTC;
+        Asked::of(&self.question(ask, &utc), ruled).map(Box::new)
+    }
+}
+
+/// Whoever can tell what would become of a call.
+pub trait Explains: Send + Sync + fmt::Debug {
+    /// Tells what would become of a call, and does nothing: no budget, no lease, no history, no record.
+    fn explain(&self, asker: &Asker<'_>, call: SupposedCall) -> Explanation;
+}

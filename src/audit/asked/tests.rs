@@ -1,0 +1,118 @@
+use std::net::{IpAddr, Ipv4Addr};
+
+use jiff::tz::TimeZone;
+
+use super::*;
+use crate::audit::{Record, RecordKind};
+use crate::model::{AuthFacts, GrantFacts, HttpFacts, SourceFacts, TaskFacts};
+
+/// What is kept of a call with these inputs after this history.
+fn kept(input: &Inputs, history: &History) -> Option<Asked> {
+    let groups = ["leads".parse().unwrap()];
+    let question = Question {
+        agent: &"bot".parse().unwrap(),
+        ask: Ask::Call {
+            operation: &"orders.refund".parse().unwrap(),
+            grant: Some(GrantFacts {
+                id: &"grt_1".parse().unwrap(),
+                entitlement: &"refunds".parse().unwrap(),
+                age_seconds: 5,
+                calls_left: Some(19),
+                bytes_left: None,
+                approved_by: &groups,
+            }),
+            http: HttpFacts {
+                method: "POST",
+                host: "gate.example",
+                path: "/orders/1/refunds",
+                content_length: Some(-1),
+            },
+            input,
+            history,
+        },
+        now: "2026-11-24T08:00:00.000007Z".parse().unwrap(),
+        time_zone: &TimeZone::UTC,
+        source: SourceFacts {
+            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            known: true,
+            country: Some("CH".into()),
+        },
+        risk: RiskFacts {
+            score: 40,
+            age_seconds: 3,
+            known: true,
+        },
+        task: Some(TaskFacts {
+            id: &"tsk_1".parse().unwrap(),
+            kind: "a \"kind\"\n",
+            age_seconds: 60,
+            depth: 1,
+            opened_by: "ana@example.com",
+        }),
+        auth: AuthFacts {
+            methods: vec!["private_key_jwt", "mtls"],
+            factors: 2,
+            proof: Proof::Mtls,
+        },
+        usual: UsualFacts {
+            network: true,
+            hour: false,
+            operation: true,
+        },
+    };
+    Asked::of(&question, Some(DenyReason::ConditionDenied))
+}
+
+fn inputs(text: &str) -> Inputs {
+    [
+        ("amount".into(), InputValue::Long(-50)),
+        ("currency".into(), InputValue::String(text.into())),
+        ("gift".into(), InputValue::Bool(true)),
+    ]
+    .into()
+}
+
+fn history(operations: usize) -> History {
+    let entry = OperationHistory {
+        calls: 3,
+        succeeded: 2,
+        last_age_seconds: Some(9),
+        sum: [("amount".into(), 150)].into(),
+    };
+    let operations = (0..operations).map(|n| format!("op.{n}").parse().unwrap());
+    operations.map(|id| (id, entry.clone())).collect()
+}
+
+#[test]
+fn a_question_reads_back_whole() {
+    let asked = kept(&inputs("E\u{1b}UR"), &history(2)).unwrap();
+    let empty = Asked {
+        ruled: None,
+        country: None,
+        risk: RiskFacts::UNKNOWN,
+        usual: UsualFacts::default(),
+        task: None,
+        grant: None,
+        content_length: None,
+        approved_by: vec!["leads".parse().unwrap()],
+        input: Inputs::new(),
+        history: History::new(),
+        ..asked.clone()
+    };
+    for asked in [asked, empty] {
+        let mut record = Record::new(RecordKind::Call, asked.at);
+        record.asked = Some(Box::new(asked));
+        let mut line = b"{\"seq\":1".to_vec();
+        line::write(&mut line, &record);
+        line.push(b'}');
+        assert!(line.iter().all(|byte| (b' '..0x7f).contains(byte)));
+        assert_eq!(line::read(&line).unwrap(), record);
+    }
+}
+
+#[test]
+fn what_would_be_too_much_for_a_line_is_not_kept() {
+    assert!(kept(&inputs(&"x".repeat(MOST_TEXT)), &history(MOST_HISTORY)).is_some());
+    assert!(kept(&inputs(&"x".repeat(MOST_TEXT + 1)), &history(0)).is_none());
+    assert!(kept(&inputs(""), &history(MOST_HISTORY + 1)).is_none());
+}

@@ -1,0 +1,166 @@
+//! A call that is only supposed: the steps of the pipeline up to the decision, and nothing of what
+//! follows it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderValue, Request, StatusCode, Uri};
+
+use super::canonical::Canonical;
+use super::describe;
+use super::enforce::{Call, Deciding, weigh};
+use super::gate::{Facts, Gate};
+use super::pipeline::route;
+use super::refusal::Refusal;
+use crate::access::{Asker, Explains, Explanation, SupposedCall};
+use crate::audit::Asked;
+use crate::config::Matched;
+use crate::grants::{Closed, LiveGrant};
+use crate::model::{DenyReason, Question};
+use crate::pdp::{Decision, Seen};
+
+impl Explains for Gate {
+    fn explain(&self, asker: &Asker<'_>, call: SupposedCall) -> Explanation {
+        self.facts.rehearse(asker, call)
+    }
+}
+
+impl Facts {
+    /// Tells what would become of a call. The steps are those of a real one, so the first refusal is
+    /// the one that it would get; no budget, lease, history or record is touched.
+    #[must_use]
+    pub fn rehearse(&self, asker: &Asker<'_>, call: SupposedCall) -> Explanation {
+        let mut explanation = Explanation::default();
+        match self.walk(asker, call, &mut explanation) {
+            Ok(rules) => explanation.rules = rules,
+            Err(refusal) => {
+                explanation.code = Some(refusal.reason());
+                explanation.detail = Some(refusal.detail().to_owned());
+                explanation.rules = refusal.rules().to_vec();
+                explanation.next = refusal.next().cloned();
+                explanation.internal = refusal.internal().map(str::to_owned);
+            }
+        }
+        explanation
+    }
+
+    fn walk(
+        &self,
+        asker: &Asker<'_>,
+        call: SupposedCall,
+        explanation: &mut Explanation,
+    ) -> Result<Vec<Arc<str>>, Refusal> {
+        let (disbelieved, given) = (call.disbelieved, call.inputs.clone());
+        let (parts, body) = self.head(call)?;
+        let canonical = Canonical::read(parts, self.limits.uri_bytes)?;
+        if let Some((reason, detail)) = disbelieved {
+            return Err(Refusal::new(reason, detail));
+        }
+        let Matched {
+            endpoint,
+            parameters,
+            ..
+        } = route(asker.snapshot, &canonical)?;
+        explanation.operation = Some(endpoint.operation.id.clone());
+        let right = self.right(asker, endpoint)?;
+        let limit = self.limits.body_peek_bytes;
+        let held = describe::wants_body(&endpoint.operation).then_some(&body);
+        if held.is_some_and(|body| body.len() > limit) {
+            let detail = format!("this operation's body is read, up to {limit} bytes");
+            return Err(Refusal::too_large(StatusCode::PAYLOAD_TOO_LARGE, detail));
+        }
+        let inputs = match given {
+            None => describe::inputs(&endpoint.operation, &canonical, &parameters, held)?,
+            Some(mut given) => {
+                given.retain(|name, _| endpoint.operation.inputs.contains_key(name));
+                given
+            }
+        };
+        let call = Call {
+            endpoint,
+            canonical: &canonical,
+            inputs,
+        };
+        let mut supposing = Supposing::default();
+        let weighed = {
+            let mut ledger = asker.task.map(|task| task.ledger());
+            weigh(&mut supposing, asker, &right, &call, ledger.as_deref_mut())
+        };
+        let grant = match &weighed {
+            Ok((grant, _)) => grant.clone(),
+            Err(_) => supposing.first,
+        };
+        if let Some(grant) = grant {
+            explanation.grant = Some(grant.request().grant.clone());
+            explanation.entitlement = Some(grant.request().entitlement.clone());
+        }
+        explanation.signals = supposing.seen;
+        let (_, permit) = weighed.map_err(|refusal| self.advise(refusal, asker, endpoint))?;
+        Ok(permit.rules().to_vec())
+    }
+
+    /// The head as a connection would have handed it over.
+    fn head(&self, call: SupposedCall) -> Result<(http::request::Parts, Bytes), Refusal> {
+        let malformed = |detail: &str| Refusal::new(DenyReason::RequestMalformed, detail);
+        let uri: Uri = call
+            .url
+            .parse()
+            .map_err(|_| malformed("the URL is not one that a request can have"))?;
+        let own: Uri = self
+            .public_url
+            .parse()
+            .map_err(|_| malformed("the gateway's own URL is not one"))?;
+        let authority = uri.authority().or_else(|| own.authority());
+        let host = authority.and_then(|host| HeaderValue::from_str(host.as_str()).ok());
+        let body = call.body.unwrap_or_default();
+        let target = uri.path_and_query().map_or("/", |target| target.as_str());
+        let request = Request::builder().method(call.method).uri(target).body(());
+        let request = request.map_err(|_| malformed("the request can't be written"))?;
+        let (mut parts, ()) = request.into_parts();
+        parts.headers = call.headers;
+        if let (Some(host), false) = (host, parts.headers.contains_key(HOST)) {
+            parts.headers.insert(HOST, host);
+        }
+        if !body.is_empty() && !parts.headers.contains_key(CONTENT_LENGTH) {
+            parts.headers.insert(CONTENT_LENGTH, body.len().into());
+        }
+        Ok((parts, body))
+    }
+}
+
+/// Decides on calls that nobody makes.
+#[derive(Debug, Default)]
+struct Supposing {
+    /// The grant that was asked about first.
+    first: Option<Arc<LiveGrant>>,
+    /// What was read for the question that counts: the one that was answered last, unless an earlier
+    /// grant's refusal is the one that is told.
+    seen: Seen,
+}
+
+impl Deciding for Supposing {
+    type Place = Arc<LiveGrant>;
+
+    fn ask(&mut self, asker: &Asker<'_>, question: &Question<'_>) -> Decision {
+        let (decision, seen) = asker.snapshot.policies().explain(question);
+        if self.seen.is_empty() || matches!(decision, Decision::Allow(_)) {
+            self.seen = seen;
+        }
+        decision
+    }
+
+    fn enter(&mut self, asker: &Asker<'_>, grant: &Arc<LiveGrant>) -> Result<Self::Place, Closed> {
+        match grant.refuses(asker.now) {
+            None => Ok(Arc::clone(grant)),
+            Some(closed) => {
+                self.first.get_or_insert_with(|| Arc::clone(grant));
+                Err(closed)
+            }
+        }
+    }
+
+    fn asked(&mut self) -> Option<Box<Asked>> {
+        None
+    }
+}

@@ -1,0 +1,370 @@
+//! Recorded decisions, put to other policies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, header};
+
+use super::world::{self, Called, Holding, Working, World};
+use crate::access::{Explanation, SupposedCall, SupposedSignals};
+use crate::audit::{Asked, AskedGrant, Record, RecordKind, Verdict};
+use crate::config::{EnrolledAgent, Snapshot};
+use crate::grants::LiveGrant;
+use crate::model::{DenyReason, Inputs, Proof, TaskId};
+use crate::pep::Facts;
+
+/// What became of records.
+#[derive(Debug, Default)]
+pub struct Replayed {
+    /// How many decisions there were.
+    pub decisions: u64,
+    /// How many of them are as they were.
+    pub same: u64,
+    /// How many were made before any rule was asked, and stay.
+    pub untouched: u64,
+    /// How many could not be put again, because their record does not hold what was asked.
+    pub unknown: u64,
+    /// What differs, alike things together.
+    pub changes: Vec<Change>,
+}
+
+/// Decisions that would differ, all in the same way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Change {
+    /// The agent.
+    pub agent: String,
+    /// The operation, or the entitlement that was asked for.
+    pub what: String,
+    /// `allow`, `pending` or a code, as recorded.
+    pub before: &'static str,
+    /// The same, as it would be.
+    pub after: &'static str,
+    /// The rules that decided.
+    pub rules_before: Vec<Arc<str>>,
+    /// The rules that would decide.
+    pub rules_after: Vec<Arc<str>>,
+    /// How many decisions.
+    pub count: u64,
+    /// Where the first of them stands in the log.
+    pub first: String,
+}
+
+impl Change {
+    /// Whether something would pass that did not.
+    #[must_use]
+    pub fn is_gain(&self) -> bool {
+        self.after == ALLOW
+    }
+
+    /// Whether something would no longer pass that did.
+    #[must_use]
+    pub fn is_loss(&self) -> bool {
+        self.before == ALLOW
+    }
+}
+
+const ALLOW: &str = "allow";
+const PENDING: &str = "pending";
+
+/// Puts records to a snapshot, one after the other.
+#[derive(Debug)]
+pub struct Replay<'s> {
+    snapshot: &'s Snapshot,
+    facts: Facts,
+    replayed: Replayed,
+    /// By what makes changes alike: their place in the list.
+    alike: BTreeMap<Alike, usize>,
+}
+
+type Alike = (
+    String,
+    String,
+    &'static str,
+    &'static str,
+    Vec<Arc<str>>,
+    Vec<Arc<str>>,
+);
+
+/// What one record comes to.
+enum Judged {
+    /// This, by these rules.
+    Now(&'static str, Vec<Arc<str>>),
+    Unknown,
+    Untouched,
+}
+
+impl<'s> Replay<'s> {
+    /// Nothing has been put yet.
+    #[must_use]
+    pub fn new(snapshot: &'s Snapshot) -> Self {
+        Self {
+            snapshot,
+            facts: Facts::supposed(),
+            replayed: Replayed::default(),
+            alike: BTreeMap::new(),
+        }
+    }
+
+    /// Puts one record; what is no decision is passed over. `place` is where it stands.
+    pub fn put(&mut self, record: &Record, place: &str) {
+        let Some(before) = before(record) else {
+            return;
+        };
+        self.replayed.decisions += 1;
+        let judged = match record.kind {
+            RecordKind::Call => self.call(record, before),
+            _ => self.request(record, before),
+        };
+        match judged {
+            Judged::Unknown => self.replayed.unknown += 1,
+            Judged::Untouched => self.replayed.untouched += 1,
+            Judged::Now(after, _) if after == before => self.replayed.same += 1,
+            Judged::Now(after, rules) => self.differs(record, (before, after), rules, place),
+        }
+    }
+
+    /// What became of all.
+    #[must_use]
+    pub fn finish(mut self) -> Replayed {
+        self.replayed.changes.sort();
+        self.replayed
+    }
+
+    fn differs(
+        &mut self,
+        record: &Record,
+        (before, after): (&'static str, &'static str),
+        rules: Vec<Arc<str>>,
+        place: &str,
+    ) {
+        let text = |id: Option<&str>| id.unwrap_or("-").to_owned();
+        let operation = record.operation.as_ref().map(|id| id.as_str());
+        let entitlement = record.entitlement.as_ref().map(|id| id.as_str());
+        let target = record.path.as_deref();
+        let change = Change {
+            agent: text(record.agent.as_ref().map(|id| id.as_str())),
+            what: text(operation.or(entitlement).or(target)),
+            before,
+            after,
+            rules_before: record.rules.clone(),
+            rules_after: rules,
+            count: 1,
+            first: place.to_owned(),
+        };
+        let alike = (
+            change.agent.clone(),
+            change.what.clone(),
+            before,
+            after,
+            change.rules_before.clone(),
+            change.rules_after.clone(),
+        );
+        let changes = &mut self.replayed.changes;
+        match self.alike.get(&alike).and_then(|at| changes.get_mut(*at)) {
+            Some(known) => known.count += 1,
+            None => {
+                self.alike.insert(alike, changes.len());
+                changes.push(change);
+            }
+        }
+    }
+
+    fn call(&self, record: &Record, before: &'static str) -> Judged {
+        let (Some(method), Some(host), Some(path)) = (&record.method, &record.host, &record.path)
+        else {
+            return Judged::Untouched;
+        };
+        let Ok(verb) = Method::from_bytes(method.as_bytes()) else {
+            return Judged::Untouched;
+        };
+        let Some(name) = &record.agent else {
+            return Judged::Untouched;
+        };
+        let Some(agent) = self.snapshot.agent(name.as_str()) else {
+            return refused(DenyReason::TokenInvalid);
+        };
+        let matched = self.snapshot.route(host, &verb, path);
+        let asked = record.asked.as_deref();
+        let Some(matched) = matched else {
+            return refused(DenyReason::OperationUnknown);
+        };
+        let rightless = [
+            DenyReason::GrantRequired,
+            DenyReason::NotEntitled,
+            DenyReason::OperationUnknown,
+        ];
+        let rightless = rightless.iter().any(|reason| reason.as_str() == before);
+        if asked.is_none() && !rightless {
+            // Refused by code that asks no rule, or too large to be kept.
+            return if before == ALLOW {
+                Judged::Unknown
+            } else {
+                Judged::Untouched
+            };
+        }
+        let inputs = asked.map(|asked| asked.input.clone()).unwrap_or_default();
+        let declared = &matched.endpoint.operation.inputs;
+        let baseline = matched.endpoint.operation.baseline;
+        // What a call without a right had for inputs was not read.
+        let readable = declared.keys().all(|name| inputs.contains_key(name));
+        if !readable && (!rightless || baseline) {
+            return Judged::Unknown;
+        }
+        let world = self.world(record, agent);
+        let call = SupposedCall {
+            method: verb,
+            url: path.clone(),
+            headers: heads(host, asked),
+            body: None,
+            disbelieved: None,
+            inputs: Some(inputs),
+        };
+        let told = world.ask(self.snapshot, |asker| self.facts.rehearse(asker, call));
+        let ruled = asked.filter(|_| !rightless).map(|asked| asked.ruled);
+        now(told, before, ruled == Some(None))
+    }
+
+    fn request(&self, record: &Record, before: &'static str) -> Judged {
+        let (Some(name), Some(entitlement), Some(_)) =
+            (&record.agent, &record.entitlement, &record.asked)
+        else {
+            return if before == ALLOW {
+                Judged::Unknown
+            } else {
+                Judged::Untouched
+            };
+        };
+        let Some(agent) = self.snapshot.agent(name.as_str()) else {
+            return refused(DenyReason::TokenInvalid);
+        };
+        let Some(entitlement) = self.snapshot.entitlement(entitlement.as_str()) else {
+            return refused(DenyReason::ConditionDenied);
+        };
+        let world = self.world(record, agent);
+        let told = world.ask(self.snapshot, |asker| {
+            asker.explain_request(entitlement, None)
+        });
+        match told.code {
+            None if told.approval.is_some() => Judged::Now(PENDING, told.rules),
+            _ => now(told, before, false),
+        }
+    }
+
+    /// The world as it was, as far as the record tells.
+    fn world(&self, record: &Record, agent: &Arc<EnrolledAgent>) -> World {
+        let asked = record.asked.as_deref();
+        let source = record.source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let task = record.task.as_ref().map(|id| {
+            let past = asked.and_then(|asked| asked.task.as_ref());
+            let working = Working {
+                id: id.clone(),
+                kind: past.map(|task| task.kind.to_string()),
+                age: past.map_or(Duration::ZERO, |task| seconds(task.age_seconds)),
+                depth: past.map_or(0, |task| u32::try_from(task.depth).unwrap_or(0)),
+                opened_by: past.map_or_else(
+                    || agent.agent.id.to_string(),
+                    |task| task.opened_by.to_string(),
+                ),
+            };
+            let grant = asked.and_then(|asked| asked.grant.as_ref());
+            let grant = grant.and_then(|grant| self.grant(record, agent, id, grant));
+            let called = asked.map(called).unwrap_or_default();
+            world::task(agent, working, grant.into_iter().collect(), called)
+        });
+        World {
+            agent: Arc::clone(agent),
+            task,
+            methods: asked.map_or_else(Vec::new, |asked| {
+                asked.methods.iter().map(ToString::to_string).collect()
+            }),
+            proof: asked.map_or(Proof::Bearer, |asked| asked.proof),
+            source,
+            wall: asked.map_or(record.at, |asked| asked.at),
+            signals: asked.map_or_else(SupposedSignals::default, |asked| SupposedSignals {
+                known: Some(asked.known),
+                country: asked.country.clone(),
+                risk: Some(asked.risk),
+                usual: Some(asked.usual),
+                factors: Some(asked.factors),
+            }),
+        }
+    }
+
+    fn grant(
+        &self,
+        record: &Record,
+        agent: &Arc<EnrolledAgent>,
+        task: &TaskId,
+        grant: &AskedGrant,
+    ) -> Option<Arc<LiveGrant>> {
+        let entitlement = self.snapshot.entitlement(grant.entitlement.as_str())?;
+        let count = |left: Option<i64>| left.map(|left| u64::try_from(left).unwrap_or(0));
+        let holding = Holding {
+            id: grant.id.clone(),
+            operations: record.operation.iter().cloned().collect::<BTreeSet<_>>(),
+            age: seconds(grant.age_seconds),
+            calls_left: count(grant.calls_left),
+            bytes_left: count(grant.bytes_left),
+            approved_by: grant.approved_by.first().cloned(),
+            // It agreed, or the rules would not have been asked; so did the proof.
+            input: Inputs::new(),
+            proof: Proof::Bearer,
+            suspended: false,
+        };
+        Some(world::grant(agent, task, entitlement, holding))
+    }
+}
+
+/// What was decided, where something was.
+fn before(record: &Record) -> Option<&'static str> {
+    match (record.kind, record.verdict) {
+        (RecordKind::Call | RecordKind::Grant | RecordKind::Request, Verdict::Allow) => Some(ALLOW),
+        (RecordKind::Call | RecordKind::Request, Verdict::Deny(reason)) => Some(reason.as_str()),
+        (RecordKind::Request, Verdict::Neither) if record.asked.is_some() => Some(PENDING),
+        _ => None,
+    }
+}
+
+fn refused(reason: DenyReason) -> Judged {
+    Judged::Now(reason.as_str(), Vec::new())
+}
+
+/// What a record comes to. Where the rules had said yes and something else came in between (an upstream,
+/// an end, a full budget), that would have come all the same if they say yes again.
+fn now(told: Explanation, before: &'static str, ruled_yes: bool) -> Judged {
+    let yes = matches!(told.code, None | Some(DenyReason::BudgetExhausted));
+    if ruled_yes && yes && before != ALLOW {
+        return Judged::Now(before, told.rules);
+    }
+    let after = told.code.map_or(ALLOW, DenyReason::as_str);
+    Judged::Now(after, told.rules)
+}
+
+fn heads(host: &str, asked: Option<&Asked>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Ok(host) = HeaderValue::from_str(host) {
+        headers.insert(header::HOST, host);
+    }
+    let length = asked.and_then(|asked| asked.content_length);
+    if let Some(length) = length.and_then(|length| u64::try_from(length).ok()) {
+        headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    headers
+}
+
+fn called(asked: &Asked) -> Vec<Called> {
+    let called = asked.history.iter().map(|(operation, of)| Called {
+        operation: operation.clone(),
+        calls: of.calls,
+        succeeded: of.succeeded,
+        sum: of.sum.clone(),
+        last: seconds(of.last_age_seconds.unwrap_or(0)),
+    });
+    called.collect()
+}
+
+fn seconds(number: i64) -> Duration {
+    Duration::from_secs(u64::try_from(number).unwrap_or(0))
+}

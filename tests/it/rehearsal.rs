@@ -1,0 +1,435 @@
+//! What would be decided, offline: decision tables, and recorded decisions under other policies.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Gateway, Plan, program, run};
+
+fn portcullis(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program());
+    command.current_dir(directory).args(arguments);
+    command.env_remove("PORTCULLIS_OUTPUT");
+    command.output().unwrap()
+}
+
+/// What a command prints as JSON, and how it ends.
+fn told(directory: &Path, arguments: &[&str]) -> (i32, Value) {
+    let mut all = arguments.to_vec();
+    all.extend(["--output", "json"]);
+    let output = portcullis(directory, &all);
+    let printed = serde_json::from_slice(&output.stdout);
+    let printed = printed.unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    (output.status.code().unwrap(), printed)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn the_shipped_tables_pass_and_exercise_every_rule() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (code, report) = told(root, &["test", "policies", "--all-rules"]);
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["ok"], true, "{report:#}");
+    assert_eq!(report["coverage"]["unexercised"], json!([]), "{report:#}");
+    let cases = report["cases"].as_array().unwrap();
+    assert!(cases.len() >= 20, "{report:#}");
+    let shown = portcullis(root, &["test", "policies"]);
+    assert!(shown.status.success(), "{shown:?}");
+    assert!(
+        text(&shown.stdout).contains("rules decided a case"),
+        "{shown:?}"
+    );
+}
+
+#[test]
+fn a_case_that_comes_otherwise_is_told_with_its_place() {
+    let gate_files = Files::new();
+    gate_files.write(
+        "tests/pay.toml",
+        r#"
+[[agent]]
+id = "payer"
+groups = ["bots"]
+
+[[case]]
+name = "too much"
+agent = "payer"
+grant = "work"
+call = "POST /shop/pay"
+body = { amount = 101 }
+expect = "allow"
+
+[[case]]
+name = "enough"
+agent = "payer"
+grant = "work"
+call = "POST /shop/pay"
+body = { amount = 100 }
+expect = "allow"
+rule = "small"
+
+[[case]]
+name = "again and again"
+agent = "payer"
+grant = "work"
+history = { "shop.pay" = { calls = 3, sum = { amount = 300 } } }
+call = "POST /shop/pay"
+body = { amount = 1 }
+expect = "condition_denied"
+rule = "three-times"
+
+[[case]]
+name = "risky"
+agent = "payer"
+risk = 90
+request = "work"
+expect = "condition_denied"
+
+[[case]]
+name = "not known"
+agent = "nobody"
+request = "work"
+expect = "allow"
+"#,
+    );
+    let (code, report) = told(gate_files.path(), &["test", "."]);
+    assert_eq!(code, 1, "{report:#}");
+    let cases = report["cases"].as_array().unwrap();
+    let passed: Vec<_> = cases
+        .iter()
+        .map(|case| case["passed"].as_bool().unwrap())
+        .collect();
+    assert_eq!(passed, [false, false, true, true, false], "{report:#}");
+    assert_eq!(cases[0]["got"], "condition_denied");
+    assert_eq!(cases[0]["rules"], json!(["small"]));
+    assert_eq!(cases[0]["line"], 6);
+    assert_eq!(
+        cases[1]["rules"],
+        json!(["open"]),
+        "not by the rule that was named"
+    );
+    let unexercised = report["coverage"]["unexercised"].as_array().unwrap();
+    let ids: Vec<_> = unexercised
+        .iter()
+        .map(|rule| rule["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids, ["ask", "never"], "{report:#}");
+    let shown = portcullis(gate_files.path(), &["test", "."]);
+    assert_eq!(shown.status.code(), Some(1));
+    let shown = text(&shown.stdout);
+    for part in [
+        "tests/pay.toml:6:1: `too much`",
+        "expected allow",
+        "got      condition_denied: decided by small",
+        "there is no agent `nobody`",
+        "2 of 5 cases came as expected",
+        "no case for `never`",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+}
+
+#[test]
+fn tables_that_cant_be_read_fail_and_a_gateway_never_reads_them() {
+    let files = Files::new();
+    let none = portcullis(files.path(), &["test", "."]);
+    assert_eq!(none.status.code(), Some(1), "{none:?}");
+    assert!(text(&none.stderr).contains("no [[case]]"), "{none:?}");
+    files.write(
+        "tests/odd.toml",
+        "[[case]]\nname = 1\n[[operation]]\nid = \"x\"\n",
+    );
+    let odd = portcullis(files.path(), &["test", "."]);
+    assert_eq!(odd.status.code(), Some(1), "{odd:?}");
+    assert!(text(&odd.stderr).contains("odd.toml"), "{odd:?}");
+    let check = portcullis(files.path(), &["check", "."]);
+    assert!(check.status.success(), "{check:?}");
+}
+
+/// A policy set of its own.
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new() -> Self {
+        let files = Self(tempfile::tempdir().unwrap());
+        files.write(
+            "shop.toml",
+            r#"
+[[service]]
+name = "shop"
+match = { path = "/shop" }
+upstreams = ["http://127.0.0.1:9000"]
+
+[[operation]]
+id = "shop.pay"
+service = "shop"
+route = "POST /shop/pay"
+input = { amount = "body:/amount:Long" }
+
+[[entitlement]]
+id = "work"
+operations = ["shop.pay"]
+max_ttl = "1h"
+"#,
+        );
+        files.write(
+            "rules.cedar",
+            r#"
+@id("open") permit (principal, action == Action::"shop.pay", resource);
+@id("ask") permit (principal, action == Action::"request", resource)
+when { context.risk.score < 50 };
+@id("small") forbid (principal, action == Action::"shop.pay", resource)
+when { context.input.amount > 100 };
+@id("three-times") forbid (principal, action == Action::"shop.pay", resource)
+when { context.history["shop.pay"].calls >= 3 };
+@id("never") forbid (principal, action == Action::"shop.pay", resource)
+when { context.input.amount < 0 };
+"#,
+        );
+        files
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let file = self.path().join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+}
+
+/// Everything that a gateway can answer, once each.
+async fn some_of_everything(gate: &Gateway) {
+    let work = gate.agent("bot").works("work").await;
+    for (method, path, body) in [
+        ("GET", "/shop/items/7", None),
+        ("GET", "/shop/items", None),
+        ("GET", "/shop/status", None),
+        ("GET", "/shop/%2e%2e", None),
+        ("GET", "/nowhere", None),
+        ("GET", "/shop/dpop", None),
+        ("GET", "/shop/reviewed", None),
+        ("GET", "/shop/find", None),
+        ("GET", "/shop/find?most=3", None),
+        ("GET", "/shop/silent", None),
+        ("GET", "/shop/sealed", None),
+        ("GET", "/shop/second", None),
+        ("POST", "/shop/pay", Some(50)),
+        ("POST", "/shop/pay", Some(101)),
+    ] {
+        let mut call = gate.call(method, path).bearer(&work.token);
+        if let Some(amount) = body {
+            call = call.json(&json!({ "amount": amount }));
+        }
+        let _ = call.send().await;
+    }
+    let identity = gate.agent("bot").token().await;
+    let call = gate.call("GET", "/shop/items").bearer(&identity);
+    call.send().await.refusal(403, "grant_required");
+    let stranger = gate.agent("outsider").opens().await;
+    let call = gate.call("GET", "/shop/items").bearer(&stranger.token);
+    call.send().await.refusal(403, "not_entitled");
+    let waiting = gate.agent("bot").opens().await;
+    for (token, task, entitlement) in [
+        (&waiting.token, &waiting.task, "reviewed"),
+        (&stranger.token, &stranger.task, "items"),
+    ] {
+        let body = json!({ "task": task, "entitlement": entitlement });
+        let call = gate.control("POST", "/v1/requests").bearer(token);
+        let _ = call.json(&body).send().await;
+    }
+}
+
+#[test]
+fn the_same_policies_give_the_recorded_decisions_all_of_them() {
+    run(async {
+        let mut gate = Plan::new().start().await;
+        some_of_everything(&gate).await;
+        let lines = gate.stop().await;
+        let (code, report) = told(
+            gate.root(),
+            &["replay", "--audit", "data/audit", "--policies", "policies"],
+        );
+        assert_eq!(code, 0, "{report:#} {lines:#?}");
+        assert_eq!(report["unknown"], 0, "{report:#}");
+        let decisions = report["decisions"].as_u64().unwrap();
+        assert!(decisions >= 18, "{report:#}");
+        let same = report["same"].as_u64().unwrap();
+        let untouched = report["untouched"].as_u64().unwrap();
+        assert_eq!(same + untouched, decisions, "{report:#}");
+        let calls = lines.iter().filter(|line| line["kind"] == "call");
+        for line in calls.filter(|line| line["verdict"] == "allow") {
+            assert_eq!(line["asked"]["ruled"], "allow", "{line}");
+        }
+    });
+}
+
+#[test]
+fn what_other_policies_would_change_is_told() {
+    run(async {
+        let mut gate = Plan::new().start().await;
+        some_of_everything(&gate).await;
+        gate.stop().await;
+        let rules = fs::read_to_string(gate.policies().join("rules.cedar")).unwrap();
+        let rules = rules.replace("context.input.amount > 100", "context.input.amount < 100");
+        let rules = format!(
+            "{rules}\n@id(\"no-lists\") forbid (principal, action == Action::\"shop.list\", resource);"
+        );
+        fs::write(gate.policies().join("rules.cedar"), rules).unwrap();
+        let arguments = ["replay", "--audit", "data/audit", "--policies", "policies"];
+        let (code, report) = told(gate.root(), &arguments);
+        assert_eq!(code, 3, "{report:#}");
+        let gains = report["gains"].as_array().unwrap();
+        assert_eq!(gains.len(), 1, "{report:#}");
+        assert_eq!(gains[0]["what"], "shop.pay");
+        assert_eq!(gains[0]["before"], "condition_denied");
+        assert_eq!(gains[0]["rules_before"], json!(["small-payments"]));
+        let losses = report["losses"].as_array().unwrap();
+        let lost: Vec<_> = losses
+            .iter()
+            .map(|one| one["what"].as_str().unwrap())
+            .collect();
+        assert_eq!(lost, ["shop.list", "shop.pay"], "{report:#}");
+        assert_eq!(losses[0]["rules_after"], json!(["no-lists"]));
+        let first = losses[0]["first"].as_str().unwrap();
+        assert!(first.starts_with("audit-00000001.jsonl:"), "{first}");
+
+        let shown = portcullis(gate.root(), &arguments);
+        assert_eq!(shown.status.code(), Some(3));
+        assert!(
+            text(&shown.stdout).contains("would no longer pass:"),
+            "{shown:?}"
+        );
+        let mut html = arguments.to_vec();
+        html.push("--html");
+        html[2] = "data/audit/audit-00000001.jsonl";
+        let page = text(&portcullis(gate.root(), &html).stdout);
+        assert!(page.starts_with("<!doctype html>"), "{page}");
+        assert!(page.contains("<td>open &gt; no-lists</td>"), "{page}");
+    });
+}
+
+#[test]
+fn what_an_entitlement_could_do_without_is_told() {
+    run(async {
+        let mut gate = Plan::new().start().await;
+        some_of_everything(&gate).await;
+        gate.stop().await;
+        let arguments = ["suggest", "--audit", "data/audit", "--policies", "policies"];
+        let (code, report) = told(gate.root(), &arguments);
+        assert_eq!(code, 0, "{report:#}");
+        let [item] = &report["items"].as_array().unwrap()[..] else {
+            panic!("{report:#}");
+        };
+        assert_eq!(item["entitlement"], "work");
+        assert_eq!(item["tasks"], 1);
+        let used = json!({ "shop.find": 1, "shop.list": 1, "shop.pay": 1, "shop.read": 1 });
+        assert_eq!(item["operations"], used);
+        assert_eq!(
+            item["unused"],
+            json!([
+                "shop.data",
+                "shop.sealed",
+                "shop.second",
+                "shop.silent",
+                "shop.stream"
+            ])
+        );
+        let shown = text(&portcullis(gate.root(), &arguments).stdout);
+        assert!(shown.contains("unused  shop.stream"), "{shown}");
+        assert!(shown.contains("max_calls = 4"), "{shown}");
+    });
+}
+
+#[test]
+fn two_sets_of_policies_are_compared() {
+    let (old, new) = (Files::new(), Files::new());
+    let agents = "[[agent]]\nid = \"bot\"\nsubject = \"bot\"\n";
+    old.write("agents.toml", agents);
+    new.write("agents.toml", agents);
+    let paths = [old.path(), new.path()].map(|path| path.to_str().unwrap().to_owned());
+    let arguments = ["policy", "diff", &paths[0], &paths[1]];
+    let (code, report) = told(old.path(), &arguments);
+    assert_eq!(
+        (code, &report["gains"], &report["losses"]),
+        (0, &json!([]), &json!([]))
+    );
+
+    let shop = fs::read_to_string(new.path().join("shop.toml")).unwrap();
+    let people = "[[person]]\nid = \"ana\"\ngroups = [\"leads\"]\n";
+    new.write("people.toml", people);
+    new.write(
+        "shop.toml",
+        &format!("{shop}approval = {{ group = \"leads\" }}\n"),
+    );
+    let (code, report) = told(old.path(), &arguments);
+    assert_eq!(code, 3, "{report:#}");
+    let loss = &report["losses"][0];
+    assert_eq!(loss["operation"], "shop.pay", "{report:#}");
+    assert_eq!(loss["before"], "work");
+    assert_eq!(loss["after"], "work, asking leads");
+    let back = ["policy", "diff", &paths[1], &paths[0]];
+    let (code, report) = told(old.path(), &back);
+    assert_eq!((code, &report["losses"]), (3, &json!([])), "{report:#}");
+    assert_eq!(report["gains"][0]["after"], "work");
+    let mut html = back.to_vec();
+    html.push("--html");
+    let page = text(&portcullis(old.path(), &html).stdout);
+    assert!(page.contains("<td>work, asking leads</td>"), "{page}");
+
+    new.write(
+        "rules.cedar",
+        "@id(\"shut\") forbid (principal, action, resource);",
+    );
+    let (_, report) = told(old.path(), &arguments);
+    assert_eq!(
+        report["losses"][0]["after"], "work, unless shut",
+        "{report:#}"
+    );
+}
+
+#[test]
+fn the_audit_log_is_shown_and_exported() {
+    run(async {
+        let mut gate = Plan::new().start().await;
+        some_of_everything(&gate).await;
+        let lines = gate.stop().await;
+        let shown = portcullis(gate.root(), &["audit", "tail", "-n", "3", "--once"]);
+        let shown = text(&shown.stdout);
+        assert_eq!(shown.lines().count(), 3, "{shown}");
+        assert!(shown.lines().last().unwrap().ends_with(" stop"), "{shown}");
+        let export = |more: &[&str]| {
+            let mut arguments = vec!["audit", "export"];
+            arguments.extend(more);
+            let output = portcullis(gate.root(), &arguments);
+            assert!(output.status.success(), "{output:?}");
+            let lines = text(&output.stdout);
+            let lines = lines
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap());
+            lines.collect::<Vec<Value>>()
+        };
+        assert_eq!(export(&[]), lines);
+        let calls: Vec<_> = lines.iter().filter(|line| line["kind"] == "call").collect();
+        let events = export(&["--format", "ocsf", "--kind", "call"]);
+        assert_eq!(events.len(), calls.len());
+        for (event, call) in events.iter().zip(calls) {
+            assert_eq!(event["class_uid"], 6003, "{event}");
+            assert_eq!(event["metadata"]["sequence"], call["seq"], "{event}");
+            let denied = call["verdict"] == "deny";
+            assert_eq!(event["action"], if denied { "Denied" } else { "Allowed" });
+        }
+        assert!(export(&["--since", "2999-01-01T00:00:00Z"]).is_empty());
+        assert_eq!(
+            export(&["--until", "2999-01-01T00:00:00Z"]).len(),
+            lines.len()
+        );
+    });
+}
