@@ -59,6 +59,7 @@ use super::{
         lifecycle::DelegateBody,
         signals::SignalBody,
         people::CodeBody,
+        policies::ReloadBody,
         people::ResetBody,
         views::TaskView,
         views::ReceiptView,

@@ -2,35 +2,58 @@
 
 use std::sync::Arc;
 
-use axum::Json;
+use axum::Json as Answer;
 use axum::extract::State;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::caller::Operator;
 use super::error::ApiError;
+use super::json::Json;
 use super::state::Admin;
 use crate::audit::{Record, RecordKind};
 use crate::config::{Outcome, Status};
+use crate::model::Generation;
 
 /// Shows the live generation, and why the files as they are now are not live, if they are not.
 #[utoipa::path(get, path = "/v1/policies", responses((status = 200)))]
-pub(super) async fn status(State(admin): State<Arc<Admin>>, _operator: Operator) -> Json<Value> {
-    Json(view(&admin.reloader.status()))
+pub(super) async fn status(State(admin): State<Arc<Admin>>, _operator: Operator) -> Answer<Value> {
+    Answer(view(&admin.reloader.status()))
+}
+
+/// What a look at the files is for.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ReloadBody {
+    /// The generation that is held: where the files are this one, they go live.
+    accept: Option<String>,
+    /// Why, for the record.
+    reason: Option<String>,
 }
 
 /// Looks at the files now. The answer tells what became of it.
-#[utoipa::path(post, path = "/v1/policies/reload", responses(
+#[utoipa::path(post, path = "/v1/policies/reload", request_body = ReloadBody, responses(
     (status = 200, description = "Live, or unchanged"),
-    (status = 409, description = "Refused; the last good generation keeps serving")))]
+    (status = 409, description = "Refused, or held; the last good generation keeps serving")))]
 pub(super) async fn reload(
     State(admin): State<Arc<Admin>>,
     operator: Operator,
-) -> Result<(http::StatusCode, Json<Value>), ApiError> {
+    Json(body): Json<ReloadBody>,
+) -> Result<(http::StatusCode, Answer<Value>), ApiError> {
     let place = admin.place()?;
-    let outcome = admin.reloader.reload().await;
+    let accept = body.accept.as_deref().map(|text| {
+        let detail = "`accept` is the generation that is held";
+        Generation::from_hex(text).ok_or_else(|| ApiError::malformed(detail))
+    });
+    let accept = accept.transpose()?;
+    let outcome = match accept.clone() {
+        Some(generation) => admin.reloader.accept(generation).await,
+        None => admin.reloader.reload().await,
+    };
     let outcome =
         outcome.map_err(|stopped| ApiError::unavailable("overloaded", stopped.to_string()))?;
     let (code, outcome) = match outcome {
+        Outcome::Held(_) => (http::StatusCode::CONFLICT, "held"),
         Outcome::Published(_) => (http::StatusCode::OK, "published"),
         Outcome::Refused(_) => (http::StatusCode::CONFLICT, "refused"),
         Outcome::Unchanged => (http::StatusCode::OK, "unchanged"),
@@ -39,13 +62,19 @@ pub(super) async fn reload(
     let mut record = Record::new(RecordKind::Admin, admin.clock.wall());
     record.person = Some(operator.id().clone());
     record.generation = Some(status.generation.clone());
-    record.detail = Some(format!("policy reload: {outcome}"));
+    let accepted = accept.map(|generation| format!(", accepting {generation}"));
+    let reason = body.reason.map(|reason| format!(": {reason}"));
+    record.detail = Some(format!(
+        "policy reload: {outcome}{}{}",
+        accepted.unwrap_or_default(),
+        reason.unwrap_or_default()
+    ));
     place.write(record);
-    let mut body = view(&status);
-    if let Some(members) = body.as_object_mut() {
+    let mut answer = view(&status);
+    if let Some(members) = answer.as_object_mut() {
         members.insert("outcome".to_owned(), json!(outcome));
     }
-    Ok((code, Json(body)))
+    Ok((code, Answer(answer)))
 }
 
 fn view(status: &Status) -> Value {
@@ -55,11 +84,19 @@ fn view(status: &Status) -> Value {
             "diagnostics": *refused.diagnostics,
         })
     });
+    let held = status.held.as_ref().map(|held| {
+        json!({
+            "generation": held.generation.as_str(),
+            "at": held.at.to_string(),
+            "reasons": *held.reasons,
+        })
+    });
     json!({
         "generation": status.generation.as_str(),
         "since": status.since.to_string(),
         "rules": status.rules,
         "warnings": *status.warnings,
         "last_refused": refused,
+        "held": held,
     })
 }

@@ -11,6 +11,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::info;
 
 use super::control::{self, Served};
+use super::holding;
 use super::listen::Sockets;
 use super::running::{Parts, Running};
 use super::{upkeep, workers};
@@ -71,7 +72,9 @@ pub async fn start(
         drain,
     } = options;
     let keeps = Arc::clone(&store) as Arc<dyn GrantStore>;
+    let held_for = sources.clone();
     let (core, watcher) = Core::open(&settings, sources, clock, audit, keeps).await?;
+    holding::hold_policies(&core.reloader, &core.grants, &settings.hold, &held_for);
     core.restore().await?;
     let kept = Arc::clone(core.grants.store());
     let people = People::open(&operator_key, kept, core.clock.clone()).await?;

@@ -9,6 +9,7 @@
 
 mod build;
 mod control;
+mod holding;
 mod listen;
 mod running;
 mod upkeep;

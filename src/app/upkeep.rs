@@ -131,7 +131,7 @@ pub(super) fn reconcile(snapshot: &Snapshot, grants: &Grants) {
 }
 
 /// Whether agent, entitlement and at least one of the operations are still there.
-fn is_known(snapshot: &Snapshot, request: &GrantRequest) -> bool {
+pub(super) fn is_known(snapshot: &Snapshot, request: &GrantRequest) -> bool {
     let agent = snapshot.agent(request.agent.as_str());
     let entitlement = snapshot.entitlement(request.entitlement.as_str());
     let entitlement = entitlement.filter(|now| !now.operations.is_disjoint(&request.operations));
@@ -161,6 +161,13 @@ pub(super) async fn report_policies(
             info!(generation = %live, rules = status.rules, warnings, "a new generation is live");
             record.verdict = Verdict::Allow;
             record.detail = Some(format!("published with {} rules", status.rules));
+        } else if let Some(held) = &status.held {
+            metrics.reload("held");
+            record.detail = Some(format!(
+                "held: generation {} waits for an operator: {}",
+                held.generation,
+                held.reasons.join("; ")
+            ));
         } else if let Some(refused) = &status.last_refused {
             metrics.reload("refused");
             let problems = refused.diagnostics.iter().count();

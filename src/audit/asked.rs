@@ -236,7 +236,7 @@ pub(super) fn write(out: &mut Vec<u8>, asked: &Asked) {
     if !history.is_empty() {
         line::object(out, "history", |out| {
             let history = history.iter().map(|(id, of)| (id.as_str(), of));
-            line::members(out, history, |out, of| write_history(out, of));
+            line::members(out, history, write_history);
         });
     }
 }

@@ -4,8 +4,8 @@ mod diff;
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
-use serde_json::Value;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
 use super::client::diagnostic;
 use super::connection::Connection;
@@ -18,9 +18,20 @@ pub(super) enum PolicyCommand {
     /// Compare two sets of policies: who gains, who loses; exit 3 on a difference
     Diff(diff::DiffArgs),
     /// Read the policy files now; exit 1 if they were refused
-    Reload,
+    Reload(ReloadArgs),
     /// Show the live generation, and why the last edit was refused if it was
     Status,
+}
+
+/// What `policy reload` takes.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ReloadArgs {
+    /// The generation that is held: let it go live all the same
+    #[arg(long, value_name = "GENERATION")]
+    accept: Option<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", requires = "accept")]
+    reason: Option<String>,
 }
 
 pub(super) async fn run(
@@ -29,9 +40,10 @@ pub(super) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let (answer, must_be_live) = match command {
         PolicyCommand::Diff(args) => return diff::run(args, connection.output),
-        PolicyCommand::Reload => {
+        PolicyCommand::Reload(ReloadArgs { accept, reason }) => {
             let (control, path) = (connection.as_operator()?, "/v1/policies/reload");
-            (control.post(Binding::None, path, None).await?, true)
+            let body = json!({ "accept": accept, "reason": reason });
+            (control.post(Binding::None, path, Some(&body)).await?, true)
         }
         PolicyCommand::Status => {
             let control = connection.as_operator()?;
@@ -48,7 +60,18 @@ fn refused(status: &Value) -> Option<&Value> {
 }
 
 fn describe(status: &Value) -> String {
-    let mut text = fields(status, &["generation", "since", "rules", "held"]);
+    let mut text = fields(status, &["generation", "since", "rules"]);
+    if let Some(held) = status.get("held").filter(|held| !held.is_null()) {
+        let generation = clean(&field(held, "generation"));
+        text.push_str(&format!(
+            "\ngeneration {generation} waits; `portcullis policy reload --accept {generation}` lets it \
+             go live:\n"
+        ));
+        let reasons = held.get("reasons").and_then(Value::as_array);
+        for reason in reasons.into_iter().flatten().filter_map(Value::as_str) {
+            text.push_str(&format!("  {}\n", clean(reason)));
+        }
+    }
     if let Some(refused) = refused(status) {
         let at = clean(&field(refused, "at"));
         text.push_str(&format!(

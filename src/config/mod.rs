@@ -28,10 +28,10 @@ pub use compile::{Sources, StandIn, compile, compile_for_tests};
 pub use credentials::{Allowed, CredentialError, Pattern};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use pattern::{RouteError, RouteMethod, RoutePattern};
-pub use reload::{Outcome, Refused, Reloader, Status, Stopped, Watcher};
+pub use reload::{Held, Outcome, Refused, Reloader, Status, Stopped, Watcher};
 pub use routes::Matched;
 pub use settings::{
-    ClientAuth, Control, Gateway, JwksSource, Key, Limits, Listener, ListenerTls, PublicUrl,
+    ClientAuth, Control, Gateway, Hold, JwksSource, Key, Limits, Listener, ListenerTls, PublicUrl,
     Settings, Template, Tokens, TrustedIssuer, UrlError, Webhook, keys, reference,
 };
 pub use snapshot::{Endpoint, EnrolledAgent, ProtectedService, Snapshot};

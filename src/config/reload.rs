@@ -6,7 +6,7 @@ mod tests;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -46,6 +46,19 @@ pub struct Status {
     pub warnings: Arc<Diagnostics>,
     /// Why the files as they are now are not live; nothing where they are.
     pub last_refused: Option<Refused>,
+    /// Files that could go live and wait for an operator, if the files as they are now do.
+    pub held: Option<Held>,
+}
+
+/// Files that could be a generation, and are not until an operator lets them.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The generation that they would be.
+    pub generation: Generation,
+    /// When they were looked at.
+    pub at: Timestamp,
+    /// Why they wait.
+    pub reasons: Arc<Vec<String>>,
 }
 
 /// Files that did not become a generation.
@@ -60,6 +73,8 @@ pub struct Refused {
 /// What became of a reload.
 #[derive(Clone, Debug)]
 pub enum Outcome {
+    /// The files could be a new generation, and wait for an operator.
+    Held(Held),
     /// The files are a new generation, and it is live.
     Published(Generation),
     /// The files can't be used; the generation from before keeps serving.
@@ -76,6 +91,9 @@ pub struct Stopped;
 /// What is called with each new snapshot.
 type Listener = Arc<dyn Fn(&Arc<Snapshot>) + Send + Sync>;
 
+/// What says why a new snapshot has to wait: given the live one and the new one, the reasons.
+type Judge = Box<dyn Fn(&Snapshot, &Snapshot) -> Vec<String> + Send + Sync>;
+
 /// A handle on the live snapshot and its renewal. Cheap to clone.
 #[derive(Clone)]
 pub struct Reloader {
@@ -90,6 +108,9 @@ pub(super) struct Shared {
     pub(super) live: Arc<Live<Snapshot>>,
     status: watch::Sender<Status>,
     listeners: Mutex<Vec<Listener>>,
+    judge: OnceLock<Judge>,
+    /// What an operator lets go live, whatever the judge says.
+    accepted: Mutex<Option<Generation>>,
 }
 
 /// Does the renewal, one compilation at a time, once it [runs](Watcher::run).
@@ -117,6 +138,7 @@ impl Reloader {
             rules: snapshot.policies().rules().len(),
             warnings: Arc::new(warnings),
             last_refused: None,
+            held: None,
         };
         let shared = Arc::new(Shared {
             sources,
@@ -124,6 +146,8 @@ impl Reloader {
             live: Arc::new(Live::new(snapshot)),
             status: watch::Sender::new(status),
             listeners: Mutex::default(),
+            judge: OnceLock::new(),
+            accepted: Mutex::default(),
         });
         let (sender, receiver) = mpsc::channel(MOST_WAITING);
         let watcher = Watcher {
@@ -161,6 +185,27 @@ impl Reloader {
     /// that may block, one at a time, and before [`reload`](Self::reload) answers.
     pub fn on_publish(&self, listener: impl Fn(&Arc<Snapshot>) + Send + Sync + 'static) {
         self.shared.listeners().push(Arc::new(listener));
+    }
+
+    /// From now on a new snapshot for which `judge` has reasons waits for an operator; given are the live
+    /// one and the new one. It is asked on a thread that may block. The first judge stays.
+    pub fn hold_for(
+        &self,
+        judge: impl Fn(&Snapshot, &Snapshot) -> Vec<String> + Send + Sync + 'static,
+    ) {
+        // There is one already, and it stays.
+        let _ = self.shared.judge.set(Box::new(judge));
+    }
+
+    /// Looks at the files now, and lets them go live, without asking why they should wait, where they
+    /// are `generation`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reloader::reload`].
+    pub async fn accept(&self, generation: Generation) -> Result<Outcome, Stopped> {
+        *self.shared.accepted() = Some(generation);
+        self.reload().await
     }
 
     /// Looks at the files now. If this is dropped, the files are looked at all the same.
@@ -252,7 +297,9 @@ impl Shared {
             rules,
             warnings: Arc::new(warnings),
             last_refused: None,
+            held: None,
         });
+        *self.accepted() = None;
         let listeners = self.listeners().clone();
         for listener in listeners {
             // One that fails must not keep the news from the others.
@@ -275,15 +322,48 @@ impl Shared {
             at: self.clock.wall(),
             diagnostics: Arc::clone(&diagnostics),
         };
-        self.status
-            .send_modify(|status| status.last_refused = Some(refused));
+        self.status.send_modify(|status| {
+            status.last_refused = Some(refused);
+            status.held = None;
+        });
         Outcome::Refused(diagnostics)
     }
 
     /// The files are the live generation, whatever they were in between.
     pub(super) fn accept(&self) {
-        self.status
-            .send_if_modified(|status| status.last_refused.take().is_some());
+        self.status.send_if_modified(|status| {
+            let held = status.held.take().is_some();
+            status.last_refused.take().is_some() || held
+        });
+    }
+
+    /// Whether `snapshot` has to wait, and is then seen to.
+    pub(super) fn hold(&self, snapshot: &Snapshot) -> Option<Held> {
+        let judge = self.judge.get()?;
+        let generation = snapshot.generation();
+        if self.accepted().as_ref() == Some(generation) {
+            return None;
+        }
+        let reasons = judge(&self.live.current(), snapshot);
+        if reasons.is_empty() {
+            return None;
+        }
+        let held = Held {
+            generation: generation.clone(),
+            at: self.clock.wall(),
+            reasons: Arc::new(reasons),
+        };
+        tracing::warn!(%generation, reasons = held.reasons.join("; "), "new policies wait for an operator");
+        self.status.send_modify(|status| {
+            status.held = Some(held.clone());
+            status.last_refused = None;
+        });
+        Some(held)
+    }
+
+    fn accepted(&self) -> MutexGuard<'_, Option<Generation>> {
+        // The value is replaced whole.
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn listeners(&self) -> MutexGuard<'_, Vec<Listener>> {

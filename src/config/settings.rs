@@ -43,6 +43,8 @@ pub struct Settings {
     pub admin: Option<Listener>,
     /// `[policies] directory`.
     pub policies: PathBuf,
+    /// `[policies] hold`: what keeps new policies from going live by themselves.
+    pub hold: Vec<Hold>,
     /// `[store] path`.
     pub store: PathBuf,
     /// `[audit] directory`.
@@ -57,6 +59,34 @@ pub struct Settings {
     pub limits: Limits,
     /// `[notify] webhook`: who is told when a request waits for people.
     pub webhook: Option<Webhook>,
+}
+
+/// What keeps new policies from going live by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// That an agent would come to an operation more easily.
+    Access,
+    /// That live grants would end.
+    Grants,
+    /// That a case of the decision tables comes otherwise.
+    Tests,
+}
+
+impl Hold {
+    /// The word in files.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::Grants => "grants",
+            Self::Tests => "tests",
+        }
+    }
+
+    pub(super) fn named(word: &str) -> Option<Self> {
+        let all = [Self::Access, Self::Grants, Self::Tests];
+        all.into_iter().find(|one| one.as_str() == word)
+    }
 }
 
 /// Where agents' requests arrive.

@@ -35,7 +35,7 @@ pub(super) struct Work {
     memory: Memory,
     /// What the file system said when the files were last read.
     stamp: Digest,
-    /// The content that was refused last.
+    /// The content that was refused, or had to wait, last.
     refused: Option<Generation>,
 }
 
@@ -90,6 +90,10 @@ impl Work {
         }
         match compile_files(files, problems, &self.shared.sources, &mut self.memory) {
             Ok((snapshot, warnings)) => {
+                if let Some(held) = self.shared.hold(&snapshot) {
+                    self.refused = generation;
+                    return Outcome::Held(held);
+                }
                 self.refused = None;
                 self.shared.publish(snapshot, warnings)
             }

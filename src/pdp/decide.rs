@@ -35,7 +35,6 @@ impl Policies {
 
     /// Answers a question as [`Policies::decide`] does, and tells what the rules that could apply read
     /// for it: the values that they were given, and no others. Nothing was read where no rule was.
-    #[must_use]
     pub fn explain(&self, question: &Question<'_>) -> (Decision, Seen) {
         let seen = self.admit(question).and_then(|(agent, target)| {
             let slice = self.index.slice(agent, target);

@@ -22,6 +22,7 @@ mod control;
 mod durability;
 mod explain;
 mod forwarding;
+mod held;
 mod house;
 mod in_flight;
 mod lifecycle;

@@ -150,6 +150,11 @@ const KEYS: &[Key] = &[
         "policies",
         "The policy files; watched.",
     ),
+    Key::list(
+        "policies.hold",
+        "[]",
+        "What keeps new policies from going live until an operator lets them: `tests` that fail, live `grants` that would end, agents that would gain `access`.",
+    ),
     Key::scalar("store.path", "data/portcullis.db", "The grant store."),
     Key::scalar("audit.directory", "data/audit", "The audit records."),
     Key::scalar(

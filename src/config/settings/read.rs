@@ -13,7 +13,7 @@ use super::issuers::Issuers;
 use super::listeners::Listeners;
 use super::notify;
 use super::url::{self, PublicUrl, UrlError};
-use super::{Control, Gateway, Limits, Settings, Tokens};
+use super::{Control, Gateway, Hold, Limits, Settings, Tokens};
 use crate::config::credentials::{Allowed, Pattern};
 use crate::config::diagnostics::Diagnostics;
 use crate::config::fields::{Fields, Origin, Overrides};
@@ -64,7 +64,7 @@ pub(super) fn settings(
         fields.finish();
         listener
     });
-    let policies = path(file.section("policies"), "directory");
+    let (policies, hold) = policies(file.section("policies"));
     let store = path(file.section("store"), "path");
     let audit = path(file.section("audit"), "directory");
     let tokens = tokens(file.section("tokens"), control.as_ref(), directory);
@@ -85,6 +85,7 @@ pub(super) fn settings(
             None => None,
         },
         policies: or(policies, "policies"),
+        hold,
         store: or(store, "data/portcullis.db"),
         audit: or(audit, "data/audit"),
         tokens: tokens?,
@@ -237,6 +238,23 @@ fn credentials(mut fields: Fields<'_, '_>) -> Allowed {
     }
     fields.finish();
     patterns.into_iter().collect()
+}
+
+fn policies(mut fields: Fields<'_, '_>) -> (Option<PathBuf>, Vec<Hold>) {
+    let directory = file(&mut fields, "directory");
+    let mut hold = Vec::new();
+    for word in fields.strings("hold") {
+        match Hold::named(&word.value) {
+            Some(one) => hold.push(one),
+            None => {
+                let message = format!("`{}` is nothing to hold policies for", word.value);
+                let problem = fields.problems().error(&word.place, message);
+                problem.hint("the words are access, grants and tests");
+            }
+        }
+    }
+    fields.finish();
+    (directory.map(|path| path.value), hold)
 }
 
 fn path(mut fields: Fields<'_, '_>, key: &'static str) -> Option<PathBuf> {

@@ -153,6 +153,7 @@ impl Gateway {
         match self.reload().await {
             Outcome::Published(_) | Outcome::Unchanged => {}
             Outcome::Refused(problems) => panic!("{problems}"),
+            Outcome::Held(held) => panic!("{held:?}"),
         }
     }
 

@@ -22,6 +22,7 @@ pub(crate) struct Plan {
     manual_clock: bool,
     client_auth: &'static str,
     gateway: String,
+    policies: String,
     more: String,
     files: BTreeMap<String, String>,
     data: BTreeMap<String, String>,
@@ -43,6 +44,7 @@ impl Plan {
             manual_clock: false,
             client_auth: "optional",
             gateway: String::new(),
+            policies: String::new(),
             more: String::new(),
             files: files.into_iter().map(owned).collect(),
             data: BTreeMap::new(),
@@ -71,6 +73,13 @@ impl Plan {
     pub(crate) fn gateway(mut self, line: &str) -> Self {
         self.gateway.push_str(line);
         self.gateway.push('\n');
+        self
+    }
+
+    /// A line of `[policies]`.
+    pub(crate) fn policies(mut self, line: &str) -> Self {
+        self.policies.push_str(line);
+        self.policies.push('\n');
         self
     }
 
@@ -159,11 +168,12 @@ impl Plan {
              [[gateway.listen]]\naddress = \"127.0.0.1:{port}\"\n{tls}\n\
              [control]\nlisten = \"127.0.0.1:{control_port}\"\n\
              public_url = \"{scheme}://localhost:{control_port}\"\n{tls}\n\
-             [policies]\ndirectory = \"policies\"\n\
+             [policies]\ndirectory = \"policies\"\n{policies}\
              [store]\npath = \"data/portcullis.db\"\n\
              [audit]\ndirectory = \"data/audit\"\n\
              [tokens]\nsigning_key_directory = \"data/keys\"\n{more}",
             gateway = self.gateway,
+            policies = self.policies,
             more = self.more,
         );
         match Settings::parse("the settings of a test", &text, root, []) {

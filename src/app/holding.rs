@@ -1,0 +1,83 @@
+//! Why a new generation of policies has to wait for an operator.
+
+use crate::config::{Hold, Reloader, Snapshot, Sources, compile_for_tests, read_tables};
+use crate::grants::Grants;
+use crate::pdp::Memory;
+use crate::rehearsal::{Differs, compare, run_tables};
+
+use super::upkeep::is_known;
+
+/// How many of many are named.
+const NAMED: usize = 3;
+
+/// Holds new policies for what `hold` names.
+pub(super) fn hold_policies(
+    reloader: &Reloader,
+    grants: &Grants,
+    hold: &[Hold],
+    sources: &Sources,
+) {
+    if hold.is_empty() {
+        return;
+    }
+    let (grants, hold, sources) = (grants.clone(), hold.to_vec(), sources.clone());
+    reloader.hold_for(move |live, candidate| {
+        let reasons = hold.iter().filter_map(|what| match what {
+            Hold::Access => access(live, candidate),
+            Hold::Grants => ended(candidate, &grants),
+            Hold::Tests => tests(candidate, &sources),
+        });
+        reasons.collect()
+    });
+}
+
+fn access(live: &Snapshot, candidate: &Snapshot) -> Option<String> {
+    let differs = compare(live, candidate);
+    let gains: Vec<_> = differs.iter().filter(|one| one.is_gain()).collect();
+    let named = gains.iter().take(NAMED).map(|one| {
+        let Differs {
+            agent,
+            operation,
+            before,
+            after,
+        } = one;
+        format!("`{agent}` to `{operation}` ({before} > {after})")
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    let count = gains.len();
+    (count > 0).then(|| format!("access: {count} ways become easier, such as {named}"))
+}
+
+fn ended(candidate: &Snapshot, grants: &Grants) -> Option<String> {
+    let count = grants.would_end(|request| is_known(candidate, request));
+    (count > 0).then(|| format!("grants: {count} live grants would end"))
+}
+
+fn tests(candidate: &Snapshot, sources: &Sources) -> Option<String> {
+    let (tables, problems) = read_tables(&sources.directories);
+    if let Some(first) = problems.iter().next() {
+        return Some(format!("tests: the decision tables can't be read: {first}"));
+    }
+    if tables.cases.is_empty() {
+        return None;
+    }
+    // With the agents that only the tables know.
+    let compiled = compile_for_tests(sources, &tables, &mut Memory::default());
+    let Ok(snapshot) = compiled else {
+        return Some("tests: the policies do not compile with the agents of the tables".to_owned());
+    };
+    if snapshot.generation() != candidate.generation() {
+        return Some("tests: the files have changed meanwhile".to_owned());
+    }
+    let report = run_tables(&snapshot, &tables.cases);
+    let failed: Vec<_> = report.outcomes.iter().filter(|one| !one.passed).collect();
+    let named = failed.iter().take(NAMED).map(|one| {
+        format!(
+            "`{}` at {}: {} instead of {}",
+            one.name, one.place, one.got, one.expected
+        )
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    let count = failed.len();
+    (count > 0).then(|| format!("tests: {count} cases come otherwise, such as {named}"))
+}
