@@ -13,6 +13,7 @@ use tracing::info;
 use super::control::{self, Served};
 use super::holding;
 use super::listen::Sockets;
+use super::mark::StoreMark;
 use super::running::{Parts, Running};
 use super::{upkeep, workers};
 use crate::access::{Approvals, Explains, People, Requests, Revocations, Vigil};
@@ -63,6 +64,9 @@ pub async fn start(
 ) -> anyhow::Result<Running> {
     // First, so that a second process is told who is there before it touches anything.
     let store = open_store(settings.store.clone()).await?;
+    let keeps = Arc::clone(&store) as Arc<dyn GrantStore>;
+    let mark = StoreMark::check(Arc::clone(&keeps), &settings.audit).await?;
+    let mark = Arc::new(mark);
     let acceptors = Acceptors::open(&settings, &options.clock)?;
     let (audit, writer) = open_audit(&settings.audit, &options.clock)?;
     let StartOptions {
@@ -71,7 +75,7 @@ pub async fn start(
         operator_key,
         drain,
     } = options;
-    let keeps = Arc::clone(&store) as Arc<dyn GrantStore>;
+    mark.advance().await?;
     let held_for = sources.clone();
     let (core, watcher) = Core::open(&settings, sources, clock, audit, keeps).await?;
     holding::hold_policies(&core.reloader, &core.grants, &settings.hold, &held_for);
@@ -96,6 +100,7 @@ pub async fn start(
     if let Some(webhook) = &settings.webhook {
         tasks.push(tokio::spawn(core.notifier(webhook, &settings)?.run()));
     }
+    tasks.push(tokio::spawn(Arc::clone(&mark).keep(core.clock.clone())));
     tasks.push(tokio::spawn(core.vigil(upkeep::reconcile_on_publish(
         &core.reloader,
         &core.grants,
@@ -132,6 +137,7 @@ pub async fn start(
         reloader: core.reloader,
         grants: core.grants,
         store,
+        mark,
         acceptors: acceptors.all(),
         stop,
         tasks,

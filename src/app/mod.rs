@@ -11,10 +11,12 @@ mod build;
 mod control;
 mod holding;
 mod listen;
+mod mark;
 mod running;
 mod upkeep;
 mod workers;
 
 pub use build::{StartOptions, start};
 pub use listen::{BindError, Sockets};
+pub use mark::forget_mark;
 pub use running::{Running, Signals};

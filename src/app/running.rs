@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle as Task, spawn_blocking};
 use tracing::{info, warn};
 
+use super::mark::StoreMark;
 use super::upkeep;
 use crate::audit::AuditError;
 use crate::base::ErrorChain;
@@ -54,6 +55,7 @@ pub(super) struct Parts {
     pub(super) reloader: Reloader,
     pub(super) grants: Grants,
     pub(super) store: Arc<SqliteStore>,
+    pub(super) mark: Arc<StoreMark>,
     pub(super) acceptors: Vec<Acceptor>,
     pub(super) stop: watch::Sender<bool>,
     pub(super) tasks: Vec<Task<()>>,
@@ -124,6 +126,7 @@ impl Running {
             reloader,
             grants,
             store,
+            mark,
             acceptors,
             ..
         } = self.0;
@@ -138,6 +141,7 @@ impl Running {
             let _ = task.await;
         }
         let closed = grants.close().await;
+        let marked = mark.advance().await;
         store.close().await;
         let written = spawn_blocking(move || writer.join()).await;
         let written = written.context("the audit log can't be waited for")?;
@@ -146,6 +150,7 @@ impl Running {
             Err(_) => anyhow::bail!("the audit writer has panicked"),
         }
         closed.context("the store could not be closed in order")?;
+        marked.context("the store could not be marked as the newest")?;
         anyhow::ensure!(clean, "a worker has panicked");
         Ok(())
     }

@@ -217,6 +217,7 @@ async fn documents_are_kept_by_kind(store: &dyn GrantStore) {
         DocumentKind::IdempotentAnswer,
         DocumentKind::PendingReset,
         DocumentKind::RevokedToken,
+        DocumentKind::StoreMark,
     ];
     let of = |id: &str, text: &str| (id.to_owned(), text.to_owned());
     for kind in every {
@@ -517,6 +518,7 @@ async fn everything(store: &dyn GrantStore) -> String {
         DocumentKind::RevokedAgent,
         DocumentKind::RevokedToken,
         DocumentKind::SecondFactor,
+        DocumentKind::StoreMark,
     ] {
         documents.push(store.documents(kind).await.unwrap());
     }

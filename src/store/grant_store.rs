@@ -56,6 +56,8 @@ pub enum DocumentKind {
     RevokedToken,
     /// A person's second factor.
     SecondFactor,
+    /// How far the store itself has come.
+    StoreMark,
 }
 
 /// One change of a batch.

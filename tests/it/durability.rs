@@ -190,6 +190,32 @@ fn a_store_that_cant_be_used_is_named_and_nothing_is_served() {
 }
 
 #[test]
+fn an_older_copy_of_the_store_is_told_from_the_newest() {
+    let place = place();
+    let (store, mark) = ("data/portcullis.db", "data/audit.store-mark");
+    let [store, mark] = [store, mark].map(|file| place.path().join(file));
+    let process = Process::start(place.path());
+    load::one_that_lives(&process, &Book::default()).unwrap();
+    assert!(process.stop().success());
+    let older = fs::read(&store).unwrap();
+    let process = Process::start(place.path());
+    load::one_that_lives(&process, &Book::default()).unwrap();
+    assert!(process.stop().success());
+
+    fs::write(&store, older).unwrap();
+    let told = process::refused(place.path(), &[]);
+    assert!(told.contains("is older than the audit log"), "{told}");
+    assert!(told.contains("audit.store-mark"), "{told}");
+    fs::remove_file(&store).unwrap();
+    let told = process::refused(place.path(), &[]);
+    assert!(told.contains("is not the one that was used"), "{told}");
+    // On purpose.
+    fs::remove_file(&mark).unwrap();
+    assert!(Process::start(place.path()).stop().success());
+    assert!(mark.exists());
+}
+
+#[test]
 fn a_flipped_bit_in_what_is_granted_stops_the_start() {
     let place = place();
     let process = Process::start(place.path());

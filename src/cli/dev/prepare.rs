@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::DevArgs;
+use crate::app::forget_mark;
 use crate::base::Clock;
 use crate::cli::{Enrolment, enroll};
 use crate::config::{Settings, StandIn};
@@ -28,6 +29,9 @@ const NAMED_UPSTREAM: &str = "127.0.0.1:9000";
 
 /// The store, in the data directory.
 const STORE: &str = "portcullis.db";
+
+/// The audit log's directory, there too.
+const AUDIT: &str = "audit";
 
 /// How long a service on this machine may take to accept.
 const PROBE: Duration = Duration::from_millis(500);
@@ -64,6 +68,7 @@ impl Layout {
         if args.reset {
             // The audit log stays, as it always does.
             SqliteStore::remove(&data.join(STORE))?;
+            forget_mark(&data.join(AUDIT)).context("the mark of the old store can't be removed")?;
         }
         let agent_key = keys.join(format!("{DEMO_AGENT}.jwk"));
         enroll_demo_agent(&overlay, &agent_key)?;
@@ -136,7 +141,7 @@ pub(super) fn settings(layout: &Layout, port: u16, control_port: u16) -> anyhow:
          [tokens]\nsigning_key_directory = {keys}\n",
         policies = quoted(&layout.policies),
         store = data(STORE),
-        audit = data("audit"),
+        audit = data(AUDIT),
         keys = data("keys"),
     );
     let parsed = Settings::parse("the settings of dev", &text, &layout.data, []);

@@ -46,6 +46,7 @@ pub(super) const fn kind_code(kind: DocumentKind) -> &'static str {
         DocumentKind::RevokedAgent => "revoked_agent",
         DocumentKind::RevokedToken => "revoked_token",
         DocumentKind::SecondFactor => "second_factor",
+        DocumentKind::StoreMark => "store_mark",
     }
 }
 
