@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use super::requests::{denied, judge};
 use super::{Asker, Refused};
 use crate::audit::Asked;
+use crate::config::Diagnostics;
 use crate::model::{
     Ask, DenyReason, Entitlement, EntitlementId, GrantId, GroupName, Inputs, OperationId, Question,
     RiskFacts, UsualFacts,
@@ -167,4 +168,15 @@ impl Asker<'_> {
 pub trait Explains: Send + Sync + fmt::Debug {
     /// Tells what would become of a call, and does nothing: no budget, no lease, no history, no record.
     fn explain(&self, asker: &Asker<'_>, call: SupposedCall) -> Explanation;
+}
+
+/// Whoever can tell what the policy files as they are now would change.
+pub trait Compares: Send + Sync + fmt::Debug {
+    /// Compares the candidate with the live policies, as JSON: what agents may ask for, the grants that
+    /// would end, and the decisions of late. It takes its time, and blocks.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the candidate.
+    fn compare(&self) -> Result<serde_json::Value, Diagnostics>;
 }

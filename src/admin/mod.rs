@@ -99,6 +99,7 @@ pub fn router(admin: Arc<Admin>, face: Face) -> Router {
         .route("/v1/audit", get(audit::list))
         .route("/v1/policies", get(policies::status))
         .route("/v1/policies/reload", post(policies::reload))
+        .route("/v1/policies/diff", post(policies::diff))
         .route("/metrics", get(health::metrics));
     let routes = match face {
         Face::Agents => everyone,

@@ -48,6 +48,7 @@ use super::{
         signals::push,
         policies::status,
         policies::reload,
+        policies::diff,
     ),
     components(schemas(
         tasks::OpenBody,

@@ -6,6 +6,7 @@ use axum::Json as Answer;
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 use super::caller::Operator;
 use super::error::ApiError;
@@ -75,6 +76,38 @@ pub(super) async fn reload(
         members.insert("outcome".to_owned(), json!(outcome));
     }
     Ok((code, Answer(answer)))
+}
+
+/// Tells what the files as they are now, or those in `<directory>.candidate`, would change. Nothing goes
+/// live by it.
+#[utoipa::path(post, path = "/v1/policies/diff", responses(
+    (status = 200, description = "Who gains and who loses"),
+    (status = 422, description = "The candidate can't be used")))]
+pub(super) async fn diff(
+    State(admin): State<Arc<Admin>>,
+    _operator: Operator,
+) -> Result<(http::StatusCode, Answer<Value>), ApiError> {
+    let Ok(_turn) = admin.comparing.try_acquire() else {
+        let detail = "another comparison runs: come again when it is done";
+        return Err(ApiError::unavailable("overloaded", detail).retry_after(1));
+    };
+    // What was decided before this call was asked is looked at. Where it can't be written there is still
+    // the rest.
+    let _ = admin.audit.flush().await;
+    let compares = Arc::clone(&admin.compares);
+    let compared = spawn_blocking(move || compares.compare()).await;
+    let broken = |_| ApiError::unavailable("overloaded", "the comparison broke off");
+    Ok(match compared.map_err(broken)? {
+        Ok(differences) => (http::StatusCode::OK, Answer(differences)),
+        Err(diagnostics) => {
+            let document = json!({
+                "code": "policies_refused",
+                "detail": "the candidate can't be used",
+                "diagnostics": diagnostics,
+            });
+            (http::StatusCode::UNPROCESSABLE_ENTITY, Answer(document))
+        }
+    })
 }
 
 fn view(status: &Status) -> Value {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::access::{Approvals, Explains, People, Requests};
+use crate::access::{Approvals, Compares, Explains, People, Requests};
 use crate::audit::{Audit, Place};
 use crate::authn::Authenticator;
 use crate::base::{Clock, Live};
@@ -35,6 +35,9 @@ pub struct Admin {
     pub(super) people: Arc<People>,
     pub(super) approvals: Approvals,
     pub(super) explains: Arc<dyn Explains>,
+    pub(super) compares: Arc<dyn Compares>,
+    /// Comparisons are made one at a time.
+    pub(super) comparing: Semaphore,
     /// Places for those who wait for an answer.
     pub(super) waiters: Semaphore,
     /// Places for those who follow the events.
@@ -70,6 +73,8 @@ pub struct AdminParts {
     pub approvals: Approvals,
     /// Tells what would become of calls.
     pub explains: Arc<dyn Explains>,
+    /// Tells what the policy files as they are now would change.
+    pub compares: Arc<dyn Compares>,
     /// Where what happens is recorded.
     pub audit: Audit,
     /// Where the records are on the disk.
@@ -103,6 +108,7 @@ impl Admin {
             people,
             approvals,
             explains,
+            compares,
             audit,
             audit_directory,
             metrics,
@@ -124,6 +130,8 @@ impl Admin {
             people,
             approvals,
             explains,
+            compares,
+            comparing: Semaphore::new(1),
             waiters: Semaphore::new(MOST_WAITERS),
             listeners: Arc::new(Semaphore::new(MOST_LISTENERS)),
             idempotency,

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::info;
 
+use super::comparing::Comparing;
 use super::control::{self, Served};
 use super::holding;
 use super::listen::Sockets;
@@ -85,7 +86,7 @@ pub async fn start(
     let (stop, stopping) = watch::channel(false);
     let gate = Arc::new(core.gate(&settings));
     let oauth = Arc::new(core.oauth(&settings));
-    let admin = core.admin(&settings, people, &gate, stopping.clone());
+    let admin = core.admin(&settings, people, (&gate, held_for), stopping.clone());
     let admin = Arc::new(admin.await?);
 
     let addresses = sockets.gateway_addresses().to_vec();
@@ -268,7 +269,7 @@ impl Core {
         &self,
         settings: &Settings,
         people: People,
-        gate: &Arc<Gate>,
+        (gate, sources): (&Arc<Gate>, Sources),
         stopping: watch::Receiver<bool>,
     ) -> anyhow::Result<Admin> {
         let people = Arc::new(people);
@@ -289,6 +290,12 @@ impl Core {
             people,
             approvals,
             explains: Arc::clone(gate) as Arc<dyn Explains>,
+            compares: Arc::new(Comparing {
+                live: self.reloader.live(),
+                grants: self.grants.clone(),
+                sources,
+                audit: settings.audit.clone(),
+            }),
             audit: self.audit.clone(),
             audit_directory: settings.audit.clone(),
             metrics: Arc::clone(&self.metrics),

@@ -49,7 +49,9 @@ fn access(live: &Snapshot, candidate: &Snapshot) -> Option<String> {
 }
 
 fn ended(candidate: &Snapshot, grants: &Grants) -> Option<String> {
-    let count = grants.would_end(|request| is_known(candidate, request));
+    let count = grants
+        .would_end(|request| is_known(candidate, request))
+        .len();
     (count > 0).then(|| format!("grants: {count} live grants would end"))
 }
 

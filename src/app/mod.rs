@@ -8,6 +8,7 @@
 //! Invariant: nothing is decided here.
 
 mod build;
+mod comparing;
 mod control;
 mod holding;
 mod listen;

@@ -15,7 +15,7 @@ use super::output::{clean, field, fields};
 /// What `policy` takes.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Compare two sets of policies: who gains, who loses; exit 3 on a difference
+    /// Tell what a candidate would change: who gains, who loses; exit 3 on a difference
     Diff(diff::DiffArgs),
     /// Read the policy files now; exit 1 if they were refused
     Reload(ReloadArgs),
@@ -39,7 +39,7 @@ pub(super) async fn run(
     connection: &Connection,
 ) -> anyhow::Result<ExitCode> {
     let (answer, must_be_live) = match command {
-        PolicyCommand::Diff(args) => return diff::run(args, connection.output),
+        PolicyCommand::Diff(args) => return diff::run(args, connection).await,
         PolicyCommand::Reload(ReloadArgs { accept, reason }) => {
             let (control, path) = (connection.as_operator()?, "/v1/policies/reload");
             let body = json!({ "accept": accept, "reason": reason });

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::check;
 use super::exit::{DIFFERENT, tell};
@@ -116,32 +116,11 @@ pub(super) fn records(log: &Path, mut take: impl FnMut(&Record, &str)) -> anyhow
 }
 
 fn document(replayed: &Replayed, generation: &str) -> Value {
-    let change = |change: &Change| {
-        json!({
-            "agent": change.agent,
-            "what": change.what,
-            "before": change.before,
-            "after": change.after,
-            "rules_before": strings(&change.rules_before),
-            "rules_after": strings(&change.rules_after),
-            "count": change.count,
-            "first": change.first,
-        })
-    };
-    let of = |wanted: fn(&Change) -> bool| -> Value {
-        let changes = replayed.changes.iter().filter(|one| wanted(one));
-        changes.map(change).collect()
-    };
-    json!({
-        "generation": generation,
-        "decisions": replayed.decisions,
-        "same": replayed.same,
-        "untouched": replayed.untouched,
-        "unknown": replayed.unknown,
-        "gains": of(Change::is_gain),
-        "losses": of(Change::is_loss),
-        "others": of(|change| !change.is_gain() && !change.is_loss()),
-    })
+    let mut document = replayed.to_json();
+    if let Some(members) = document.as_object_mut() {
+        members.insert("generation".to_owned(), generation.into());
+    }
+    document
 }
 
 fn strings(rules: &[std::sync::Arc<str>]) -> Vec<&str> {

@@ -85,11 +85,10 @@ impl Grants {
         receipt.grants.into_iter().next().ok_or_else(unknown)
     }
 
-    /// How many grants [`Grants::reconcile`] would end.
+    /// The grants that [`Grants::reconcile`] would end.
     #[must_use]
-    pub fn would_end(&self, keep_grant: impl Fn(&GrantRequest) -> bool) -> usize {
-        let lost = self.0.grants.collect(|grant| !keep_grant(grant.request()));
-        lost.len()
+    pub fn would_end(&self, keep_grant: impl Fn(&GrantRequest) -> bool) -> Vec<Arc<LiveGrant>> {
+        self.0.grants.collect(|grant| !keep_grant(grant.request()))
     }
 
     /// Ends every grant and task that `keep` does not want kept, as a new generation of policies may

@@ -144,6 +144,12 @@ impl LiveGrant {
         &self.approved_by
     }
 
+    /// How many exchanges run under it.
+    #[must_use]
+    pub fn running(&self) -> u32 {
+        self.running.load(Ordering::SeqCst)
+    }
+
     /// When it came into force.
     #[must_use]
     pub const fn starts(&self) -> BootInstant {

@@ -7,6 +7,7 @@
 //! Invariant: there is no second way to decide. What is supposed here is seen by nobody else, and
 //! nothing is granted, spent or recorded.
 
+mod json;
 mod matrix;
 mod replay;
 mod tables;

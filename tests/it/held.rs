@@ -1,8 +1,10 @@
 //! A change of policies whose consequences an operator has to see first waits until one lets it go live.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, Plan, run};
+use crate::harness::{Gateway, Plan, program, run};
 
 const TESTS: &str = r#"
 [[agent]]
@@ -28,6 +30,18 @@ async fn reload(gate: &Gateway, body: &Value) -> (u16, Value) {
     let call = gate.control("POST", "/v1/policies/reload");
     let answer = call.bearer(&gate.operator()).json(body).send().await;
     (answer.status, answer.json())
+}
+
+/// What the command says on its standard error output; it has to fail.
+fn policy_reload(gate: &Gateway, more: &[&str]) -> String {
+    let mut command = Command::new(program());
+    command.args(["policy", "reload", "--control", &gate.control_url]);
+    command
+        .arg("--operator-key")
+        .arg(gate.root().join("data/operator.key"));
+    let output = command.args(more).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
 }
 
 /// The reload is held for this reason, and the live generation stays.
@@ -64,6 +78,9 @@ fn a_case_that_comes_otherwise_holds_until_an_operator_lets_go() {
         assert_eq!((status, &answer["outcome"]), (409, &json!("held")));
         let (status, _) = reload(&gate, &json!({ "accept": "so what" })).await;
         assert_eq!(status, 400);
+        let said = policy_reload(&gate, &[]);
+        assert!(said.contains("held: tests: 1 cases"), "{said}");
+        assert!(said.contains(&format!("--accept {held}")), "{said}");
         let body = json!({ "accept": held, "reason": "agreed with finance" });
         let (status, answer) = reload(&gate, &body).await;
         assert_eq!(
@@ -110,12 +127,54 @@ fn grants_that_would_end_and_ways_that_become_easier_hold() {
 fn what_harms_nobody_goes_live_by_itself() {
     run(async {
         let gate = plan("\"tests\", \"grants\", \"access\"").start().await;
+        let before = gate.status().generation;
         gate.edit_policy("rules.cedar", "amount > 100", "amount > 50");
+        // The gateway may have noticed first.
         let (status, answer) = reload(&gate, &json!({})).await;
+        assert_eq!((status, &answer["held"]), (200, &Value::Null), "{answer}");
+        assert_ne!(answer["generation"], before.as_str());
+    });
+}
+
+#[test]
+fn what_a_candidate_would_change_is_told_and_nothing_goes_live() {
+    run(async {
+        let gate = plan("\"grants\"").start().await;
+        let work = gate.agent("bot").works("items").await;
+        let list = || gate.call("GET", "/shop/items").bearer(&work.token).send();
+        list().await.expect_bytes(200);
+        let diff = || {
+            let call = gate.control("POST", "/v1/policies/diff");
+            call.bearer(&gate.operator()).send()
+        };
+        let same = diff().await.expect(200).json();
+        assert_eq!(same["live"], same["candidate"]);
+        assert_eq!(same["grants"]["count"], 0);
         assert_eq!(
-            (status, &answer["outcome"]),
-            (200, &json!("published")),
-            "{answer}"
+            same["access"],
+            json!({ "gains": [], "losses": [], "others": [] })
         );
+        assert_eq!(same["replay"]["losses"], json!([]), "{same}");
+        assert!(same["replay"]["same"].as_u64().unwrap() >= 2, "{same}");
+
+        let live = gate.status().generation;
+        gate.edit_policy("entitlements.toml", "id = \"items\"", "id = \"things\"");
+        let told = diff().await.expect(200).json();
+        assert_eq!(told["grants"]["items"][0]["id"], work.grant, "{told}");
+        let lost = told["replay"]["losses"].as_array().unwrap();
+        assert!(lost.iter().any(|one| one["what"] == "shop.list"), "{told}");
+        let others = told["access"]["others"].as_array().unwrap();
+        assert!(others.iter().any(|one| one["after"] == "things"), "{told}");
+        assert_ne!(told["candidate"], live.as_str());
+
+        gate.edit_policy("entitlements.toml", "id = \"things\"", "idd = \"things\"");
+        let answer = diff().await;
+        assert_eq!(answer.status, 422);
+        let diagnostics = answer.json()["diagnostics"].as_array().unwrap().len();
+        assert!(diagnostics > 0);
+        let agent = gate
+            .control("POST", "/v1/policies/diff")
+            .bearer(&work.token);
+        agent.send().await.problem(403, "forbidden");
     });
 }

@@ -358,7 +358,11 @@ fn two_sets_of_policies_are_compared() {
     let arguments = ["policy", "diff", &paths[0], &paths[1]];
     let (code, report) = told(old.path(), &arguments);
     assert_eq!(
-        (code, &report["gains"], &report["losses"]),
+        (
+            code,
+            &report["access"]["gains"],
+            &report["access"]["losses"]
+        ),
         (0, &json!([]), &json!([]))
     );
 
@@ -371,14 +375,18 @@ fn two_sets_of_policies_are_compared() {
     );
     let (code, report) = told(old.path(), &arguments);
     assert_eq!(code, 3, "{report:#}");
-    let loss = &report["losses"][0];
+    let loss = &report["access"]["losses"][0];
     assert_eq!(loss["operation"], "shop.pay", "{report:#}");
     assert_eq!(loss["before"], "work");
     assert_eq!(loss["after"], "work, asking leads");
     let back = ["policy", "diff", &paths[1], &paths[0]];
     let (code, report) = told(old.path(), &back);
-    assert_eq!((code, &report["losses"]), (3, &json!([])), "{report:#}");
-    assert_eq!(report["gains"][0]["after"], "work");
+    assert_eq!(
+        (code, &report["access"]["losses"]),
+        (3, &json!([])),
+        "{report:#}"
+    );
+    assert_eq!(report["access"]["gains"][0]["after"], "work");
     let mut html = back.to_vec();
     html.push("--html");
     let page = text(&portcullis(old.path(), &html).stdout);
@@ -390,7 +398,7 @@ fn two_sets_of_policies_are_compared() {
     );
     let (_, report) = told(old.path(), &arguments);
     assert_eq!(
-        report["losses"][0]["after"], "work, unless shut",
+        report["access"]["losses"][0]["after"], "work, unless shut",
         "{report:#}"
     );
 }

@@ -68,8 +68,23 @@ impl Refusal {
                 notes.push(format!("{}: {}", name.replace('_', " "), clean(&text)));
             }
         }
-        let diagnostics = named("diagnostics").and_then(Value::as_array);
-        notes.extend(diagnostics.into_iter().flatten().map(diagnostic));
+        // Of a candidate, and of files that were refused or are held.
+        for place in ["/diagnostics", "/last_refused/diagnostics"] {
+            let diagnostics = self.document.pointer(place).and_then(Value::as_array);
+            notes.extend(diagnostics.into_iter().flatten().map(diagnostic));
+        }
+        if let Some(generation) = self.document.pointer("/held/generation") {
+            let generation = clean(generation.as_str().unwrap_or_default());
+            let reasons = self
+                .document
+                .pointer("/held/reasons")
+                .and_then(Value::as_array);
+            let reasons = reasons.into_iter().flatten().filter_map(Value::as_str);
+            notes.extend(reasons.map(|reason| format!("held: {}", clean(reason))));
+            notes.push(format!(
+                "`policy reload --accept {generation}` lets it go live"
+            ));
+        }
         notes
     }
 

@@ -1,15 +1,19 @@
-//! `portcullis policy diff OLD NEW`: who gains and who loses between two sets of policies.
+//! `portcullis policy diff`: who gains and who loses between two sets of policies, or by a gateway's
+//! candidate.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::check;
+use crate::cli::connection::Connection;
+use crate::cli::control::Binding;
 use crate::cli::exit::DIFFERENT;
 use crate::cli::html::HtmlPage;
-use crate::cli::output::{Output, Table, print};
+use crate::cli::output::{Table, field, print};
 use crate::config::compile;
 use crate::pdp::Memory;
 use crate::rehearsal::{Differs, compare};
@@ -17,12 +21,12 @@ use crate::rehearsal::{Differs, compare};
 /// What `policy diff` takes.
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct DiffArgs {
-    /// The policies as they are
-    #[arg(value_name = "OLD")]
-    before: PathBuf,
+    /// The policies as they are; without, a gateway is asked what its candidate would change
+    #[arg(value_name = "OLD", requires = "after")]
+    before: Option<PathBuf>,
     /// The policies as they would be
     #[arg(value_name = "NEW")]
-    after: PathBuf,
+    after: Option<PathBuf>,
     /// A directory that belongs to both, such as that of enrolled agents
     #[arg(long, value_name = "DIR")]
     with: Vec<PathBuf>,
@@ -34,106 +38,113 @@ pub(in crate::cli) struct DiffArgs {
     html: bool,
 }
 
-pub(super) fn run(args: DiffArgs, output: Output) -> anyhow::Result<ExitCode> {
-    let mut snapshots = Vec::new();
-    for directory in [args.before, args.after] {
-        let directories = std::iter::once(directory).chain(args.with.iter().cloned());
-        let (sources, problems) = check::sources(directories.collect(), args.config.clone());
-        if problems.has_errors() {
-            return check::show(&problems, output);
+pub(super) async fn run(args: DiffArgs, connection: &Connection) -> anyhow::Result<ExitCode> {
+    let output = connection.output;
+    let document = match (args.before, args.after) {
+        (Some(before), Some(after)) => {
+            let mut snapshots = Vec::new();
+            for directory in [before, after] {
+                let directories = std::iter::once(directory).chain(args.with.iter().cloned());
+                let config = args.config.clone();
+                let (sources, problems) = check::sources(directories.collect(), config);
+                if problems.has_errors() {
+                    return check::show(&problems, output);
+                }
+                match compile(&sources, &mut Memory::default()) {
+                    Ok((snapshot, _)) => snapshots.push(snapshot),
+                    Err(problems) => return check::show(&problems, output),
+                }
+            }
+            let [before, after] = &snapshots[..] else {
+                bail!("two sets of policies are compared");
+            };
+            json!({
+                "live": before.generation().as_str(),
+                "candidate": after.generation().as_str(),
+                "access": Differs::all_to_json(&compare(before, after)),
+            })
         }
-        match compile(&sources, &mut Memory::default()) {
-            Ok((snapshot, _)) => snapshots.push(snapshot),
-            Err(problems) => return check::show(&problems, output),
+        _ => {
+            let control = connection.as_operator()?;
+            let path = "/v1/policies/diff";
+            control.post(Binding::None, path, None).await?
         }
-    }
-    let [before, after] = &snapshots[..] else {
-        anyhow::bail!("two sets of policies are compared");
     };
-    let differs = compare(before, after);
+    let sections = sections(&document);
     if args.html {
-        print(&page(&differs))?;
+        print(&page(&document, &sections))?;
     } else {
-        let document = json!({
-            "before": before.generation().as_str(),
-            "after": after.generation().as_str(),
-            "gains": cells(&differs, Differs::is_gain),
-            "losses": cells(&differs, Differs::is_loss),
-            "others": cells(&differs, is_other),
-        });
-        output.show(&document, |_| describe(&differs))?;
+        output.show(&document, |_| describe(&sections))?;
     }
-    let code = if differs.is_empty() { 0 } else { DIFFERENT };
-    Ok(ExitCode::from(code))
+    let same = sections.iter().all(|section| section.rows.is_empty());
+    Ok(ExitCode::from(if same { 0 } else { DIFFERENT }))
 }
 
-fn is_other(one: &Differs) -> bool {
-    !one.is_gain() && !one.is_loss()
+/// A table under a heading.
+struct Section {
+    heading: &'static str,
+    columns: [&'static str; 4],
+    rows: Vec<[String; 4]>,
 }
 
-fn cells(differs: &[Differs], wanted: fn(&Differs) -> bool) -> Value {
-    let differs = differs.iter().filter(|one| wanted(one));
-    let cell = |one: &Differs| {
-        json!({
-            "agent": one.agent,
-            "operation": one.operation,
-            "before": one.before.to_string(),
-            "after": one.after.to_string(),
-        })
-    };
-    differs.map(cell).collect()
-}
-
-const HEADING: [&str; 4] = ["agent", "operation", "before", "after"];
-
-type Section = (&'static str, Vec<[String; 4]>);
-
-fn sections(differs: &[Differs]) -> [Section; 3] {
-    let rows = |wanted: fn(&Differs) -> bool| {
-        let differs = differs.iter().filter(|one| wanted(one));
-        let row = |one: &Differs| {
-            [
-                one.agent.clone(),
-                one.operation.clone(),
-                one.before.to_string(),
-                one.after.to_string(),
-            ]
-        };
-        differs.map(row).collect()
-    };
-    [
-        ("come to it more easily", rows(Differs::is_gain)),
+fn sections(document: &Value) -> Vec<Section> {
+    let ways = ["agent", "operation", "before", "after"];
+    let grants = ["id", "agent", "task", "entitlement"];
+    let decisions = ["agent", "what", "before", "after"];
+    let tables = [
+        ("come to it more easily", "/access/gains", ways),
         (
             "come to it less easily, or not at all",
-            rows(Differs::is_loss),
+            "/access/losses",
+            ways,
         ),
-        ("come to it otherwise", rows(is_other)),
-    ]
+        ("come to it otherwise", "/access/others", ways),
+        ("live grants that would end", "/grants/items", grants),
+        (
+            "of late: would pass, and did not",
+            "/replay/gains",
+            decisions,
+        ),
+        ("of late: would no longer pass", "/replay/losses", decisions),
+        (
+            "of late: would be refused otherwise",
+            "/replay/others",
+            decisions,
+        ),
+    ];
+    let sections = tables.into_iter().map(|(heading, pointer, columns)| {
+        let items = document.pointer(pointer).and_then(Value::as_array);
+        let row = |item: &Value| columns.map(|name| field(item, name));
+        Section {
+            heading,
+            columns,
+            rows: items.into_iter().flatten().map(row).collect(),
+        }
+    });
+    sections.collect()
 }
 
-fn describe(differs: &[Differs]) -> String {
-    if differs.is_empty() {
-        return "every agent comes to every operation as before".to_owned();
-    }
+fn describe(sections: &[Section]) -> String {
     let mut text = String::new();
-    for (heading, rows) in sections(differs) {
-        if rows.is_empty() {
-            continue;
+    for section in sections.iter().filter(|one| !one.rows.is_empty()) {
+        let mut table = Table::new(section.columns);
+        for row in &section.rows {
+            table.row(row.clone());
         }
-        let mut table = Table::new(HEADING);
-        for row in rows {
-            table.row(row);
-        }
-        text.push_str(&format!("{heading}:\n{}\n", table.render()));
+        text.push_str(&format!("{}:\n{}\n", section.heading, table.render()));
+    }
+    if text.is_empty() {
+        return "nothing changes: every agent comes to every operation as before".to_owned();
     }
     text
 }
 
-fn page(differs: &[Differs]) -> String {
-    let sentence = format!("{} pairs of agent and operation differ.", differs.len());
+fn page(document: &Value, sections: &[Section]) -> String {
+    let (before, after) = (field(document, "live"), field(document, "candidate"));
+    let sentence = format!("Generation {before} as it is, generation {after} as it would be.");
     let mut page = HtmlPage::new("Who comes to what", &sentence);
-    for (heading, rows) in sections(differs) {
-        page.section(heading, HEADING, &rows);
+    for section in sections {
+        page.section(section.heading, section.columns, &section.rows);
     }
     page.finish()
 }
