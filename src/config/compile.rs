@@ -123,6 +123,9 @@ fn compile_with(
         entitlements: &entitlements,
     };
     let policies = conditions(&catalogue, &files.cedar, memory, &mut found);
+    if let Some(policies) = policies.as_ref().filter(|one| !one.rules().is_empty()) {
+        entitlements::warn_of_unreachable(&raw, policies, &mut found);
+    }
     let services = open(services, sources.stand_in.as_ref(), &mut found);
     // Where the syntax is broken, entries may lack what their file has: only their names are of use.
     found.retain(|one| !syntax.contains(one.file()));

@@ -71,6 +71,11 @@ pub(super) struct KnownOperation {
 }
 
 impl Directory {
+    /// Whether there is any agent.
+    pub(super) fn has_agents(&self) -> bool {
+        !self.agents.is_empty()
+    }
+
     /// Prepares a catalogue whose names don't collide, given what rules' scopes name of principals.
     pub(super) fn new(
         catalogue: &Catalogue<'_>,
@@ -122,6 +127,17 @@ impl Directory {
 
     pub(super) fn agent(&self, id: &AgentId) -> Option<&KnownAgent> {
         self.agents.get(id)
+    }
+
+    /// What scopes name that takes in any agent at all.
+    pub(super) fn anchors(&self) -> HashSet<&EntityUid> {
+        let agents = self.agents.values();
+        agents.flat_map(|agent| &agent.anchors).collect()
+    }
+
+    /// Every entitlement, in no order.
+    pub(super) fn entitlements(&self) -> impl Iterator<Item = (&EntitlementId, &Target)> {
+        self.entitlements.iter()
     }
 
     pub(super) fn operation(&self, id: &OperationId) -> Option<&KnownOperation> {

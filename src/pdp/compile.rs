@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use cedar_policy::{Policy, PolicyId};
 
 use crate::base::Digest;
-use crate::model::OperationId;
+use crate::model::{EntitlementId, OperationId};
 
 use super::catalogue::{Directory, Names};
 use super::check::{Checked, Checker, Draft};
@@ -132,6 +132,23 @@ impl Policies {
     #[must_use]
     pub fn reads_risk(&self) -> bool {
         self.reads.has(Fact::Risk)
+    }
+
+    /// The entitlements that no rule lets any agent ask for, whatever its conditions. Nothing where there
+    /// are no agents: their groups may be filled later.
+    #[must_use]
+    pub fn out_of_reach(&self) -> BTreeSet<EntitlementId> {
+        let mut entitlements = self.directory.entitlements();
+        let principals = self.directory.anchors();
+        // Asking is one action, whatever is asked for.
+        let asking = entitlements.next().map(|(_, target)| &target.anchors);
+        let named = asking.and_then(|anchors| self.index.permitted(anchors, &principals));
+        let Some(named) = named.filter(|_| self.directory.has_agents()) else {
+            return BTreeSet::new();
+        };
+        let all = self.directory.entitlements();
+        let unnamed = all.filter(|(_, target)| !named.contains(&target.resource));
+        unnamed.map(|(id, _)| id.clone()).collect()
     }
 
     /// Every rule, in the order of the files.

@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use cedar_policy::{
-    ActionConstraint, EntityTypeName, EntityUid, Policy, PolicySet, PrincipalConstraint,
+    ActionConstraint, Effect, EntityTypeName, EntityUid, Policy, PolicySet, PrincipalConstraint,
     ResourceConstraint,
 };
 use foldhash::fast::RandomState;
@@ -249,6 +249,31 @@ impl Index {
     pub(super) fn uncovered(&self) -> impl Iterator<Item = (usize, &Uncovered)> {
         let policies = self.policies.iter().enumerate();
         policies.filter_map(|(number, one)| Some((number, one.conditions().err()?)))
+    }
+
+    /// What permits that can apply to an action for somebody name of resources; none where one of them takes
+    /// in every resource. `anchors` take in the action, `principals` somebody.
+    pub(super) fn permitted(
+        &self,
+        anchors: &[EntityUid],
+        principals: &HashSet<&EntityUid>,
+    ) -> Option<HashSet<&EntityUid>> {
+        let mut named = HashSet::new();
+        for Indexed {
+            policy, resource, ..
+        } in &self.policies
+        {
+            let applies = match policy.action_constraint() {
+                ActionConstraint::Any => true,
+                ActionConstraint::Eq(uid) => anchors.contains(&uid),
+                ActionConstraint::In(uids) => uids.iter().any(|uid| anchors.contains(uid)),
+            };
+            let somebody = principal(policy).is_none_or(|uid| principals.contains(&uid));
+            if policy.effect() == Effect::Permit && applies && somebody {
+                named.insert(resource.as_ref()?);
+            }
+        }
+        Some(named)
     }
 
     /// Every policy, for the comparison with Cedar's own authorizer.

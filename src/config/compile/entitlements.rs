@@ -11,6 +11,7 @@ use crate::config::diagnostics::Diagnostics;
 use crate::config::raw::{Raw, RawApproval, RawEntitlement};
 use crate::config::text::At;
 use crate::model::{ApprovalRule, Entitlement, OperationId, Proof};
+use crate::pdp::Policies;
 
 const PROOFS: [(&str, Proof); 3] = [
     ("bearer", Proof::Bearer),
@@ -132,6 +133,20 @@ impl<'r> Targets<'r> {
         self.drafted
             .get(operation.as_str())
             .is_some_and(|(_, baseline)| *baseline)
+    }
+}
+
+/// Doubts about entitlements that no agent can ever ask for.
+pub(super) fn warn_of_unreachable(raw: &Raw, policies: &Policies, problems: &mut Diagnostics) {
+    let out_of_reach = policies.out_of_reach();
+    for entry in &raw.entitlements {
+        let id = &entry.id;
+        if out_of_reach.contains(id.value.as_str()) {
+            let message = format!("no rule lets any agent ask for `{}`", id.value);
+            problems
+                .warning(&id.place, message)
+                .hint("permit `Action::\"request\"` on it, for the agents or groups that may ask");
+        }
     }
 }
 

@@ -498,3 +498,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_no_rule_lets_anybody_ask_for_is_doubtful() {
+    let warned = |rules: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.toml"), GOOD).unwrap();
+        std::fs::write(directory.path().join("a.cedar"), rules).unwrap();
+        let sources = sources(&[directory.path().to_str().unwrap()]);
+        let (_, warnings) = compile(&sources, &mut Memory::default()).unwrap();
+        let warnings = warnings.to_string();
+        let lost = warnings
+            .lines()
+            .filter_map(|line| line.split_once("ask for `"));
+        let lost = lost.filter_map(|(_, rest)| Some(rest.split_once('`')?.0.to_owned()));
+        lost.collect::<Vec<_>>()
+    };
+    let call = "@id(\"call\") permit (principal, action in Action::\"call\", resource);";
+    let ask = |scope: &str| {
+        format!("{call} @id(\"ask\") permit ({scope}, action == Action::\"request\", resource")
+    };
+    let one = " == Entitlement::\"refunds\");";
+    assert_eq!(warned(call).len(), snapshot_entitlements());
+    assert_eq!(
+        warned(&format!("{});", ask("principal"))),
+        Vec::<String>::new()
+    );
+    assert!(!warned(&format!("{}{one}", ask("principal"))).contains(&"refunds".to_owned()));
+    assert!(warned(&format!("{}{one}", ask("principal"))).contains(&"wide".to_owned()));
+    let billing = ask("principal in AgentGroup::\"billing\"");
+    assert_eq!(warned(&format!("{billing});")), Vec::<String>::new());
+}
+
+/// How many entitlements the good file has.
+fn snapshot_entitlements() -> usize {
+    GOOD.matches("[[entitlement]]").count()
+}

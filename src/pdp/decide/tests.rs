@@ -620,7 +620,8 @@ fn reference(policies: &Policies, asked: &Asked, schema: &Schema) -> Decision {
         );
         let (entities, whole) = (&policies.directory.entities, policies.index.whole());
         let response = Authorizer::new().is_authorized(&request.unwrap(), &whole, entities);
-        policies.weigh_response(&response, question, Depends::default())
+        let depends = policies.index.slice(agent, target).depends;
+        policies.weigh_response(&response, question, depends)
     });
     match judged {
         Ok(permit) => Decision::Allow(permit),
