@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
 use super::credentials::{Contents, Credentials, WallClock, provider, system_roots};
-use super::stream::PROTOCOLS;
+use super::stream::{HTTP2, PROTOCOLS};
 use super::{ClientStream, TlsError};
 use crate::base::Clock;
 
@@ -64,6 +64,18 @@ impl Connector {
         Ok(Self {
             config: Arc::new(config),
         })
+    }
+
+    /// The same, offering HTTP/1.1 alone: for a connection that is to become something else.
+    #[must_use]
+    pub fn http1_only(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config
+            .alpn_protocols
+            .retain(|protocol| protocol.as_slice() != HTTP2);
+        Self {
+            config: Arc::new(config),
+        }
     }
 
     /// Shakes hands with the server that has to be `server_name`: a host name or an address. Waits as

@@ -14,7 +14,7 @@ use super::{Peer, TlsError};
 /// The protocols that may be agreed upon, by preference.
 pub(super) const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
 
-const HTTP2: &[u8] = b"h2";
+pub(super) const HTTP2: &[u8] = b"h2";
 
 /// A client's connection to us.
 pub struct ServerStream<S> {

@@ -8,6 +8,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use super::framing::{HEAD_BYTES, HEADER_LINES};
@@ -41,12 +42,65 @@ pub(super) async fn connect(
         })
 }
 
+/// Opens a connection to one address of `target` for HTTP/1.1 alone, which can become something else:
+/// that is then given through the receiver.
+pub(super) async fn connect_to_switch(
+    clock: &Clock,
+    target: &Target,
+    address: &Address,
+    deadline: BootInstant,
+) -> Result<(Http1, oneshot::Receiver<Switched>), SendError> {
+    let opened = async {
+        let (stream, watch) = reach(clock, target, address, deadline, true).await?;
+        let link = speak_until_switched(stream, watch).await;
+        link.map_err(|source| SendError::BrokeOff {
+            place: target.place(address),
+            source,
+        })
+    };
+    within(clock, deadline, opened)
+        .await
+        .unwrap_or_else(|Elapsed| {
+            Err(SendError::Timeout {
+                place: target.place(address),
+                phase: Phase::Connect,
+            })
+        })
+}
+
+/// What HTTP leaves when it is over: the stream, and what came behind the last head.
+pub(super) type Switched = http1::Parts<TokioIo<Stream>>;
+
 async fn open(
     clock: &Clock,
     target: &Target,
     address: &Address,
     deadline: BootInstant,
 ) -> Result<Link, SendError> {
+    let (stream, watch) = reach(clock, target, address, deadline, false).await?;
+    let is_http2 = match &stream {
+        Stream::Plain(_) => target.options.h2c,
+        Stream::Tls(stream) => stream.is_http2(),
+    };
+    let link = if is_http2 {
+        speak_http2(stream, watch).await
+    } else {
+        speak_http1(stream, watch).await
+    };
+    link.map_err(|source| SendError::Connect {
+        place: target.place(address),
+        source: ConnectError::Http2(source),
+    })
+}
+
+/// Name, TCP, TLS.
+async fn reach(
+    clock: &Clock,
+    target: &Target,
+    address: &Address,
+    deadline: BootInstant,
+    http1_only: bool,
+) -> Result<(Stream, Watch), SendError> {
     let failed = |source| SendError::Connect {
         place: target.place(address),
         source,
@@ -54,26 +108,20 @@ async fn open(
     let addresses = resolve(&address.host, address.port).await.map_err(failed)?;
     let tcp = dial(clock, &addresses, deadline).await.map_err(failed)?;
     let (socket, watch) = Socket::new(tcp);
-    let (stream, is_http2) = match (&target.connector, address.tls) {
-        (Some(connector), true) => {
-            let stream = connector
-                .connect(&address.server_name, socket)
-                .await
-                .map_err(|source| SendError::Tls {
-                    place: target.place(address),
-                    source,
-                })?;
-            let is_http2 = stream.is_http2();
-            (Stream::Tls(Box::new(stream)), is_http2)
-        }
-        _ => (Stream::Plain(socket), target.options.h2c),
+    let (Some(connector), true) = (&target.connector, address.tls) else {
+        return Ok((Stream::Plain(socket), watch));
     };
-    let link = if is_http2 {
-        speak_http2(stream, watch).await
+    let connected = if http1_only {
+        let connector = connector.http1_only();
+        connector.connect(&address.server_name, socket).await
     } else {
-        speak_http1(stream, watch).await
+        connector.connect(&address.server_name, socket).await
     };
-    link.map_err(|source| failed(ConnectError::Http2(source)))
+    let stream = connected.map_err(|source| SendError::Tls {
+        place: target.place(address),
+        source,
+    })?;
+    Ok((Stream::Tls(Box::new(stream)), watch))
 }
 
 /// Tries the addresses in order, each with its share of the time that is left. The last has all of
@@ -106,16 +154,39 @@ fn prepare(stream: TcpStream) -> std::io::Result<TcpStream> {
 }
 
 async fn speak_http1(stream: Stream, watch: Watch) -> hyper::Result<Link> {
-    let (sender, connection) = http1::Builder::new()
-        .max_headers(HEADER_LINES)
-        .max_header_size(HEAD_BYTES)
-        // Also what one stalled download may hold.
-        .max_buf_size(HEAD_BYTES)
+    let (sender, connection) = http1_builder()
         .handshake::<_, Outgoing>(TokioIo::new(stream))
         .await?;
     // How a connection ends is told to the exchange that runs on it; an idle one has nobody to tell.
     let task = spawn_local(async move { drop(connection.await) });
     Ok(Link::Http1(Http1::new(sender, watch, task)))
+}
+
+async fn speak_until_switched(
+    stream: Stream,
+    watch: Watch,
+) -> hyper::Result<(Http1, oneshot::Receiver<Switched>)> {
+    let (sender, connection) = http1_builder()
+        .handshake::<_, Outgoing>(TokioIo::new(stream))
+        .await?;
+    let (give, switched) = oneshot::channel();
+    let task = spawn_local(async move {
+        if let Ok(parts) = connection.without_shutdown().await {
+            // Where nobody waits for it, dropping it closes the connection.
+            drop(give.send(parts));
+        }
+    });
+    Ok((Http1::new(sender, watch, task), switched))
+}
+
+fn http1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .max_headers(HEADER_LINES)
+        .max_header_size(HEAD_BYTES)
+        // Also what one stalled download may hold.
+        .max_buf_size(HEAD_BYTES);
+    builder
 }
 
 async fn speak_http2(stream: Stream, watch: Watch) -> hyper::Result<Link> {

@@ -170,6 +170,9 @@ pub enum Fault {
     /// The method makes a tunnel of the connection.
     #[error("CONNECT is not forwarded")]
     Connect,
+    /// A protocol switch to something else than was asked for.
+    #[error("it switches to something else than the WebSocket that it was asked for")]
+    Handshake,
     /// The request has no host that a header can carry.
     #[error("the host of the request is missing or ambiguous")]
     RequestHost,

@@ -7,7 +7,8 @@
 mod tests;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts as Head;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -16,6 +17,9 @@ use http_body::Body as _;
 
 use super::Fault;
 use super::outgoing::Outgoing;
+use crate::wire::{
+    WEBSOCKET, WEBSOCKET_VERSION, connection_listed, websocket_accept, websocket_key,
+};
 
 /// The most header lines of an answer; [`HEAD_BYTES`] bounds their size.
 pub(super) const HEADER_LINES: usize = 100;
@@ -47,6 +51,38 @@ pub(super) fn for_http1(
     head.uri = Uri::from(path(&head.uri));
     head.version = Version::HTTP_11;
     Ok(Request::from_parts(head, body))
+}
+
+/// Makes a request that is shaped for HTTP/1.1 one for a WebSocket (RFC 6455 §4.1), whatever it says
+/// about that itself. Returns what has to come back.
+pub(super) fn ask_for_websocket(headers: &mut HeaderMap) -> Result<HeaderValue, Fault> {
+    let key = websocket_key();
+    let accept = websocket_accept(key.as_bytes());
+    let value = |text: &str| HeaderValue::from_str(text).map_err(|_| Fault::Handshake);
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
+    headers.insert(SEC_WEBSOCKET_KEY, value(&key)?);
+    headers.insert(SEC_WEBSOCKET_VERSION, value(WEBSOCKET_VERSION)?);
+    headers.remove(SEC_WEBSOCKET_ACCEPT);
+    headers.remove(TE);
+    value(&accept)
+}
+
+/// Judges the head of an answer that switches protocols: to what was asked for, and by somebody who has
+/// understood it (RFC 6455 §4.1).
+pub(super) fn judge_switch(head: &response::Parts, accept: &HeaderValue) -> Result<(), Fault> {
+    let only = |name: HeaderName| {
+        let mut lines = head.headers.get_all(name).into_iter();
+        lines.next().filter(|_| lines.next().is_none())
+    };
+    let is_websocket = only(UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes()));
+    let understood = only(SEC_WEBSOCKET_ACCEPT) == Some(accept);
+    let switches = connection_listed(&head.headers).any(|name| name == "upgrade");
+    if is_websocket && understood && switches && head.version == Version::HTTP_11 {
+        return Ok(());
+    }
+    Err(Fault::Handshake)
 }
 
 /// Shapes a request for HTTP/2: its host in the target, nothing of a connection.

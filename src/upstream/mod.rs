@@ -9,7 +9,8 @@
 //! Invariant: a connection serves a second request only if the first exchange ended cleanly, that
 //! is, the request was sent whole before the answer began, the answer was read to its end, and
 //! nothing followed it. A request is sent twice only if no byte of it left the first time. No
-//! redirect is followed, no upgrade is taken up, and no client's credential is known here.
+//! redirect is followed, no protocol is switched to but a WebSocket by [`Pool::websocket`], and no
+//! client's credential is known here.
 
 mod connect;
 mod credential;
@@ -24,6 +25,7 @@ mod received;
 mod resolve;
 mod socket;
 mod target;
+mod tunnel;
 
 pub use credential::Credential;
 pub use error::{ConnectError, Fault, Phase, Place, SendError, UpstreamError};
@@ -31,3 +33,4 @@ pub use limits::PoolLimits;
 pub use pool::Pool;
 pub use received::Received;
 pub use target::{Target, TargetOptions};
+pub use tunnel::{Tunnel, WebSocket};

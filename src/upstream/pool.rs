@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod tests;
+mod websocket;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

@@ -11,6 +11,7 @@ mod path;
 mod peer;
 mod problem;
 mod url;
+mod websocket;
 
 pub use body::{Body, BodyError};
 pub use challenge::{Challenge, DPOP_ALGORITHMS};
@@ -22,3 +23,6 @@ pub use path::{SegmentError, canonical_segment, decoded};
 pub use peer::Peer;
 pub use problem::{PROBLEM_JSON, Problem};
 pub use url::normal_url;
+pub use websocket::{
+    WEBSOCKET, WEBSOCKET_VERSION, is_websocket_key, websocket_accept, websocket_key,
+};
