@@ -5,12 +5,13 @@ mod tests;
 
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method, Version, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Version, header};
+use hyper::ext::Protocol;
 
 use super::refusal::Refusal;
 use crate::base::Secret;
 use crate::model::DenyReason;
-use crate::wire::canonical_segment;
+use crate::wire::{WEBSOCKET, canonical_segment};
 
 /// The longest token that is looked at.
 const LONGEST_TOKEN: usize = 8 * 1024;
@@ -30,6 +31,8 @@ pub(super) struct Canonical {
     headers: HeaderMap,
     token: Option<Token>,
     content_length: Option<u64>,
+    version: Version,
+    extended_connect: bool,
 }
 
 /// The credential of a request, taken out of its headers.
@@ -44,12 +47,18 @@ impl Canonical {
     /// Reads a request's head.
     pub(super) fn read(parts: Parts, longest_uri: usize) -> Result<Self, Refusal> {
         let Parts {
-            method,
+            mut method,
             uri,
             version,
             mut headers,
+            extensions,
             ..
         } = parts;
+        let extended_connect = is_extended_connect(&method, &extensions)?;
+        if extended_connect {
+            // What HTTP/1.1 asks for with GET (RFC 8441 §5): it is the same operation.
+            method = Method::GET;
+        }
         if matches!(method, Method::CONNECT | Method::TRACE) {
             return Err(malformed("the gateway forwards no CONNECT and no TRACE"));
         }
@@ -78,7 +87,19 @@ impl Canonical {
             headers,
             token,
             content_length,
+            version,
+            extended_connect,
         })
+    }
+
+    /// The version of HTTP that the request came in.
+    pub(super) const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Whether a WebSocket is asked for as HTTP/2 does (RFC 8441).
+    pub(super) const fn is_extended_connect(&self) -> bool {
+        self.extended_connect
     }
 
     pub(super) const fn method(&self) -> &Method {
@@ -113,6 +134,15 @@ impl Canonical {
 
     pub(super) const fn content_length(&self) -> Option<u64> {
         self.content_length
+    }
+}
+
+/// Whether this asks for a WebSocket over HTTP/2. Other protocols are not spoken.
+fn is_extended_connect(method: &Method, extensions: &Extensions) -> Result<bool, Refusal> {
+    match extensions.get::<Protocol>() {
+        Some(protocol) if *method == Method::CONNECT && protocol.as_str() == WEBSOCKET => Ok(true),
+        Some(_) => Err(malformed("the gateway takes CONNECT for WebSockets only")),
+        None => Ok(false),
     }
 }
 

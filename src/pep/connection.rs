@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use http::Request;
 use http::header::{CONNECTION, HeaderValue};
 use hyper::body::Incoming;
@@ -20,10 +21,12 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::cut::{Ran, Slot, StreamExecutor, run_in_slot};
 use super::strict::{Rest, Strict};
+use super::websocket::{Parting, Successor, Switched, over_http2};
 use super::worker::{Worker, stopped};
 use crate::tls::{Acceptor, ServerStream, TlsError};
 use crate::wire::Peer;
@@ -106,20 +109,21 @@ where
 {
     let limits = worker.gate.facts.limits;
     let slot = Rc::new(Slot::default());
+    let successor = Rc::new(Successor::default());
     let connection = Rc::new(connection);
     let stream = Strict::new(stream, &worker.gate.clock, &limits);
     let service = {
-        let slot = Rc::clone(&slot);
+        let (slot, successor) = (Rc::clone(&slot), Rc::clone(&successor));
         let verdict = stream.verdict();
         service_fn(move |request: Request<Incoming>| {
             let (worker, connection) = (Rc::clone(&worker), Rc::clone(&connection));
-            let slot = Rc::clone(&slot);
+            let (slot, successor) = (Rc::clone(&slot), Rc::clone(&successor));
             let verdict = verdict.clone();
             // Boxed, because only a connection that can be moved gives its socket back.
             Box::pin(async move {
                 let mut response = match verdict.take() {
                     Some(refusal) => worker.refuse_unread(&connection, &refusal),
-                    None => worker.handle(&connection, slot, request).await,
+                    None => worker.handle(&connection, slot, request, &successor).await,
                 };
                 if verdict.is_incomplete() {
                     let close = HeaderValue::from_static("close");
@@ -158,9 +162,35 @@ where
         }
         Ran::Done(ended) => {
             ended?;
-            close(served.into_parts().io.into_inner().into_rest()).await
+            let rest = served.into_parts().io.into_inner().into_rest();
+            match successor.take() {
+                Some(switched) => serve_websocket(switched, rest).await,
+                None => close(rest).await,
+            }
         }
     }
+}
+
+/// Runs a WebSocket on a connection that has no other use any more.
+async fn serve_websocket<S>(mut switched: Switched, rest: Rest<S>) -> Result<(), ConnectionError>
+where
+    S: AsyncRead + AsyncWrite + Resettable + Unpin,
+{
+    let Rest {
+        mut stream, held, ..
+    } = rest;
+    let parting = switched.carry(&mut stream, held).await;
+    if parting == Parting::Abrupt {
+        return reset(&stream);
+    }
+    // The exchange is over; only the connection has something left to do.
+    drop(switched);
+    close(Rest {
+        stream,
+        unread: parting == Parting::Said,
+        held: BytesMut::new(),
+    })
+    .await
 }
 
 /// Has the connection reset when it is dropped: what the kernel still holds is not delivered either.
@@ -184,7 +214,9 @@ async fn close<S>(rest: Rest<S>) -> Result<(), ConnectionError>
 where
     S: AsyncWrite + Resettable + Unpin,
 {
-    let Rest { mut stream, unread } = rest;
+    let Rest {
+        mut stream, unread, ..
+    } = rest;
     let shutdown = poll_fn(|context| Pin::new(&mut stream).poll_shutdown(context));
     match timeout(CLOSE_PATIENCE, shutdown).await {
         Ok(closed) => closed?,
@@ -226,18 +258,26 @@ where
     let connection = Rc::new(connection);
     let service = {
         let executor = executor.clone();
-        service_fn(move |request: Request<Incoming>| {
+        service_fn(move |mut request: Request<Incoming>| {
             let (worker, connection) = (Rc::clone(&worker), Rc::clone(&connection));
             let executor = executor.clone();
             async move {
                 // Inside the stream's own task from the first poll on.
                 let slot = executor.current().unwrap_or_default();
-                Ok::<_, Infallible>(worker.handle(&connection, slot, request).await)
+                let stream = hyper::upgrade::on(&mut request);
+                let successor = Successor::default();
+                let response = worker.handle(&connection, slot, request, &successor).await;
+                if let Some(switched) = successor.take() {
+                    spawn_local(over_http2(switched, stream));
+                }
+                Ok::<_, Infallible>(response)
             }
         })
     };
     let list = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
-    let mut served = http2::Builder::new(executor)
+    let mut builder = http2::Builder::new(executor);
+    builder.enable_connect_protocol();
+    let mut served = builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams_per_connection)
         .max_header_list_size(list)

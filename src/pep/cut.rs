@@ -4,7 +4,8 @@
 //!
 //! HTTP/1 runs one exchange at a time, so its connection is dropped and reset. HTTP/2 gives each stream
 //! a task of its own, so that task is dropped, and the protocol engine discards what is queued and
-//! resets the stream; its siblings go on.
+//! resets the stream; its siblings go on. A tunnel watches its ends itself, because it has something to
+//! say before it goes (see `websocket`).
 
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use tokio::task::spawn_local;
+use tokio::task::{AbortHandle, spawn_local};
 
 use crate::grants::EndSignal;
 use crate::model::EndReason;
@@ -56,6 +57,8 @@ pub(super) struct Slot {
     /// Set by this worker alone, when what runs is no longer allowed.
     withdrawn: Cell<Option<EndReason>>,
     waker: RefCell<Option<Waker>>,
+    /// The task that an HTTP/2 stream has left behind to send for it, once it became a tunnel.
+    sender: RefCell<Option<AbortHandle>>,
 }
 
 impl Slot {
@@ -81,6 +84,14 @@ impl Slot {
     /// Why what runs is no longer allowed, if it was withdrawn.
     pub(super) const fn withdrawn(&self) -> Option<EndReason> {
         self.withdrawn.get()
+    }
+
+    /// Stops what sends for a stream that became a tunnel. With its last handle gone the stream is reset,
+    /// and what was queued is not sent.
+    pub(super) fn stop_sender(&self) {
+        if let Some(sender) = self.sender.take() {
+            sender.abort();
+        }
     }
 
     /// Ready when what runs in the slot was withdrawn.
@@ -145,6 +156,13 @@ impl StreamExecutor {
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for StreamExecutor {
     fn execute(&self, future: F) {
+        if let Some(parent) = self.current() {
+            // A stream that became a tunnel leaves this to send for it; the tunnel's own task says when
+            // it has to go.
+            let sender = spawn_local(future).abort_handle();
+            parent.sender.replace(Some(sender));
+            return;
+        }
         let slot = Rc::new(Slot::default());
         let mut stream = Entered {
             slot: Rc::clone(&slot),

@@ -31,6 +31,7 @@ mod source;
 mod strangers;
 mod strict;
 mod trace;
+mod websocket;
 mod worker;
 
 pub use gate::{Facts, Gate, GateParts, InboundLimits};

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tracing::warn;
 
@@ -25,13 +25,14 @@ use super::rewrite::{Statement, clean_answer, rewrite};
 use super::running::Running;
 use super::source;
 use super::trace::TraceParent;
+use super::websocket::{Consent, Handshake, Successor};
 use super::worker::Worker;
 use crate::access::Asker;
 use crate::audit::Record;
 use crate::base::{Digest, ErrorChain};
 use crate::config::{Endpoint, Matched, Snapshot};
 use crate::model::DenyReason;
-use crate::upstream::{Received, SendError};
+use crate::upstream::{Received, SendError, WebSocket};
 use crate::wire::Body;
 
 /// Tells an agent that its grant is about to end, in seconds.
@@ -73,15 +74,25 @@ struct Passed {
     endpoint: Arc<Endpoint>,
     path: String,
     agent: String,
+    /// How a WebSocket was asked for, if one was.
+    handshake: Option<Handshake>,
+}
+
+/// What the upstream says.
+enum Answered {
+    Response(Response<Received>),
+    Switched(Consent),
 }
 
 impl Worker {
-    /// Answers one request. Whatever goes wrong is an answer, too.
+    /// Answers one request. Whatever goes wrong is an answer, too. What has become a WebSocket is left to
+    /// `successor` behind its answer.
     pub(super) async fn handle(
         &self,
         connection: &Connection,
         slot: Rc<Slot>,
         request: Request<Incoming>,
+        successor: &Successor,
     ) -> Response<Body> {
         let request_id = self.next_request_id();
         let (parts, body) = request.into_parts();
@@ -110,8 +121,15 @@ impl Worker {
             .run(connection, &canonical, body, &running, (&slot, &request_id))
             .await;
         match answered {
-            Ok(response) => {
-                let mut response = self.guard(response, running, slot, &request_id);
+            Ok(answered) => {
+                let mut response = match answered {
+                    Answered::Response(response) => {
+                        self.guard(response, running, slot, &request_id)
+                    }
+                    Answered::Switched(consent) => {
+                        self.switch(consent, (running, slot, &request_id), successor)
+                    }
+                };
                 if canonical.token().is_some_and(|token| token.dpop) {
                     self.give_nonce(&mut response);
                 }
@@ -158,7 +176,7 @@ impl Worker {
         body: Incoming,
         running: &Rc<Running>,
         (slot, request_id): (&Slot, &str),
-    ) -> Result<Response<Received>, Refusal> {
+    ) -> Result<Answered, Refusal> {
         let gate = &self.gate;
         let source = source::address(gate, connection.peer.address.ip(), canonical.headers());
         running.note(|record| record.source = Some(source));
@@ -202,7 +220,7 @@ impl Worker {
             payload,
             running,
             (slot, request_id),
-            &passed,
+            passed,
         )
         .await
     }
@@ -256,6 +274,7 @@ impl Worker {
             Payload::Stream(_) => None,
         };
         let inputs = describe::inputs(operation, canonical, &parameters, held)?;
+        let handshake = Handshake::read(canonical, operation.protocol)?;
         let call = Call {
             endpoint,
             canonical,
@@ -281,6 +300,7 @@ impl Worker {
             agent,
             endpoint: Arc::clone(endpoint),
             path: path.to_owned(),
+            handshake,
         }))
     }
 
@@ -316,8 +336,8 @@ impl Worker {
         payload: Payload,
         running: &Rc<Running>,
         (slot, request_id): (&Slot, &str),
-        passed: &Passed,
-    ) -> Result<Response<Received>, Refusal> {
+        passed: Passed,
+    ) -> Result<Answered, Refusal> {
         let body = match payload {
             Payload::Held(bytes) => {
                 let passed_in = running.pass_in(bytes.len(), self.gate.clock.now());
@@ -353,7 +373,20 @@ impl Worker {
         let outgoing = rewrite(canonical, &passed.path, protocol, &statement, body)
             .inspect_err(|_| running.refund())?;
         self.gate.metrics.allowed.inc();
-        let sent = self.pool.send(&service.target, outgoing);
+        let sent = async {
+            let Some(handshake) = passed.handshake else {
+                let sent = self.pool.send(&service.target, outgoing).await;
+                return sent.map(Answered::Response);
+            };
+            match self.pool.websocket(&service.target, outgoing).await? {
+                WebSocket::Refused(response) => Ok(Answered::Response(response)),
+                WebSocket::Switched(head, tunnel) => Ok(Answered::Switched(Consent {
+                    handshake,
+                    head,
+                    tunnel,
+                })),
+            }
+        };
         let withdrawn = poll_fn(|context| slot.poll_withdrawn(context));
         tokio::select! {
             biased;
@@ -385,14 +418,19 @@ impl Worker {
         let (mut parts, body) = response.into_parts();
         running.answer(parts.status);
         clean_answer(&mut parts.headers);
-        if let Ok(id) = HeaderValue::from_str(request_id) {
-            parts.headers.insert(REQUEST_ID, id);
-        }
-        if let Some(seconds) = running.expires_in() {
-            parts.headers.insert(GRANT_EXPIRES_IN, seconds.into());
-        }
+        self.sign(&mut parts.headers, &running, request_id);
         let body = Guarded::new(body, running, slot);
         Response::from_parts(parts, Body::stream(body))
+    }
+
+    /// Adds what the gateway says to the client beside the upstream's answer.
+    pub(super) fn sign(&self, headers: &mut HeaderMap, running: &Running, request_id: &str) {
+        if let Ok(id) = HeaderValue::from_str(request_id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        if let Some(seconds) = running.expires_in() {
+            headers.insert(GRANT_EXPIRES_IN, seconds.into());
+        }
     }
 
     /// The nonce for the client's next proof.

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::audit::Asked;
 use crate::model::DenyReason;
-use crate::wire::{Body, Challenge, DPOP_ALGORITHMS, PROBLEM_JSON, Problem};
+use crate::wire::{Body, Challenge, DPOP_ALGORITHMS, PROBLEM_JSON, Problem, WEBSOCKET_VERSION};
 
 /// The header that carries the nonce for the next proof (RFC 9449 §8.1).
 pub(super) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -37,6 +37,8 @@ pub(super) struct Refusal {
     nonce: bool,
     retry_after: Option<u64>,
     close: bool,
+    /// The version of WebSockets is the wrong one.
+    websocket_version: bool,
     /// For the log alone.
     internal: Option<String>,
     /// What the rules were asked, where they were.
@@ -56,6 +58,7 @@ impl Refusal {
             nonce: false,
             retry_after: None,
             close: false,
+            websocket_version: false,
             internal: None,
             asked: None,
         }
@@ -111,6 +114,12 @@ impl Refusal {
     /// Says in how many seconds to come again.
     pub(super) fn with_retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Says which version of WebSockets is spoken (RFC 6455 §4.4).
+    pub(super) fn for_websocket_version(mut self) -> Self {
+        self.websocket_version = true;
         self
     }
 
@@ -188,6 +197,10 @@ impl Refusal {
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.websocket_version {
+            let version = HeaderValue::from_static(WEBSOCKET_VERSION);
+            headers.insert(header::SEC_WEBSOCKET_VERSION, version);
         }
         if self.close {
             let close = HeaderValue::from_static("close");

@@ -295,10 +295,9 @@ impl Running {
             return;
         };
         let succeeded = self.cut.get().is_none()
-            && self
-                .answered
-                .get()
-                .is_some_and(|status| status.is_success());
+            && self.answered.get().is_some_and(|status| {
+                status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS
+            });
         let mut ledger = task.ledger();
         if succeeded {
             ledger.succeed(&standing.operation);

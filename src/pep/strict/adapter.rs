@@ -102,6 +102,9 @@ pub(in crate::pep) struct Rest<S> {
     /// Whether the client may have sent something that nobody has read: closing at once would then
     /// reset the connection, and the last answer be lost with it.
     pub(in crate::pep) unread: bool,
+    /// What came behind the last request and was held back: where that asked for another protocol, and
+    /// got it, these are its first bytes.
+    pub(in crate::pep) held: BytesMut,
 }
 
 impl<S> Strict<S> {
@@ -134,6 +137,7 @@ impl<S> Strict<S> {
         Rest {
             unread: !between && !self.ended,
             stream: self.stream,
+            held: self.held,
         }
     }
 

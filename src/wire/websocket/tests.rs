@@ -12,7 +12,13 @@ fn a_key_is_sixteen_bytes() {
     let key = websocket_key();
     assert!(is_websocket_key(key.as_bytes()), "{key}");
     assert_ne!(key, websocket_key());
-    for none in ["", "x", "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25jZQ", "c2hvcnQ="] {
+    for none in [
+        "",
+        "x",
+        "dGhlIHNhbXBsZSBub25jZQ=",
+        "dGhlIHNhbXBsZSBub25jZQ",
+        "c2hvcnQ=",
+    ] {
         assert!(!is_websocket_key(none.as_bytes()), "{none}");
     }
 }
