@@ -4,13 +4,16 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::cut::{Ends, Slot};
 use super::gate::InboundLimits;
+use super::rewrite::clean_answer;
 use super::running::Running;
 use crate::base::{BootInstant, Clock, IdleTimer};
 use crate::model::EndReason;
@@ -76,6 +79,13 @@ impl http_body::Body for Guarded {
             }
             Poll::Pending => return Poll::Pending,
         };
+        let frame = match frame.into_trailers() {
+            Ok(mut trailers) => {
+                clean_answer(&mut trailers);
+                Frame::trailers(trailers)
+            }
+            Err(frame) => frame,
+        };
         let bytes = frame.data_ref().map_or(0, Bytes::len);
         if this.running.pass_out(bytes).is_err() {
             return Poll::Ready(Some(Err(this.cut(EndReason::Exhausted))));
@@ -109,20 +119,40 @@ pub(super) struct Upload {
     body: Incoming,
     clock: Clock,
     idle: IdleTimer,
-    /// When the whole body has to be there, however lively it comes.
-    deadline: BootInstant,
+    /// When the whole body has to be there, however lively it comes; never, for one that is a stream.
+    deadline: Option<BootInstant>,
     under: Option<(Rc<Running>, Ends)>,
+    /// What becomes of its trailers: they go on only where the protocol has a use for them.
+    trailers: Option<TrailerFilter>,
 }
+
+/// Leaves of a request's trailers what may be passed on.
+type TrailerFilter = Box<dyn Fn(HeaderMap) -> HeaderMap>;
 
 impl Upload {
     pub(super) fn new(body: Incoming, clock: &Clock, limits: &InboundLimits) -> Self {
         Self {
-            deadline: clock.now() + limits.request_timeout,
+            deadline: Some(clock.now() + limits.request_timeout),
             body,
             clock: clock.clone(),
             idle: IdleTimer::new(clock, limits.body_idle_timeout),
             under: None,
+            trailers: None,
         }
+    }
+
+    /// It is one side of a call that goes on for as long as both have something to say: no pause is too
+    /// long that the answer's side could make too, and its trailers, as `filter` leaves them, are part of
+    /// it.
+    pub(super) fn streaming(
+        mut self,
+        pause: Duration,
+        filter: impl Fn(HeaderMap) -> HeaderMap + 'static,
+    ) -> Self {
+        self.idle = IdleTimer::new(&self.clock, pause);
+        self.deadline = None;
+        self.trailers = Some(Box::new(filter));
+        self
     }
 
     /// From now on every byte passes under `running`.
@@ -139,7 +169,8 @@ impl Upload {
         let Some((running, ends)) = &self.under else {
             return Ok(());
         };
-        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        let trailers = frame.trailers_ref().map_or(0, size);
+        let bytes = frame.data_ref().map_or(trailers, Bytes::len);
         let over = match running.pass_in(bytes, self.clock.now()) {
             Ok(()) => ends.get(),
             Err(_) => Some(EndReason::Exhausted),
@@ -165,13 +196,16 @@ impl http_body::Body for Upload {
         let this = self.get_mut();
         match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
-                if this.clock.now() >= this.deadline {
+                let late = |deadline| this.clock.now() >= deadline;
+                if this.deadline.is_some_and(late) {
                     return Poll::Ready(Some(Err(BodyError::Idle)));
                 }
                 this.idle.moved();
-                // Trailers of a request are headers that nobody has looked at.
-                let Err(frame) = frame.into_trailers() else {
-                    return Poll::Ready(None);
+                let frame = match (frame.into_trailers(), &this.trailers) {
+                    (Err(frame), _) => frame,
+                    (Ok(trailers), Some(filter)) => Frame::trailers(filter(trailers)),
+                    // Trailers of a request are headers that nobody has looked at.
+                    (Ok(_), None) => return Poll::Ready(None),
                 };
                 Poll::Ready(Some(this.pass(&frame).map(|()| frame)))
             }
@@ -191,4 +225,12 @@ impl http_body::Body for Upload {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// The bytes of trailers: they count like others, so that nothing is smuggled past a budget in them.
+fn size(trailers: &HeaderMap) -> usize {
+    let sizes = trailers.iter();
+    sizes
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
 }

@@ -21,7 +21,7 @@ use super::guard::{Guarded, Upload};
 use super::metadata;
 use super::recheck::Standing;
 use super::refusal::{DPOP_NONCE, REQUEST_ID, Refusal};
-use super::rewrite::{Statement, clean_answer, rewrite};
+use super::rewrite::{Statement, clean_answer, pass_on_trailers, rewrite};
 use super::running::Running;
 use super::source;
 use super::trace::TraceParent;
@@ -31,7 +31,7 @@ use crate::access::Asker;
 use crate::audit::Record;
 use crate::base::{Digest, ErrorChain};
 use crate::config::{Endpoint, Matched, Snapshot};
-use crate::model::DenyReason;
+use crate::model::{DenyReason, Protocol};
 use crate::upstream::{Received, SendError, WebSocket};
 use crate::wire::Body;
 
@@ -332,20 +332,12 @@ impl Worker {
     async fn forward(
         &self,
         connection: &Connection,
-        canonical: &Canonical,
+        canonical: &Rc<Canonical>,
         payload: Payload,
         running: &Rc<Running>,
         (slot, request_id): (&Slot, &str),
         passed: Passed,
     ) -> Result<Answered, Refusal> {
-        let body = match payload {
-            Payload::Held(bytes) => {
-                let passed_in = running.pass_in(bytes.len(), self.gate.clock.now());
-                passed_in.map_err(refuse_closed)?;
-                Body::full(bytes)
-            }
-            Payload::Stream(upload) => upload.under(running).into_body(),
-        };
         let service = &passed.endpoint.service;
         let credential = self.credentials.of(&service.service).map_err(|error| {
             running.refund();
@@ -353,6 +345,24 @@ impl Worker {
             let unreachable = Refusal::new(DenyReason::UpstreamUnreachable, detail);
             unreachable.with_internal(ErrorChain(&error).to_string())
         })?;
+        let protocol = passed.endpoint.operation.protocol;
+        let body = match payload {
+            Payload::Held(bytes) => {
+                let passed_in = running.pass_in(bytes.len(), self.gate.clock.now());
+                passed_in.map_err(refuse_closed)?;
+                Body::full(bytes)
+            }
+            Payload::Stream(upload) if protocol == Protocol::Grpc => {
+                let pause = self.gate.facts.limits.idle_timeout;
+                let (canonical, secret) = (Rc::clone(canonical), credential.clone());
+                let filter = move |trailers: HeaderMap| {
+                    let token = canonical.token().map_or("", |token| token.text.expose());
+                    pass_on_trailers(&trailers, secret.as_ref().map(|(name, _)| name), token)
+                };
+                upload.streaming(pause, filter).under(running).into_body()
+            }
+            Payload::Stream(upload) => upload.under(running).into_body(),
+        };
         let trace = TraceParent::continue_from(canonical.headers());
         running.note(|record| record.trace_id = Some(trace.trace_id()));
         let (task, grant) = (running.task_id(), running.grant_id());
@@ -369,7 +379,6 @@ impl Worker {
                 .as_ref()
                 .map(|(name, value)| (name, value.expose())),
         };
-        let protocol = passed.endpoint.operation.protocol;
         let outgoing = rewrite(canonical, &passed.path, protocol, &statement, body)
             .inspect_err(|_| running.refund())?;
         self.gate.metrics.allowed.inc();

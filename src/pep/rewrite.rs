@@ -62,26 +62,86 @@ fn pass_on(from: &HeaderMap, protocol: Protocol) -> HeaderMap {
     let listed: Vec<String> = connection_listed(from).collect();
     let mut headers = HeaderMap::with_capacity(from.len() + 10);
     for (name, value) in from {
-        let stays_here = is_hop_by_hop(name)
-            || is_identity_look_alike(name)
-            || listed.iter().any(|listed| listed == name.as_str())
-            || matches!(
-                *name,
-                header::AUTHORIZATION
-                    | header::CONTENT_LENGTH
-                    | header::EXPECT
-                    | header::HOST
-                    | header::VIA
-            )
-            || matches!(name.as_str(), "dpop" | "traceparent");
-        if !stays_here {
+        if !stays_here(name) && !listed.iter().any(|listed| listed == name.as_str()) {
             headers.append(name.clone(), value.clone());
         }
     }
-    if protocol == Protocol::Grpc && wants_trailers(from) {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    if protocol == Protocol::Grpc {
+        if wants_trailers(from) {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
+        if let Some(announced) = announced_trailers(from) {
+            headers.insert(header::TRAILER, announced);
+        }
     }
     headers
+}
+
+/// Whether a header of a client's is not for the upstream.
+fn stays_here(name: &HeaderName) -> bool {
+    is_hop_by_hop(name)
+        || is_identity_look_alike(name)
+        || matches!(
+            *name,
+            header::AUTHORIZATION
+                | header::CONTENT_LENGTH
+                | header::EXPECT
+                | header::HOST
+                | header::VIA
+        )
+        || matches!(name.as_str(), "dpop" | "traceparent")
+}
+
+/// Whether a trailer may reach the upstream: one that would not as a header does not either, nor one
+/// that frames, routes or describes what has passed already (RFC 9110 §6.5.1).
+fn may_trail(name: &HeaderName, credential: Option<&HeaderName>) -> bool {
+    !stays_here(name)
+        && credential != Some(name)
+        && !matches!(
+            *name,
+            header::AGE
+                | header::CACHE_CONTROL
+                | header::CONTENT_ENCODING
+                | header::CONTENT_RANGE
+                | header::CONTENT_TYPE
+                | header::COOKIE
+                | header::MAX_FORWARDS
+                | header::RANGE
+        )
+        && !name.as_str().starts_with("if-")
+}
+
+/// What of a request's trailers is for the upstream: nothing under the name of the service's
+/// `credential`, and nowhere the client's own `token`.
+pub(super) fn pass_on_trailers(
+    from: &HeaderMap,
+    credential: Option<&HeaderName>,
+    token: &str,
+) -> HeaderMap {
+    let holds_token =
+        |value: &HeaderValue| memchr::memmem::find(value.as_bytes(), token.as_bytes()).is_some();
+    let mut trailers = HeaderMap::with_capacity(from.len());
+    for (name, value) in from {
+        if may_trail(name, credential) && !holds_token(value) {
+            trailers.append(name.clone(), value.clone());
+        }
+    }
+    trailers
+}
+
+/// The trailers that the client has announced, without those that would not pass: HTTP/1.1 sends no
+/// others.
+fn announced_trailers(from: &HeaderMap) -> Option<HeaderValue> {
+    let values = from.get_all(header::TRAILER).iter();
+    let names = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse::<HeaderName>().ok())
+        .filter(|name| may_trail(name, None));
+    let names: Vec<_> = names.map(|name| name.to_string()).collect();
+    HeaderValue::from_str(&names.join(", "))
+        .ok()
+        .filter(|value| !value.is_empty())
 }
 
 /// Adds what the gateway alone says.
