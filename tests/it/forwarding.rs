@@ -449,6 +449,68 @@ fn trailers_of_an_answer_pass_to_a_client_that_can_read_them() {
 }
 
 /// They are headers that nobody has looked at.
+/// gRPC has a use for them, so they go on: those that would pass as headers, too.
+#[test]
+fn trailers_of_a_grpc_request_pass() {
+    run(async {
+        let operations = "[[operation]]\nid = \"shop.rpc\"\nservice = \"shop\"\n\
+             route = \"POST /shop/rpc\"\ngroups = [\"open\"]\nbaseline = true\nprotocol = \"grpc\"\n";
+        let plan = Plan::new().tls().file("rpc.toml", operations);
+        let gate = plan.start().await;
+        let token = gate.agent("bot").token().await;
+        gate.upstream.answer(|_| {
+            let (feed, body) = pipe();
+            tokio::spawn(async move {
+                feed.send("answer").await;
+                let mut trailers = HeaderMap::new();
+                trailers.insert("grpc-status", HeaderValue::from_static("0"));
+                trailers.insert("portcullis-agent", HeaderValue::from_static("root"));
+                feed.trailers(trailers).await;
+            });
+            let response = Response::builder().header("trailer", "grpc-status, portcullis-agent");
+            response.body(body).unwrap()
+        });
+        let (feed, body) = pipe();
+        let call = gate
+            .call("POST", "/shop/rpc")
+            .bearer(&token)
+            .header("te", "trailers")
+            .header(
+                "trailer",
+                "x-sum, portcullis-agent, authorization, x-copy, x-sum-2",
+            )
+            .http2()
+            .body(body);
+        let (answer, ()) = tokio::join!(call.send(), async {
+            feed.send("question").await;
+            let mut trailers = HeaderMap::new();
+            for (name, value) in [
+                ("x-sum", "7"),
+                ("portcullis-agent", "root"),
+                ("authorization", "Bearer x"),
+                ("x-sum-2", "8"),
+            ] {
+                trailers.insert(name, HeaderValue::from_static(value));
+            }
+            let copy = HeaderValue::from_str(&format!("t={token}")).unwrap();
+            trailers.insert("x-copy", copy);
+            feed.trailers(trailers).await;
+        });
+        let answer = answer.expect(200);
+        assert_eq!(answer.text(), "answer");
+        let trailers = answer.trailers.expect("trailers");
+        assert_eq!(trailers["grpc-status"], "0");
+        assert_eq!(trailers.len(), 1, "{trailers:?}");
+        let arrived = gate.upstream.only();
+        assert_eq!(arrived.body, "question");
+        assert_eq!(arrived.header("te"), Some("trailers"));
+        let trailers = arrived.trailers.expect("trailers");
+        assert_eq!(trailers["x-sum"], "7");
+        assert_eq!(trailers["x-sum-2"], "8");
+        assert_eq!(trailers.len(), 2, "{trailers:?}");
+    });
+}
+
 #[test]
 fn trailers_of_a_request_stay_behind() {
     run(async {

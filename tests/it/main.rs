@@ -35,5 +35,6 @@ mod shipped_policies;
 mod signals;
 mod tokens;
 mod walkthrough;
+mod websocket;
 mod wire;
 mod zero_standing;

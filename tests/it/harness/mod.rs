@@ -30,7 +30,7 @@ pub(crate) use jwt::{Es256, base64url, hs256, now_seconds, unsigned};
 pub(crate) use plan::Plan;
 pub(crate) use process::{DevDirectories, Process, program};
 pub(crate) use raw::{End, Raw};
-pub(crate) use stub::Stub;
+pub(crate) use stub::{Peer, Stub};
 pub(crate) use upstream::{HELLO, Recorded, Upstream};
 
 /// Longer than anything takes that works.

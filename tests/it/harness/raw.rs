@@ -72,6 +72,14 @@ impl Raw {
         String::from_utf8(seen).unwrap()
     }
 
+    /// Exactly so many bytes.
+    pub(crate) async fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        let read = within("bytes come", self.0.read_exact(&mut bytes)).await;
+        read.expect("more bytes");
+        bytes
+    }
+
     /// The next head.
     pub(crate) async fn head(&mut self) -> String {
         self.until("\r\n\r\n").await

@@ -44,6 +44,14 @@ impl Peer {
         String::from_utf8(seen).unwrap()
     }
 
+    /// Exactly so many bytes.
+    pub(crate) async fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        let read = within("the upstream receives bytes", self.0.read_exact(&mut bytes)).await;
+        read.expect("more bytes");
+        bytes
+    }
+
     /// The next head.
     pub(crate) async fn head(&mut self) -> String {
         self.until("\r\n\r\n").await
@@ -51,6 +59,13 @@ impl Peer {
 
     pub(crate) async fn say(&mut self, text: impl AsRef<[u8]>) {
         self.0.write_all(text.as_ref()).await.unwrap();
+    }
+
+    /// Says as much as the other side takes, until it takes no more for a while.
+    pub(crate) async fn flood(&mut self, piece: &[u8], pause: Duration) {
+        while let Ok(written) = tokio::time::timeout(pause, self.0.write(piece)).await {
+            written.expect("the connection holds");
+        }
     }
 
     /// Ends the connection in order.

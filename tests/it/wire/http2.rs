@@ -158,7 +158,9 @@ fn heads() {
     trace[0].1 = b"TRACE";
     let mut websocket: Fields<'_> = path("/x");
     websocket[0].1 = b"CONNECT";
+    let mut other = websocket.clone();
     websocket.push((":protocol", b"websocket"));
+    other.push((":protocol", b"connect-udp"));
     let cases: Vec<(&str, Fields<'_>, Outcome)> = vec![
         ("an ordinary one", path("/x"), Status(200)),
         (
@@ -197,7 +199,12 @@ fn heads() {
         ("a pseudo-header behind headers", late_pseudo, Reset),
         ("CONNECT", connect, Status(400)),
         ("TRACE", trace, Status(400)),
-        ("an extended CONNECT", websocket, Reset),
+        (
+            "an extended CONNECT to what is no WebSocket",
+            websocket,
+            Status(400),
+        ),
+        ("an extended CONNECT to something else", other, Status(400)),
         ("TE: trailers", with(&[("te", b"trailers")]), Status(200)),
         ("another TE", with(&[("te", b"gzip")]), Reset),
         ("Connection", with(&[("connection", b"close")]), Reset),

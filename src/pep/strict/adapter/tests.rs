@@ -249,3 +249,22 @@ fn the_harmless_request_is_one() {
     let length = HARMLESS.len();
     assert_eq!(read, Ok(Some(Head { length, framing })));
 }
+
+/// CVE-2026-2833: what stands behind an upgrade is nobody's before the upgrade is agreed on.
+#[tokio::test]
+async fn what_stands_behind_a_request_for_another_protocol_is_held_and_given_back() {
+    let upgrade = "GET /a HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let (mut client, mut strict, _hands) = connected();
+    let sent = format!("{upgrade}first");
+    client.write_all(sent.as_bytes()).await.unwrap();
+    assert_eq!(read(&mut strict).await, upgrade);
+    client.write_all(b", second").await.unwrap();
+    // hyper flushes while it waits for the answer, which is when the client is looked after.
+    strict.flush().await.unwrap();
+    strict
+        .write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+        .await
+        .unwrap();
+    let rest = strict.into_rest();
+    assert_eq!(&rest.held[..], b"first, second");
+}
