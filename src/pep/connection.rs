@@ -164,7 +164,8 @@ where
             ended?;
             let rest = served.into_parts().io.into_inner().into_rest();
             match successor.take() {
-                Some(switched) => serve_websocket(switched, rest).await,
+                // Boxed, so that a connection that never becomes one has no room for it.
+                Some(switched) => Box::pin(serve_websocket(switched, rest)).await,
                 None => close(rest).await,
             }
         }

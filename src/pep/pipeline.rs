@@ -387,7 +387,8 @@ impl Worker {
                 let sent = self.pool.send(&service.target, outgoing).await;
                 return sent.map(Answered::Response);
             };
-            match self.pool.websocket(&service.target, outgoing).await? {
+            // Boxed, so that a request that asks for none has no room for it.
+            match Box::pin(self.pool.websocket(&service.target, outgoing)).await? {
                 WebSocket::Refused(response) => Ok(Answered::Response(response)),
                 WebSocket::Switched(head, tunnel) => Ok(Answered::Switched(Consent {
                     handshake,

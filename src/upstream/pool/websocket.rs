@@ -63,9 +63,8 @@ impl Pool {
         let (head, _no_body) = answer.into_parts();
         framing::judge_switch(&head, &accept).map_err(at_fault)?;
         let deadline = self.clock.now() + timeout;
-        let switched = match within(&self.clock, deadline, switched).await {
-            Ok(Ok(switched)) => switched,
-            Ok(Err(_)) | Err(_) => return Err(at_fault(Fault::Handshake)),
+        let Ok(Ok(switched)) = within(&self.clock, deadline, switched).await else {
+            return Err(at_fault(Fault::Handshake));
         };
         let (_lane, permit) = lease.into_place();
         let idle = target.timeouts.idle.or(self.limits.body_idle_timeout);

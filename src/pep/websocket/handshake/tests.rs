@@ -32,25 +32,25 @@ fn read(request: http::request::Builder, protocol: Protocol) -> Result<Option<Ha
     read.map_err(|refusal| assert_eq!(refusal.reason(), DenyReason::RequestMalformed))
 }
 
-fn check(request: http::request::Builder, expected: Result<Option<Handshake>, ()>) {
+fn check(request: http::request::Builder, expected: &Result<Option<Handshake>, ()>) {
     let shown = format!("{request:?}");
-    assert_eq!(read(request, Protocol::Websocket), expected, "{shown}");
+    assert_eq!(&read(request, Protocol::Websocket), expected, "{shown}");
 }
 
 #[test]
 fn a_handshake_in_order() {
     let accept = HeaderValue::from_static(ACCEPT);
-    check(asks(&[]), Ok(Some(Handshake::Http1(accept.clone()))));
+    check(asks(&[]), &Ok(Some(Handshake::Http1(accept.clone()))));
     check(
         asks(&[("content-length", Some("0"))]),
-        Ok(Some(Handshake::Http1(accept))),
+        &Ok(Some(Handshake::Http1(accept))),
     );
 }
 
 #[test]
 fn none_where_none_is_meant() {
-    check(asks(&[("upgrade", None)]), Ok(None));
-    check(asks(&[]).version(Version::HTTP_10), Ok(None));
+    check(asks(&[("upgrade", None)]), &Ok(None));
+    check(asks(&[]).version(Version::HTTP_10), &Ok(None));
     for protocol in [Protocol::Grpc, Protocol::Http, Protocol::Sse] {
         assert_eq!(read(asks(&[]), protocol), Ok(None), "{protocol:?}");
     }
@@ -79,9 +79,9 @@ fn one_that_is_not_in_order() {
         vec![("content-length", Some("5"))],
         vec![("transfer-encoding", Some("chunked"))],
     ] {
-        check(asks(&changes), Err(()));
+        check(asks(&changes), &Err(()));
     }
-    check(asks(&[]).method("HEAD"), Err(()));
+    check(asks(&[]).method("HEAD"), &Err(()));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn an_extended_connect() {
             .header("sec-websocket-version", version)
             .extension(hyper::ext::Protocol::from_static("websocket"))
     };
-    check(connect("13"), Ok(Some(Handshake::Http2)));
-    check(connect("8"), Err(()));
+    check(connect("13"), &Ok(Some(Handshake::Http2)));
+    check(connect("8"), &Err(()));
     assert_eq!(read(connect("13"), Protocol::Http), Err(()));
 }
