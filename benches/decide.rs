@@ -17,8 +17,8 @@ use jiff::tz::TimeZone;
 use portcullis::model::{
     Agent, Ask, AuthFacts, Entitlement, GrantFacts, GrantId, History, HttpFacts, Input, InputKind,
     InputSource, InputValue, Inputs, Operation, OperationId, Proof, Protocol, Question, Risk,
-    RiskFacts, Service, ServiceMatch, SourceFacts, TaskFacts, TaskId, Timeouts, UpstreamTls,
-    UsualFacts,
+    RiskFacts, Service, ServiceMatch, SourceFacts, TaskFacts, TaskId, Timeouts, UpstreamProtocol,
+    UpstreamTls, UsualFacts,
 };
 use portcullis::pdp::{Catalogue, Decision, Memory, Policies, Source};
 
@@ -45,6 +45,8 @@ fn house() -> House {
         matches: ServiceMatch::Host(format!("s{number}.internal").into()),
         upstreams: Vec::new(),
         tls: UpstreamTls::default(),
+        protocol: UpstreamProtocol::default(),
+        health: None,
         timeouts: Timeouts::default(),
         inject: None,
         time_zone: TimeZone::UTC,

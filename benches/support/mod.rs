@@ -122,6 +122,7 @@ impl Gateway {
         let (settings, _) = parsed.unwrap();
         let sockets = Sockets::bind(&settings).unwrap();
         let options = StartOptions {
+            store_patience: None,
             clock: Clock::system(),
             sources: settings.sources(),
             operator_key: directory.path().join("operator.key"),

@@ -31,7 +31,7 @@ use crate::model::{DenyReason, EndReason};
 use crate::notices::{self, Notifier};
 use crate::oauth::{self, OAuth, OAuthFacts, OAuthParts};
 use crate::pep::{Facts, Gate, GateParts, InboundLimits, Workers};
-use crate::store::{GrantStore, SqliteStore};
+use crate::store::{GrantStore, SqliteStore, StoreError};
 use crate::telemetry::Metrics;
 use crate::tls::{self, Acceptor, ServerFiles};
 use crate::tokens::{Authority, Dpop};
@@ -39,6 +39,9 @@ use crate::upstream::{Credential, PoolLimits};
 
 /// Exchanges that can wait for their records to be written, long ones included.
 const AUDIT_QUEUE: usize = 65_536;
+
+/// How often a store that another process has is tried again. Connections wait for it.
+const STORE_POLL: Duration = Duration::from_millis(20);
 
 /// What is not in the settings.
 #[derive(Debug)]
@@ -51,6 +54,9 @@ pub struct StartOptions {
     pub operator_key: PathBuf,
     /// How long running exchanges may go on after the stop.
     pub drain: Duration,
+    /// How long to wait for another process to let go of the store; where there is none, its having it
+    /// is an error at once. Connections wait in the kernel meanwhile.
+    pub store_patience: Option<Duration>,
 }
 
 /// Starts a gateway on `sockets`.
@@ -64,7 +70,7 @@ pub async fn start(
     options: StartOptions,
 ) -> anyhow::Result<Running> {
     // First, so that a second process is told who is there before it touches anything.
-    let store = open_store(settings.store.clone()).await?;
+    let store = open_store(settings.store.clone(), &options).await?;
     let keeps = Arc::clone(&store) as Arc<dyn GrantStore>;
     let mark = StoreMark::check(Arc::clone(&keeps), &settings.audit).await?;
     let mark = Arc::new(mark);
@@ -75,6 +81,7 @@ pub async fn start(
         sources,
         operator_key,
         drain,
+        ..
     } = options;
     mark.advance().await?;
     let held_for = sources.clone();
@@ -122,9 +129,10 @@ pub async fn start(
         tls: acceptors.admin.clone(),
         router: admin::router(admin, Face::People),
     });
+    let mut servers = Vec::new();
     for served in std::iter::once(agents).chain(people) {
         let server = control::serve(served, settings.limits.header_timeout, stopping.clone())?;
-        tasks.push(tokio::spawn(server));
+        servers.push(tokio::spawn(server));
     }
     let workers = Workers::new(gate, pool_limits(&settings.limits));
     let threads = workers::spawn(&workers, gateway, &acceptors.gateway, &stopping, drain)?;
@@ -142,6 +150,7 @@ pub async fn start(
         acceptors: acceptors.all(),
         stop,
         tasks,
+        servers,
         threads,
         writer,
     }))
@@ -363,6 +372,10 @@ impl Core {
                 self.clock.clone(),
             )),
             tokio::spawn(upkeep::reload_certificates(acceptors, self.clock.clone())),
+            tokio::spawn(upkeep::refresh_upstreams(
+                self.reloader.live(),
+                self.clock.clone(),
+            )),
             tokio::spawn(report),
         ];
         for issuer in &self.issuers {
@@ -424,9 +437,28 @@ fn server_files(tls: &ListenerTls) -> ServerFiles {
     }
 }
 
-async fn open_store(path: PathBuf) -> anyhow::Result<Arc<SqliteStore>> {
-    let opened = spawn_blocking(move || SqliteStore::open(&path)).await;
-    Ok(Arc::new(opened.context("the store can't be waited for")??))
+async fn open_store(path: PathBuf, options: &StartOptions) -> anyhow::Result<Arc<SqliteStore>> {
+    let clock = &options.clock;
+    let deadline = options
+        .store_patience
+        .map(|patience| clock.now() + patience);
+    let mut told = false;
+    loop {
+        let path = path.clone();
+        let opened = spawn_blocking(move || SqliteStore::open(&path)).await;
+        match opened.context("the store can't be waited for")? {
+            Err(locked @ StoreError::Locked { .. })
+                if deadline.is_some_and(|at| clock.now() < at) =>
+            {
+                if !told {
+                    info!(%locked, "waiting for the gateway before this one to stop");
+                    told = true;
+                }
+                clock.sleep_until(clock.now() + STORE_POLL).await;
+            }
+            opened => return Ok(Arc::new(opened?)),
+        }
+    }
 }
 
 fn open_audit(directory: &Path, clock: &Clock) -> anyhow::Result<(Audit, audit::Writer)> {
@@ -506,6 +538,7 @@ fn pool_limits(limits: &config::Limits) -> PoolLimits {
         connect_timeout: limits.connect_timeout,
         response_timeout: limits.response_timeout,
         body_idle_timeout: Some(limits.idle_timeout),
+        resolve_interval: limits.dns_refresh,
         ..PoolLimits::default()
     }
 }

@@ -26,6 +26,12 @@ const MOST_CONNECTIONS: usize = 4096;
 /// After a failed accept the next try waits.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long after the stop connections go on as before.
+const LAST_CALL: Duration = Duration::from_millis(250);
+
+/// How long after the stop what runs may go on.
+const DRAIN: Duration = Duration::from_secs(5);
+
 /// A control listener and what it serves.
 pub(super) struct Served {
     pub(super) socket: std::net::TcpListener,
@@ -33,7 +39,7 @@ pub(super) struct Served {
     pub(super) router: Router,
 }
 
-/// Serves until `stop` turns true. The socket is taken over before this returns.
+/// Serves until `stop` turns true, and what runs then to its end, within bounds. The socket is taken over before this returns.
 pub(super) fn serve(
     served: Served,
     header_timeout: Duration,
@@ -53,7 +59,7 @@ pub(super) fn serve(
             };
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
-                () = stopped(stop.clone()) => return,
+                () = stopped(stop.clone()) => break,
             };
             let (stream, address) = match accepted {
                 Ok(accepted) => accepted,
@@ -74,6 +80,11 @@ pub(super) fn serve(
                 connection.run(stream).await;
                 drop(place);
             });
+        }
+        // Every connection has a place: when all are free, there is none.
+        let all = u32::try_from(MOST_CONNECTIONS).unwrap_or(u32::MAX);
+        if timeout(DRAIN, places.acquire_many(all)).await.is_err() {
+            debug!("control connections still run after the drain time; they are dropped");
         }
     })
 }
@@ -125,7 +136,7 @@ impl Connection {
         );
         tokio::select! {
             ended = connection.as_mut() => log_end(ended),
-            () = stopped(self.stop) => {
+            () = last_call(self.stop) => {
                 connection.as_mut().graceful_shutdown();
                 log_end(connection.await);
             }
@@ -154,6 +165,13 @@ fn log_end(ended: Result<(), hyper::Error>) {
     if let Err(error) = ended {
         debug!(error = %ErrorChain(&error), "a control connection ended early");
     }
+}
+
+/// Resolves a moment after `stop` turns true: hyper would close a connection whose first request is still
+/// on its way, and its client could not know whether that was served.
+async fn last_call(stop: watch::Receiver<bool>) {
+    stopped(stop).await;
+    tokio::time::sleep(LAST_CALL).await;
 }
 
 /// Resolves when `stop` turns true, or when nobody can turn it any more.

@@ -1,5 +1,6 @@
 //! Binding the sockets, before anything else is made: a port that is taken is found out first.
 
+mod handed_over;
 #[cfg(test)]
 mod tests;
 
@@ -11,12 +12,20 @@ use thiserror::Error;
 
 use crate::config::Settings;
 
+pub use handed_over::HandedOver;
+
 /// How many connections wait in the kernel to be accepted.
 const BACKLOG: i32 = 1024;
 
 /// A socket that can't be bound.
 #[derive(Debug, Error)]
 pub enum BindError {
+    /// A socket was handed over that can't be used.
+    #[error("a socket that was handed over can't be used")]
+    HandedOver(#[source] io::Error),
+    /// A socket was handed over for an address that the settings don't name.
+    #[error("a socket for `{0}` was handed over, where the settings have no listener")]
+    Unasked(SocketAddr),
     /// Somebody else listens there.
     #[error("`{0}` is taken: stop what listens there, or choose another port")]
     Taken(SocketAddr),
@@ -50,21 +59,42 @@ impl Sockets {
     ///
     /// When an address is taken or can't be bound.
     pub fn bind(settings: &Settings) -> Result<Self, BindError> {
+        Self::take_or_bind(settings, HandedOver::default())
+    }
+
+    /// As [`bind`](Self::bind), but with the sockets that a service manager or another process has
+    /// `handed_over`, where they are for an address that `settings` name.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind), and when a socket was handed over for another address.
+    pub fn take_or_bind(
+        settings: &Settings,
+        mut handed_over: HandedOver,
+    ) -> Result<Self, BindError> {
         let workers = worker_count(settings);
         let mut gateway = Vec::new();
         let mut gateway_addresses = Vec::new();
         for listener in &settings.gateway.listeners {
-            let address = free_address(listener.address)?;
-            let sockets = (0..workers).map(|_| bind(address, true));
-            gateway.push(sockets.collect::<Result<_, _>>()?);
+            let (sockets, address) = match handed_over.take(listener.address) {
+                Some(socket) => share(&socket, workers, listener.address)?,
+                None => bind_shared(listener.address, workers)?,
+            };
+            gateway.push(sockets);
             gateway_addresses.push(address);
         }
-        let control = bind(settings.control.listener.address, false)?;
+        let mut one = |address| match handed_over.take(address) {
+            Some(socket) => Ok(socket),
+            None => bind(address, false),
+        };
+        let control = one(settings.control.listener.address)?;
         let control_address = local_address(&control, settings.control.listener.address)?;
         let admin = settings.admin.as_ref();
+        let admin = admin.map(|listener| one(listener.address)).transpose()?;
+        handed_over.nothing_left()?;
         Ok(Self {
             gateway,
-            admin: admin.map(|one| bind(one.address, false)).transpose()?,
+            admin,
             control,
             gateway_addresses,
             control_address,
@@ -82,6 +112,29 @@ impl Sockets {
     pub const fn control_address(&self) -> SocketAddr {
         self.control_address
     }
+}
+
+/// Binds one socket a worker, all on one port.
+fn bind_shared(
+    address: SocketAddr,
+    workers: usize,
+) -> Result<(Vec<TcpListener>, SocketAddr), BindError> {
+    let address = free_address(address)?;
+    let sockets = (0..workers).map(|_| bind(address, true));
+    Ok((sockets.collect::<Result<_, _>>()?, address))
+}
+
+/// Lets all workers take connections from one socket.
+fn share(
+    socket: &TcpListener,
+    workers: usize,
+    address: SocketAddr,
+) -> Result<(Vec<TcpListener>, SocketAddr), BindError> {
+    let handles = (0..workers).map(|_| socket.try_clone());
+    let handles = handles
+        .collect::<io::Result<_>>()
+        .map_err(|source| BindError::Unusable { address, source })?;
+    Ok((handles, local_address(socket, address)?))
 }
 
 /// How many threads serve requests.

@@ -18,6 +18,6 @@ mod upkeep;
 mod workers;
 
 pub use build::{StartOptions, start};
-pub use listen::{BindError, Sockets};
+pub use listen::{BindError, HandedOver, Sockets};
 pub use mark::forget_mark;
 pub use running::{Running, Signals};

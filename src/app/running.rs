@@ -59,6 +59,8 @@ pub(super) struct Parts {
     pub(super) acceptors: Vec<Acceptor>,
     pub(super) stop: watch::Sender<bool>,
     pub(super) tasks: Vec<Task<()>>,
+    /// The control side's; they end by themselves after the stop.
+    pub(super) servers: Vec<Task<()>>,
     pub(super) threads: Vec<JoinHandle<()>>,
     pub(super) writer: JoinHandle<Result<(), AuditError>>,
 }
@@ -105,6 +107,7 @@ impl Running {
 
     async fn look_at_files(&self) {
         upkeep::reload_all(&self.0.acceptors);
+        upkeep::look_at_upstreams(self.0.reloader.live().current()).await;
         // The outcome is reported where every reload's is.
         if let Err(stopped) = self.0.reloader.reload().await {
             warn!(error = %ErrorChain(&stopped), "the files are not looked at");
@@ -121,6 +124,7 @@ impl Running {
         let Parts {
             stop,
             tasks,
+            servers,
             threads,
             writer,
             reloader,
@@ -134,6 +138,9 @@ impl Running {
         let joined =
             spawn_blocking(move || threads.into_iter().map(JoinHandle::join).all(|r| r.is_ok()));
         let clean = joined.await.context("the workers can't be waited for")?;
+        for server in servers {
+            server.await.context("a control server has panicked")?;
+        }
         drop((reloader, acceptors));
         for task in tasks {
             task.abort();

@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 use crate::access::Revocations;
 use crate::audit::{Audit, Record, RecordKind, Verdict};
-use crate::base::{Clock, ErrorChain};
+use crate::base::{Clock, ErrorChain, Live};
 use crate::config::{Reloader, Snapshot};
 use crate::grants::Grants;
 use crate::model::GrantRequest;
@@ -26,6 +26,9 @@ const REVOCATIONS: Duration = Duration::from_mins(10);
 
 /// How often certificates and keys are read again.
 const CERTIFICATES: Duration = Duration::from_secs(5);
+
+/// How often the files of services are read again.
+const UPSTREAM_FILES: Duration = Duration::from_secs(2);
 
 /// Makes a new signing key whenever the one in use has grown old. A key that does not say when it was made
 /// was brought by somebody, and is theirs to replace.
@@ -102,6 +105,39 @@ pub(super) fn reload_all(acceptors: &[Acceptor]) {
                 warn!(%file, %error, "a certificate can't be used; the last good one stays");
             }
         }
+    }
+}
+
+/// Reads what the services of the live generation read from files, again and again: credentials, and
+/// certificates for TLS.
+pub(super) async fn refresh_upstreams(live: Arc<Live<Snapshot>>, clock: Clock) {
+    loop {
+        clock.sleep_until(clock.now() + UPSTREAM_FILES).await;
+        look_at_upstreams(live.current()).await;
+    }
+}
+
+/// Reads once what the services of `snapshot` read from files.
+pub(super) async fn look_at_upstreams(snapshot: Arc<Snapshot>) {
+    // A disk may make us wait.
+    let looked = spawn_blocking(move || {
+        for service in snapshot.services() {
+            if let Some(credential) = &service.credential {
+                credential.refresh();
+            }
+            let name = &service.service.name;
+            match service.target.refresh() {
+                Ok(true) => info!(service = %name, "new TLS files are live"),
+                Ok(false) => {}
+                Err(error) => {
+                    let error = ErrorChain(&error);
+                    warn!(service = %name, %error, "TLS files can't be used; the last good ones stay");
+                }
+            }
+        }
+    });
+    if looked.await.is_err() {
+        error!("the look at the services' files has panicked");
     }
 }
 

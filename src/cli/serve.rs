@@ -9,13 +9,13 @@ use clap::Args;
 
 use super::output::Output;
 use super::{check, exit};
-use crate::app::{Running, Signals, Sockets, StartOptions, start};
+use crate::app::{HandedOver, Running, Signals, Sockets, StartOptions, start};
 use crate::base::Clock;
 use crate::config::{Settings, Sources};
 use crate::telemetry::{LogFormat, start_log};
 
-/// How long running exchanges may go on after a stop.
-const DRAIN: Duration = Duration::from_secs(30);
+/// How long whoever starts a successor may take to stop the gateway before it.
+const STOPPER: Duration = Duration::from_mins(1);
 
 /// What `serve` takes.
 #[derive(Clone, Debug, Args)]
@@ -28,6 +28,12 @@ pub(super) struct ServeArgs {
         default_value = "portcullis.toml"
     )]
     pub(super) config: PathBuf,
+
+    /// Wait for the gateway that has the store now: start this one, then stop that one
+    ///
+    /// Both need the same listening sockets, handed over by systemd or whoever starts them.
+    #[arg(long)]
+    pub(super) take_over: bool,
 }
 
 pub(super) fn run(args: &ServeArgs, output: Output) -> anyhow::Result<ExitCode> {
@@ -42,9 +48,13 @@ pub(super) fn run(args: &ServeArgs, output: Output) -> anyhow::Result<ExitCode> 
     }
     let operator_key = operator_key(&settings.store);
     let sources = settings.sources();
+    // Before there are threads: the variables that tell of it are removed.
+    let handed_over = HandedOver::from_environment()?;
     runtime()?.block_on(async {
-        let sockets = Sockets::bind(&settings)?;
-        let options = options(sources, operator_key, DRAIN);
+        let sockets = Sockets::take_or_bind(&settings, handed_over)?;
+        let drain = settings.limits.drain;
+        let mut options = options(sources, operator_key, drain);
+        options.store_patience = args.take_over.then_some(drain + STOPPER);
         let running = match start(settings, sockets, options).await {
             Ok(running) => running,
             Err(error) => return check::explain(error, output),
@@ -77,6 +87,7 @@ pub(super) fn options(sources: Sources, operator_key: PathBuf, drain: Duration) 
         sources,
         operator_key,
         drain,
+        store_patience: None,
     }
 }
 

@@ -28,7 +28,7 @@ use super::text::{Place, Text};
 use crate::base::ErrorChain;
 use crate::model::{Agent, Operation, Service, UpstreamAddress};
 use crate::pdp::{self, Catalogue, Memory, Policies, Problem};
-use crate::upstream::Target;
+use crate::upstream::{Injected, Target};
 
 /// What a snapshot is compiled from.
 #[derive(Clone, Debug)]
@@ -228,6 +228,7 @@ fn open(
         }
         match Target::open(&draft.service) {
             Ok(target) => services.push(ProtectedService {
+                credential: draft.service.inject.as_ref().map(Injected::open),
                 service: draft.service,
                 target: Arc::new(target),
             }),

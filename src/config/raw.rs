@@ -41,6 +41,8 @@ pub(super) struct RawService {
     pub(super) matches: Option<RawMatch>,
     pub(super) upstreams: Vec<At<String>>,
     pub(super) tls: Option<RawTls>,
+    pub(super) protocol: Option<At<String>>,
+    pub(super) health: Option<RawHealth>,
     pub(super) connect: Option<At<String>>,
     pub(super) response: Option<At<String>>,
     pub(super) idle: Option<At<String>>,
@@ -65,6 +67,13 @@ pub(super) struct RawTls {
     pub(super) client_certificate: Option<At<String>>,
     pub(super) client_key: Option<At<String>>,
     pub(super) server_name: Option<At<String>>,
+}
+
+#[derive(Debug)]
+pub(super) struct RawHealth {
+    pub(super) path: Option<At<String>>,
+    pub(super) interval: Option<At<String>>,
+    pub(super) timeout: Option<At<String>>,
 }
 
 #[derive(Debug)]
@@ -191,6 +200,16 @@ fn service(mut fields: Fields<'_, '_>, directory: Arc<PathBuf>) -> Option<RawSer
         f.finish();
         tls
     });
+    let protocol = fields.string("protocol");
+    let health = fields.table("health").map(|mut f| {
+        let health = RawHealth {
+            path: f.required("path"),
+            interval: f.scalar("interval"),
+            timeout: f.scalar("timeout"),
+        };
+        f.finish();
+        health
+    });
     let (mut connect, mut response, mut idle) = (None, None, None);
     if let Some(mut f) = fields.table("timeouts") {
         connect = f.scalar("connect");
@@ -213,6 +232,8 @@ fn service(mut fields: Fields<'_, '_>, directory: Arc<PathBuf>) -> Option<RawSer
         matches,
         upstreams,
         tls,
+        protocol,
+        health,
         connect,
         response,
         idle,

@@ -16,7 +16,7 @@ use crate::model::{
 };
 use crate::pdp::Policies;
 use crate::tokens::VerifyingKey;
-use crate::upstream::Target;
+use crate::upstream::{Injected, Target};
 
 /// An agent and how it proves who it is.
 #[derive(Clone)]
@@ -35,6 +35,8 @@ pub struct ProtectedService {
     pub service: Service,
     /// Where its calls go.
     pub target: Arc<Target>,
+    /// The credential that is added for it, as it was last read.
+    pub credential: Option<Injected>,
 }
 
 /// An operation, ready to be called.

@@ -33,7 +33,8 @@ pub(crate) use reason::codes;
 pub use reason::{DenyReason, EndReason};
 pub use receipt::{ClosedGrant, Receipt};
 pub use service::{
-    CredentialSource, Injection, Service, ServiceMatch, Timeouts, UpstreamAddress, UpstreamTls,
+    CredentialSource, HealthCheck, Injection, Service, ServiceMatch, Timeouts, UpstreamAddress,
+    UpstreamProtocol, UpstreamTls,
 };
 pub use task::{Task, TaskState};
 pub use transition::{Transition, TransitionError};

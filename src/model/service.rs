@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, uri::Authority};
+use http::HeaderName;
+use http::uri::{Authority, PathAndQuery};
 use jiff::tz::TimeZone;
 
 use super::ServiceName;
@@ -20,6 +21,10 @@ pub struct Service {
     pub upstreams: Vec<UpstreamAddress>,
     /// How its certificate is checked and what the gateway shows it.
     pub tls: UpstreamTls,
+    /// Which HTTP it is spoken to in.
+    pub protocol: UpstreamProtocol,
+    /// How its addresses are checked while nobody calls them, if they are.
+    pub health: Option<HealthCheck>,
     /// How long it may take.
     pub timeouts: Timeouts,
     /// The credential that the gateway adds for it.
@@ -47,8 +52,34 @@ pub enum ServiceMatch {
 pub struct UpstreamAddress {
     /// Whether the connection is TLS.
     pub tls: bool,
-    /// Host and port, the port always written.
+    /// Host and port, the port always written. For a Unix socket, the host that it is told where a
+    /// request names none.
     pub authority: Authority,
+    /// The Unix socket that takes the place of host and port.
+    pub socket: Option<PathBuf>,
+}
+
+/// Which HTTP an upstream is spoken to in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum UpstreamProtocol {
+    /// HTTP/2 where TLS agrees on it (ALPN), else HTTP/1.1.
+    Auto,
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: agreed on over TLS, unasked without it (RFC 9113 §3.3).
+    Http2,
+}
+
+/// A request that shows whether an address serves.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HealthCheck {
+    /// What is asked for, with GET: path and query.
+    pub path: PathAndQuery,
+    /// From one check of an address to the next.
+    pub interval: Duration,
+    /// From the start of a check to the head of the answer. Not longer than the interval.
+    pub timeout: Duration,
 }
 
 /// TLS to an upstream. Files are read and checked when a generation is compiled.

@@ -47,6 +47,8 @@ pub(super) fn service(name: &str) -> Service {
         matches: ServiceMatch::Host(name.into()),
         upstreams: Vec::new(),
         tls: Default::default(),
+        protocol: Default::default(),
+        health: None,
         timeouts: Default::default(),
         inject: None,
         time_zone: TimeZone::UTC,

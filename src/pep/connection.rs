@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use super::cut::{Ran, Slot, StreamExecutor, run_in_slot};
 use super::strict::{Rest, Strict};
 use super::websocket::{Parting, Successor, Switched, over_http2};
-use super::worker::{Worker, stopped};
+use super::worker::{Worker, stopped, stopped_for};
 use crate::tls::{Acceptor, ServerStream, TlsError};
 use crate::wire::Peer;
 
@@ -140,7 +140,7 @@ where
         .max_headers(limits.header_count)
         .max_buf_size(limits.header_bytes.max(MIN_BUFFER))
         .serve_connection(TokioIo::new(stream), service);
-    let mut stop = pin!(stopped(stop));
+    let mut stop = pin!(stopped_for(stop, LAST_CALL));
     let mut stopping = false;
     let ran = {
         let mut run = poll_fn(|context| {
@@ -171,6 +171,10 @@ where
         }
     }
 }
+
+/// How long after the stop connections go on as before. hyper would close one whose first request is
+/// still on its way, and its client could not know whether that was served.
+const LAST_CALL: Duration = Duration::from_millis(250);
 
 /// Runs a WebSocket on a connection that has no other use any more.
 async fn serve_websocket<S>(mut switched: Switched, rest: Rest<S>) -> Result<(), ConnectionError>

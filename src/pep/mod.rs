@@ -12,7 +12,6 @@
 mod admission;
 mod canonical;
 mod connection;
-mod credentials;
 mod cut;
 mod describe;
 mod enforce;

@@ -339,12 +339,20 @@ impl Worker {
         passed: Passed,
     ) -> Result<Answered, Refusal> {
         let service = &passed.endpoint.service;
-        let credential = self.credentials.of(&service.service).map_err(|error| {
-            running.refund();
-            let detail = "the service's credential can't be read";
-            let unreachable = Refusal::new(DenyReason::UpstreamUnreachable, detail);
-            unreachable.with_internal(ErrorChain(&error).to_string())
-        })?;
+        let injected = service.credential.as_ref();
+        let injected = injected.map(|one| (one.header(), one.current()));
+        let credential = match &injected {
+            None => None,
+            Some((header, value)) => match value.as_ref() {
+                Ok(value) => Some((*header, value.expose())),
+                Err(error) => {
+                    running.refund();
+                    let detail = "the service's credential can't be read";
+                    let unreachable = Refusal::new(DenyReason::UpstreamUnreachable, detail);
+                    return Err(unreachable.with_internal(ErrorChain(error).to_string()));
+                }
+            },
+        };
         let protocol = passed.endpoint.operation.protocol;
         let body = match payload {
             Payload::Held(bytes) => {
@@ -354,10 +362,13 @@ impl Worker {
             }
             Payload::Stream(upload) if protocol == Protocol::Grpc => {
                 let pause = self.gate.facts.limits.idle_timeout;
-                let (canonical, secret) = (Rc::clone(canonical), credential.clone());
+                let (canonical, secret) = (
+                    Rc::clone(canonical),
+                    credential.map(|(name, _)| name.clone()),
+                );
                 let filter = move |trailers: HeaderMap| {
                     let token = canonical.token().map_or("", |token| token.text.expose());
-                    pass_on_trailers(&trailers, secret.as_ref().map(|(name, _)| name), token)
+                    pass_on_trailers(&trailers, secret.as_ref(), token)
                 };
                 upload.streaming(pause, filter).under(running).into_body()
             }
@@ -375,9 +386,7 @@ impl Worker {
             peer: connection.peer.address.ip(),
             trusted_proxy: self.gate.is_trusted_proxy(connection.peer.address.ip()),
             secure: connection.secure,
-            credential: credential
-                .as_ref()
-                .map(|(name, value)| (name, value.expose())),
+            credential,
         };
         let outgoing = rewrite(canonical, &passed.path, protocol, &statement, body)
             .inspect_err(|_| running.refund())?;

@@ -112,6 +112,7 @@ impl Worker {
             let snapshot = self.gate.snapshot.current();
             if matches!(change, Change::Generation) {
                 self.forget_targets(&snapshot);
+                self.attend_targets(&snapshot);
             }
             self.ask_again(&snapshot, &change).await;
         }
@@ -134,6 +135,14 @@ impl Worker {
         let targets = snapshot.services().map(|service| service.target.key());
         let live: HashSet<_> = targets.collect();
         self.pool.retain(|target| live.contains(target.key()));
+    }
+
+    /// Begins with the health checks of services that want some.
+    pub(super) fn attend_targets(&self, snapshot: &Snapshot) {
+        let services = snapshot.services();
+        for service in services.filter(|service| service.target.has_checks()) {
+            self.pool.attend(&service.target);
+        }
     }
 }
 

@@ -16,12 +16,11 @@ use tracing::{debug, warn};
 
 use super::admission::{Admission, Admitted};
 use super::connection;
-use super::credentials::Credentials;
 use super::gate::Gate;
 use super::running::Exchanges;
 use crate::base::{ErrorChain, random_bytes};
 use crate::tls::Acceptor;
-use crate::upstream::{Pool, PoolLimits};
+use crate::upstream::{Common, Pool, PoolLimits};
 
 /// How often long exchanges get their `open` record and idle upstream connections are closed.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -35,6 +34,7 @@ pub struct Workers {
     gate: Arc<Gate>,
     admission: Arc<Admission>,
     pool: PoolLimits,
+    upstreams: Arc<Common>,
 }
 
 /// One listening socket of a worker.
@@ -51,7 +51,6 @@ pub(super) struct Worker {
     pub(super) gate: Arc<Gate>,
     pub(super) pool: Pool,
     pub(super) exchanges: Rc<Exchanges>,
-    pub(super) credentials: Credentials,
     admission: Arc<Admission>,
     ids: RequestIds,
 }
@@ -70,6 +69,7 @@ impl Workers {
         let limits = gate.facts.limits;
         let admission = Admission::new(limits.connections, limits.connections_per_source);
         Self {
+            upstreams: Arc::new(Common::new(Arc::clone(&gate.metrics))),
             gate,
             admission: Arc::new(admission),
             pool,
@@ -91,9 +91,8 @@ impl Workers {
         let prefix = u64::from_be_bytes(random_bytes());
         let next = Cell::new(0);
         let worker = Rc::new(Worker {
-            pool: Pool::new(self.gate.clock.clone(), self.pool),
+            pool: Pool::new(self.gate.clock.clone(), self.pool, self.upstreams),
             exchanges: Rc::default(),
-            credentials: Credentials::new(self.gate.clock.clone()),
             admission: self.admission,
             ids: RequestIds { prefix, next },
             gate: self.gate,
@@ -107,6 +106,7 @@ impl Workers {
             spawn_local(accept);
         }
         drop(connected);
+        worker.attend_targets(&worker.gate.snapshot.current());
         let published = worker.gate.published();
         let rechecker = spawn_local(Rc::clone(&worker).recheck(published));
         let sweeper = spawn_local(Rc::clone(&worker).sweep());
@@ -199,6 +199,12 @@ pub(super) async fn stopped(mut stop: watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         pending::<()>().await;
     }
+}
+
+/// Resolves so long after that.
+pub(super) async fn stopped_for(stop: watch::Receiver<bool>, time: Duration) {
+    stopped(stop).await;
+    tokio::time::sleep(time).await;
 }
 
 /// What an open connection holds.

@@ -40,6 +40,32 @@ pub struct Metrics {
     pub tokens_verified: Counter,
     reloads: Family<Label, Counter>,
     generation: Family<Label, Gauge>,
+    upstreams: UpstreamFamilies,
+}
+
+/// What is counted for each service, under the names that the configuration gives.
+#[derive(Debug, Default)]
+struct UpstreamFamilies {
+    connections: Family<Label, Counter>,
+    connect_failures: Family<Label, Counter>,
+    ejections: Family<Label, Counter>,
+    checks_failed: Family<Label, Counter>,
+    lookups_failed: Family<Label, Counter>,
+}
+
+/// The counters of one service's upstreams.
+#[derive(Clone, Debug, Default)]
+pub struct UpstreamMetrics {
+    /// Connections that were opened.
+    pub connections: Counter,
+    /// Connections that could not be.
+    pub connect_failures: Counter,
+    /// Addresses that were left out for a while because they failed.
+    pub ejections: Counter,
+    /// Health checks without a good answer.
+    pub checks_failed: Counter,
+    /// Look-ups of names that came to nothing.
+    pub lookups_failed: Counter,
 }
 
 impl Metrics {
@@ -71,6 +97,7 @@ impl Metrics {
             tokens_verified: Counter::default(),
             reloads: Family::default(),
             generation: Family::default(),
+            upstreams: UpstreamFamilies::default(),
         };
         metrics.register(&mut registry);
         metrics.registry = registry;
@@ -103,6 +130,21 @@ impl Metrics {
         to.register("policy_reloads", "Policy reloads by outcome", reloads);
         let generation = self.generation.clone();
         to.register("policy_generation", "1 for the live generation", generation);
+        self.upstreams.register(to);
+    }
+
+    /// The counters of a service's upstreams.
+    #[must_use]
+    pub fn upstream(&self, service: &str) -> UpstreamMetrics {
+        let label = [("service", service.to_owned())];
+        let of = |family: &Family<Label, Counter>| family.get_or_create_owned(&label);
+        UpstreamMetrics {
+            connections: of(&self.upstreams.connections),
+            connect_failures: of(&self.upstreams.connect_failures),
+            ejections: of(&self.upstreams.ejections),
+            checks_failed: of(&self.upstreams.checks_failed),
+            lookups_failed: of(&self.upstreams.lookups_failed),
+        }
     }
 
     /// Counts a refusal by its code.
@@ -144,6 +186,41 @@ impl Metrics {
         // Writing to a String can't fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+impl UpstreamFamilies {
+    fn register(&self, to: &mut Registry) {
+        let counters = [
+            (
+                "connections",
+                "Connections opened to upstreams",
+                &self.connections,
+            ),
+            (
+                "connect_failures",
+                "Connections to upstreams that could not be opened",
+                &self.connect_failures,
+            ),
+            (
+                "ejections",
+                "Addresses of upstreams left out for a while",
+                &self.ejections,
+            ),
+            (
+                "checks_failed",
+                "Health checks of upstreams without a good answer",
+                &self.checks_failed,
+            ),
+            (
+                "lookups_failed",
+                "Look-ups of upstreams' names that came to nothing",
+                &self.lookups_failed,
+            ),
+        ];
+        for (name, help, family) in counters {
+            to.register(format!("upstream_{name}"), help, family.clone());
+        }
     }
 }
 

@@ -7,4 +7,4 @@ mod log;
 mod metrics;
 
 pub use log::{LogFormat, start_log};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, UpstreamMetrics};

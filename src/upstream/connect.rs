@@ -1,45 +1,44 @@
-//! Opens connections: name, TCP, TLS, HTTP.
+//! Opens connections: socket, TLS, HTTP.
 
-use std::future::Future;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
+use super::endpoint::{PROBE_AFTER, PROBE_TIMEOUT};
 use super::framing::{HEAD_BYTES, HEADER_LINES};
+use super::lane::Lane;
 use super::lease::{Http1, Http2, Link};
 use super::outgoing::Outgoing;
-use super::resolve::resolve;
 use super::socket::{Socket, Stream, Watch};
-use super::target::{Address, Target};
+use super::target::Target;
 use super::{ConnectError, Phase, SendError};
 use crate::base::{BootInstant, Clock};
-
-/// A peer that vanished without a word is noticed after this long, under streams that are silent
-/// for good reasons too.
-const PROBE_AFTER: Duration = Duration::from_secs(30);
-const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
+use crate::model::UpstreamProtocol;
 
 /// Opens a connection to one address of `target`.
 pub(super) async fn connect(
     clock: &Clock,
     target: &Target,
-    address: &Address,
+    lane: &Lane,
     deadline: BootInstant,
 ) -> Result<Link, SendError> {
-    within(clock, deadline, open(clock, target, address, deadline))
-        .await
-        .unwrap_or_else(|Elapsed| {
-            Err(SendError::Timeout {
-                place: target.place(address),
-                phase: Phase::Connect,
-            })
-        })
+    let opened = within(clock, deadline, open(target, lane)).await;
+    let opened = opened.unwrap_or_else(|Elapsed| Err(late(target, lane)));
+    lane.note_connection(opened.is_ok());
+    opened
+}
+
+fn late(target: &Target, lane: &Lane) -> SendError {
+    SendError::Timeout {
+        place: target.place(&lane.address),
+        phase: Phase::Connect,
+    }
 }
 
 /// Opens a connection to one address of `target` for HTTP/1.1 alone, which can become something else:
@@ -47,68 +46,62 @@ pub(super) async fn connect(
 pub(super) async fn connect_to_switch(
     clock: &Clock,
     target: &Target,
-    address: &Address,
+    lane: &Lane,
     deadline: BootInstant,
 ) -> Result<(Http1, oneshot::Receiver<Switched>), SendError> {
     let opened = async {
-        let (stream, watch) = reach(clock, target, address, deadline, true).await?;
+        let (stream, watch) = reach(target, lane, true).await?;
         let link = speak_until_switched(stream, watch).await;
         link.map_err(|source| SendError::BrokeOff {
-            place: target.place(address),
+            place: target.place(&lane.address),
             source,
         })
     };
-    within(clock, deadline, opened)
-        .await
-        .unwrap_or_else(|Elapsed| {
-            Err(SendError::Timeout {
-                place: target.place(address),
-                phase: Phase::Connect,
-            })
-        })
+    let opened = within(clock, deadline, opened).await;
+    let opened = opened.unwrap_or_else(|Elapsed| Err(late(target, lane)));
+    lane.note_connection(opened.is_ok());
+    opened
 }
 
 /// What HTTP leaves when it is over: the stream, and what came behind the last head.
 pub(super) type Switched = http1::Parts<TokioIo<Stream>>;
 
-async fn open(
-    clock: &Clock,
-    target: &Target,
-    address: &Address,
-    deadline: BootInstant,
-) -> Result<Link, SendError> {
-    let (stream, watch) = reach(clock, target, address, deadline, false).await?;
+async fn open(target: &Target, lane: &Lane) -> Result<Link, SendError> {
+    let (stream, watch) = reach(target, lane, false).await?;
+    let wants_http2 = target.protocol == UpstreamProtocol::Http2;
     let is_http2 = match &stream {
-        Stream::Plain(_) => target.options.h2c,
+        Stream::Plain(_) => wants_http2,
         Stream::Tls(stream) => stream.is_http2(),
     };
+    let failed = |source| SendError::Connect {
+        place: target.place(&lane.address),
+        source,
+    };
+    if wants_http2 && !is_http2 {
+        return Err(failed(ConnectError::NoHttp2));
+    }
     let link = if is_http2 {
         speak_http2(stream, watch).await
     } else {
         speak_http1(stream, watch).await
     };
-    link.map_err(|source| SendError::Connect {
-        place: target.place(address),
-        source: ConnectError::Http2(source),
-    })
+    link.map_err(|source| failed(ConnectError::Http2(source)))
 }
 
-/// Name, TCP, TLS.
+/// The socket, and TLS on it.
 async fn reach(
-    clock: &Clock,
     target: &Target,
-    address: &Address,
-    deadline: BootInstant,
+    lane: &Lane,
     http1_only: bool,
 ) -> Result<(Stream, Watch), SendError> {
-    let failed = |source| SendError::Connect {
+    let address = &lane.address;
+    let stream = lane.endpoint.connect().await;
+    let stream = stream.map_err(|source| SendError::Connect {
         place: target.place(address),
-        source,
-    };
-    let addresses = resolve(&address.host, address.port).await.map_err(failed)?;
-    let tcp = dial(clock, &addresses, deadline).await.map_err(failed)?;
-    let (socket, watch) = Socket::new(tcp);
-    let (Some(connector), true) = (&target.connector, address.tls) else {
+        source: ConnectError::Socket(source),
+    })?;
+    let (socket, watch) = Socket::new(stream);
+    let (Some(connector), true) = (target.connector(), address.tls) else {
         return Ok((Stream::Plain(socket), watch));
     };
     let connected = if http1_only {
@@ -122,35 +115,6 @@ async fn reach(
         source,
     })?;
     Ok((Stream::Tls(Box::new(stream)), watch))
-}
-
-/// Tries the addresses in order, each with its share of the time that is left. The last has all of
-/// it, which is the caller's to measure.
-async fn dial(
-    clock: &Clock,
-    addresses: &[SocketAddr],
-    deadline: BootInstant,
-) -> Result<TcpStream, ConnectError> {
-    let Some((last, others)) = addresses.split_last() else {
-        return Err(ConnectError::NoAddress);
-    };
-    for (tried, address) in others.iter().enumerate() {
-        let until = share(clock, deadline, addresses.len() - tried);
-        if let Ok(Ok(stream)) = within(clock, until, TcpStream::connect(address)).await {
-            return prepare(stream).map_err(ConnectError::Socket);
-        }
-    }
-    let stream = TcpStream::connect(last).await;
-    stream.and_then(prepare).map_err(ConnectError::Socket)
-}
-
-fn prepare(stream: TcpStream) -> std::io::Result<TcpStream> {
-    stream.set_nodelay(true)?;
-    let probes = TcpKeepalive::new()
-        .with_time(PROBE_AFTER)
-        .with_interval(PROBE_TIMEOUT);
-    SockRef::from(&stream).set_tcp_keepalive(&probes)?;
-    Ok(stream)
 }
 
 async fn speak_http1(stream: Stream, watch: Watch) -> hyper::Result<Link> {
@@ -198,8 +162,17 @@ async fn speak_http2(stream: Stream, watch: Watch) -> hyper::Result<Link> {
         .max_send_buf_size(HEAD_BYTES)
         .handshake::<_, Outgoing>(TokioIo::new(stream))
         .await?;
-    spawn_local(async move { drop(connection.await) });
-    Ok(Link::Http2(Http2::new(sender, watch)))
+    let most = Rc::new(Cell::new(connection.current_max_send_streams()));
+    let told = Rc::clone(&most);
+    let mut connection = connection;
+    let run = poll_fn(move |context| {
+        let polled = Pin::new(&mut connection).poll(context);
+        // The other side may say at any time how many streams it takes.
+        told.set(connection.current_max_send_streams());
+        polled
+    });
+    spawn_local(async move { drop(run.await) });
+    Ok(Link::Http2(Http2::new(sender, watch, most)))
 }
 
 /// Runs HTTP/2's own tasks on this thread.

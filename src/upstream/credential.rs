@@ -8,12 +8,14 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
+use std::sync::Arc;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
+use tracing::{info, warn};
 
 use super::UpstreamError;
-use crate::base::Secret;
-use crate::model::CredentialSource;
+use crate::base::{ErrorChain, Live, Secret};
+use crate::model::{CredentialSource, Injection};
 
 /// No credential is longer; a longer file is something else.
 const LONGEST: u64 = 8 * 1024;
@@ -48,6 +50,62 @@ impl Credential {
             }
         };
         parse(place, &bytes)
+    }
+}
+
+/// The credential of one service, as it was when it was last looked at. Reading it here touches no
+/// file, so that no request waits for one.
+#[derive(Debug)]
+pub struct Injected {
+    header: HeaderName,
+    source: CredentialSource,
+    value: Live<Result<Secret<HeaderValue>, UpstreamError>>,
+}
+
+impl Injected {
+    /// Reads the credential. Where that fails, the failure is what [`current`](Self::current) gives,
+    /// until a later look finds better.
+    #[must_use]
+    pub fn open(injection: &Injection) -> Self {
+        Self {
+            header: injection.header.clone(),
+            source: injection.value_from.clone(),
+            value: Live::new(Credential::read(&injection.value_from)),
+        }
+    }
+
+    /// The header that carries it.
+    #[must_use]
+    pub const fn header(&self) -> &HeaderName {
+        &self.header
+    }
+
+    /// The value that was last read, or why there is none. A credential that was taken away is not
+    /// used any further.
+    #[must_use]
+    pub fn current(&self) -> Arc<Result<Secret<HeaderValue>, UpstreamError>> {
+        self.value.current()
+    }
+
+    /// Reads the credential again. It may wait for a disk.
+    pub fn refresh(&self) {
+        let now = Credential::read(&self.source);
+        let same = match (&**self.value.peek(), &now) {
+            (Ok(before), Ok(now)) => before.expose() == now.expose(),
+            (Err(before), Err(now)) => before.to_string() == now.to_string(),
+            _ => false,
+        };
+        if same {
+            return;
+        }
+        match &now {
+            Ok(_) => info!(header = %self.header, "a service's credential has changed"),
+            Err(error) => {
+                let error = ErrorChain(error);
+                warn!(header = %self.header, %error, "a service's credential can't be read: its calls are refused");
+            }
+        }
+        self.value.publish(Arc::new(now));
     }
 }
 

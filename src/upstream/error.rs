@@ -7,8 +7,8 @@
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use http::uri::Authority;
 use thiserror::Error;
 
 use crate::model::ServiceName;
@@ -38,6 +38,9 @@ pub enum UpstreamError {
     /// A service without an address.
     #[error("service `{0}` has no address")]
     NoAddress(ServiceName),
+    /// A Unix socket with a path that the system can't take.
+    #[error("{0} is not the path of a socket: it has to be absolute, and no longer than 107 bytes")]
+    NoSocket(Place),
     /// An address without a port.
     #[error("{0} has no port")]
     NoPort(Place),
@@ -144,6 +147,9 @@ pub enum ConnectError {
     /// The name leads only to addresses that are never connected to.
     #[error("`{0}` is link-local or a cloud's metadata service")]
     Forbidden(IpAddr),
+    /// The other side did not agree to HTTP/2.
+    #[error("it does not offer HTTP/2, which the service is configured to speak")]
+    NoHttp2,
     /// HTTP/2 could not begin.
     #[error("HTTP/2 could not begin")]
     Http2(#[source] hyper::Error),
@@ -156,6 +162,18 @@ pub enum ConnectError {
     /// The network said no.
     #[error("the network refused")]
     Socket(#[source] io::Error),
+}
+
+impl ConnectError {
+    /// The same error once more, where it is about a name: a look-up's failure is told to all that
+    /// wait for it.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::Forbidden(address) => Self::Forbidden(*address),
+            Self::Resolve(error) => Self::Resolve(io::Error::new(error.kind(), error.to_string())),
+            _ => Self::NoAddress,
+        }
+    }
 }
 
 /// What can't be passed on without guessing.
@@ -207,8 +225,8 @@ impl fmt::Display for Phase {
 pub struct Place {
     /// The service.
     pub service: ServiceName,
-    /// The address.
-    pub address: Authority,
+    /// The address, as it is configured.
+    pub address: Arc<str>,
 }
 
 impl fmt::Display for Place {

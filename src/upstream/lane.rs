@@ -1,19 +1,34 @@
-//! What one worker keeps of one address: idle connections, and how many exchanges run.
+//! What one worker keeps of one address: idle connections, how many exchanges run, how they went.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tracing::info;
 
 use super::PoolLimits;
+use super::checks::Checked;
 use super::connect::within;
+use super::endpoint::Endpoint;
+use super::health::{Health, Standing};
 use super::lease::{Http1, Http2, Link};
+use super::target::Address;
 use crate::base::{BootInstant, Clock};
+use crate::telemetry::UpstreamMetrics;
 
 /// One address.
 #[derive(Debug)]
 pub(super) struct Lane {
+    /// As it is configured.
+    pub(super) address: Arc<Address>,
+    /// Where it leads.
+    pub(super) endpoint: Endpoint,
+    pub(super) metrics: Rc<UpstreamMetrics>,
+    /// What health checks say, where there are any.
+    pub(super) checked: Option<Arc<Checked>>,
+    health: Health,
     clock: Clock,
     limits: PoolLimits,
     /// One permit for each exchange. No connection is opened while one is idle, so over HTTP/1.1
@@ -22,20 +37,35 @@ pub(super) struct Lane {
     waiting: Cell<usize>,
     /// Oldest first; taken from the back, so that what is not needed grows old.
     idle: RefCell<VecDeque<(Http1, BootInstant)>>,
-    shared: RefCell<Option<(Http2, BootInstant)>>,
+    /// The HTTP/2 connections, which exchanges share. Those before are used first, so that what is
+    /// not needed grows old.
+    shared: RefCell<Vec<(Http2, BootInstant)>>,
     /// Held while an HTTP/2 connection is opened, so that a burst opens one.
     pub(super) opening: Mutex<()>,
     /// Whether the other side, asked for HTTP/2, chose HTTP/1.1: then nothing is gained by
     /// opening one connection after the other.
     http1: Cell<bool>,
     retired: Cell<bool>,
+    age: Cell<u64>,
 }
 
 impl Lane {
-    pub(super) fn new(clock: &Clock, mut limits: PoolLimits) -> Self {
+    pub(super) fn new(
+        clock: &Clock,
+        mut limits: PoolLimits,
+        address: Arc<Address>,
+        endpoint: Endpoint,
+        checked: Option<Arc<Checked>>,
+        metrics: Rc<UpstreamMetrics>,
+    ) -> Self {
         let most = &mut limits.connections_per_upstream;
         *most = (*most).min(Semaphore::MAX_PERMITS);
         Self {
+            address,
+            endpoint,
+            metrics,
+            checked,
+            health: Health::default(),
             clock: clock.clone(),
             limits,
             permits: Arc::new(Semaphore::new(limits.connections_per_upstream)),
@@ -45,7 +75,55 @@ impl Lane {
             opening: Mutex::default(),
             http1: Cell::new(false),
             retired: Cell::new(false),
+            age: Cell::new(0),
         }
+    }
+
+    /// Whether a request should come here while there are others to choose from.
+    pub(super) fn is_open(&self, now: BootInstant) -> bool {
+        if self
+            .checked
+            .as_ref()
+            .is_some_and(|checked| checked.is_down())
+        {
+            return false;
+        }
+        match self.health.standing(now) {
+            Standing::In => true,
+            Standing::Out => false,
+            Standing::Probation => self.in_flight() == 0,
+        }
+    }
+
+    /// Whether the last that was heard of it is bad.
+    pub(super) fn is_failing(&self) -> bool {
+        self.health.is_failing()
+    }
+
+    /// Notes whether a connection could be opened.
+    pub(super) fn note_connection(&self, well: bool) {
+        let counter = if well {
+            &self.metrics.connections
+        } else {
+            &self.metrics.connect_failures
+        };
+        counter.inc();
+        if self.health.connected(well, self.clock.now()) {
+            self.put_out("connections can't be opened");
+        }
+    }
+
+    /// Notes whether an exchange got an answer other than the upstream's own failure.
+    pub(super) fn note_answer(&self, well: bool) {
+        if self.health.answered(well, self.clock.now()) {
+            self.put_out("it answers with errors or not at all");
+        }
+    }
+
+    fn put_out(&self, why: &'static str) {
+        self.metrics.ejections.inc();
+        let (address, endpoint) = (&self.address.name, &self.endpoint);
+        info!(%address, %endpoint, why, "an upstream is left out for a while");
     }
 
     /// How many exchanges run.
@@ -88,13 +166,11 @@ impl Lane {
         None
     }
 
-    /// The HTTP/2 connection that all exchanges share.
+    /// An HTTP/2 connection with room for one more exchange.
     pub(super) fn shared(&self) -> Option<Http2> {
         let mut shared = self.shared.borrow_mut();
-        if shared.as_ref().is_some_and(|(link, _)| link.has_ended()) {
-            *shared = None;
-        }
-        let (link, used) = shared.as_mut()?;
+        shared.retain(|(link, _)| !link.has_ended());
+        let (link, used) = shared.iter_mut().find(|(link, _)| link.has_room())?;
         *used = self.clock.now();
         Some(link.clone())
     }
@@ -105,7 +181,8 @@ impl Lane {
         if let Link::Http2(link) = link
             && !self.retired.get()
         {
-            *self.shared.borrow_mut() = Some((link.clone(), self.clock.now()));
+            let now = self.clock.now();
+            self.shared.borrow_mut().push((link.clone(), now));
         }
     }
 
@@ -114,15 +191,20 @@ impl Lane {
         self.http1.get()
     }
 
-    /// Lets no further exchange onto the shared connection; those that run go on.
-    pub(super) fn unshare(&self) {
-        *self.shared.borrow_mut() = None;
+    /// Lets no further exchange onto a shared connection; those that run go on.
+    pub(super) fn forget(&self, link: &Link) {
+        if let Link::Http2(link) = link {
+            self.shared.borrow_mut().retain(|(one, _)| !one.is(link));
+        }
     }
 
-    /// Takes back a connection whose exchange ended cleanly.
-    pub(super) fn take_back(&self, link: Http1) {
+    /// Takes back a connection of such an age whose exchange ended cleanly.
+    pub(super) fn take_back(&self, link: Http1, age: u64) {
         let mut idle = self.idle.borrow_mut();
-        if !self.retired.get() && idle.len() < self.limits.idle_per_upstream {
+        if !self.retired.get()
+            && age == self.age.get()
+            && idle.len() < self.limits.idle_per_upstream
+        {
             idle.push_back((link, self.clock.now()));
         }
     }
@@ -132,20 +214,27 @@ impl Lane {
         self.idle
             .borrow_mut()
             .retain(|(link, since)| !self.is_old(*since) && link.is_clean());
-        let mut shared = self.shared.borrow_mut();
-        let unused = |(link, used): &(Http2, BootInstant)| {
-            link.has_ended() || (self.in_flight() == 0 && self.is_old(*used))
-        };
-        if shared.as_ref().is_some_and(unused) {
-            *shared = None;
-        }
+        self.shared
+            .borrow_mut()
+            .retain(|(link, used)| !(link.has_ended() || link.is_unused() && self.is_old(*used)));
     }
 
     /// Closes what is idle, and each other connection when its exchange ends.
     pub(super) fn retire(&self) {
         self.retired.set(true);
+        self.renew();
+    }
+
+    /// Lets no exchange onto a connection that there is now, but for those that run.
+    pub(super) fn renew(&self) {
+        self.age.set(self.age.get().wrapping_add(1));
         self.idle.borrow_mut().clear();
-        self.unshare();
+        self.shared.borrow_mut().clear();
+    }
+
+    /// Tells the connections before a renewal from those after it.
+    pub(super) const fn age(&self) -> u64 {
+        self.age.get()
     }
 
     fn is_old(&self, since: BootInstant) -> bool {

@@ -1,5 +1,6 @@
 //! A connection while one exchange has it.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,20 +26,62 @@ pub(super) enum Link {
     Http2(Http2),
 }
 
+/// The most exchanges on one connection, whatever the other side would take: its bytes come in order,
+/// so that one lost packet stops them all.
+const MOST_STREAMS: usize = 128;
+
 /// A connection that exchanges share. It closes when the last of them has let go of it.
 #[derive(Clone, Debug)]
 pub(super) struct Http2 {
     sender: http2::SendRequest<Outgoing>,
     watch: Watch,
+    /// How many streams the other side takes.
+    most: Rc<Cell<usize>>,
+    /// Counts the handles: the lane's, and one for each exchange.
+    handles: Rc<()>,
 }
 
 impl Http2 {
-    pub(super) const fn new(sender: http2::SendRequest<Outgoing>, watch: Watch) -> Self {
-        Self { sender, watch }
+    pub(super) fn new(
+        sender: http2::SendRequest<Outgoing>,
+        watch: Watch,
+        most: Rc<Cell<usize>>,
+    ) -> Self {
+        let handles = Rc::new(());
+        Self {
+            sender,
+            watch,
+            most,
+            handles,
+        }
+    }
+
+    /// Whether one more exchange has a place, asked of the lane's own handle.
+    pub(super) fn has_room(&self) -> bool {
+        Rc::strong_count(&self.handles) <= self.most.get().min(MOST_STREAMS)
+    }
+
+    /// Whether nothing runs, asked of the lane's own handle.
+    pub(super) fn is_unused(&self) -> bool {
+        Rc::strong_count(&self.handles) == 1
+    }
+
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.handles, &other.handles)
     }
 
     pub(super) fn has_ended(&self) -> bool {
         self.sender.is_closed() || self.watch.has_ended()
+    }
+}
+
+impl Link {
+    /// Sends a request; gives it back if the connection was dead before a byte was written.
+    pub(super) async fn send(&mut self, request: Request<Outgoing>) -> Sent {
+        match self {
+            Self::Http1(link) => link.sender.try_send_request(request).await,
+            Self::Http2(link) => link.sender.try_send_request(request).await,
+        }
     }
 }
 
@@ -88,6 +131,8 @@ pub(super) struct Lease {
     /// Whether the connection has served before, and so may be dead by now.
     pub(super) pooled: bool,
     permit: OwnedSemaphorePermit,
+    /// The lane's age when the exchange began.
+    age: u64,
 }
 
 /// Why an exchange got no answer.
@@ -101,13 +146,14 @@ pub(super) enum ExchangeError {
 }
 
 impl Lease {
-    pub(super) const fn new(
+    pub(super) fn new(
         lane: Rc<Lane>,
         link: Link,
         pooled: bool,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         Self {
+            age: lane.age(),
             lane,
             link,
             pooled,
@@ -115,8 +161,9 @@ impl Lease {
         }
     }
 
-    /// Gives up the connection, but not the place.
+    /// Gives up the connection, for other exchanges too, but not the place.
     pub(super) fn into_place(self) -> (Rc<Lane>, OwnedSemaphorePermit) {
+        self.lane.forget(&self.link);
         (self.lane, self.permit)
     }
 
@@ -128,26 +175,7 @@ impl Lease {
         request: Request<Outgoing>,
     ) -> Result<Response<Incoming>, ExchangeError> {
         let progress = request.body().progress();
-        let sent = match &mut self.link {
-            Link::Http1(link) => {
-                in_time(
-                    clock,
-                    timeout,
-                    &progress,
-                    link.sender.try_send_request(request),
-                )
-                .await
-            }
-            Link::Http2(link) => {
-                in_time(
-                    clock,
-                    timeout,
-                    &progress,
-                    link.sender.try_send_request(request),
-                )
-                .await
-            }
-        };
+        let sent = in_time(clock, timeout, &progress, self.link.send(request)).await;
         match sent {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(mut error)) => Err(match error.take_message() {
@@ -156,7 +184,7 @@ impl Lease {
             }),
             Err(Elapsed) => {
                 // A connection that is silent to one exchange may be dead for all that would follow.
-                self.lane.unshare();
+                self.lane.forget(&self.link);
                 Err(ExchangeError::Late)
             }
         }
@@ -167,12 +195,12 @@ impl Lease {
         if let Link::Http1(link) = self.link
             && link.sender.is_ready()
         {
-            self.lane.take_back(link);
+            self.lane.take_back(link, self.age);
         }
     }
 }
 
-type Sent = Result<Response<Incoming>, TrySendError<Request<Outgoing>>>;
+pub(super) type Sent = Result<Response<Incoming>, TrySendError<Request<Outgoing>>>;
 
 /// Waits for the head no longer than `timeout`, counted from when the upstream was given the last
 /// byte of the request, or the last that it would take. While the client is still to send, only

@@ -14,6 +14,9 @@ pub struct PoolLimits {
     /// Between two pieces of an answer's body. `None`: silence is no fault, as with server-sent
     /// events.
     pub body_idle_timeout: Option<Duration>,
+    /// How old what a name led to may become before the name is looked up again. No request waits
+    /// for that.
+    pub resolve_interval: Duration,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
     /// How many unused connections are kept.
@@ -30,6 +33,7 @@ impl Default for PoolLimits {
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(60),
             body_idle_timeout: None,
+            resolve_interval: Duration::from_secs(30),
             // Shorter than the minute after which many servers close.
             idle_timeout: Duration::from_secs(50),
             idle_per_upstream: 64,

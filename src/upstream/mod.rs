@@ -4,7 +4,8 @@
 //!
 //! A pool belongs to one thread: its connections run as local tasks, and nothing in it is locked.
 //! [`Pool::send`] takes one request to one target and gives back the answer's head; bodies stream
-//! both ways. A [`Received`] body holds the connection and decides what becomes of it.
+//! both ways. A [`Received`] body holds the connection and decides what becomes of it. Addresses that
+//! fail are left out for a while; what workers share, health checks among it, is [`Common`].
 //!
 //! Invariant: a connection serves a second request only if the first exchange ended cleanly, that
 //! is, the request was sent whole before the answer began, the answer was read to its end, and
@@ -12,13 +13,19 @@
 //! redirect is followed, no protocol is switched to but a WebSocket by [`Pool::websocket`], and no
 //! client's credential is known here.
 
+mod checks;
+mod common;
 mod connect;
 mod credential;
+mod endpoint;
 mod error;
 mod framing;
+mod group;
+mod health;
 mod lane;
 mod lease;
 mod limits;
+mod live_tls;
 mod outgoing;
 mod pool;
 mod received;
@@ -27,10 +34,11 @@ mod socket;
 mod target;
 mod tunnel;
 
-pub use credential::Credential;
+pub use common::Common;
+pub use credential::{Credential, Injected};
 pub use error::{ConnectError, Fault, Phase, Place, SendError, UpstreamError};
 pub use limits::PoolLimits;
 pub use pool::Pool;
 pub use received::Received;
-pub use target::{Target, TargetOptions};
+pub use target::Target;
 pub use tunnel::{Tunnel, WebSocket};

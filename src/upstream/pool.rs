@@ -15,12 +15,13 @@ use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::connect::{connect, share, within};
+use super::group::Group;
 use super::lane::Lane;
 use super::lease::{ExchangeError, Lease, Link};
 use super::outgoing::{Outgoing, Progress};
 use super::received::Received;
 use super::target::{Address, Target};
-use super::{Fault, Phase, PoolLimits, SendError, framing};
+use super::{Common, Fault, Phase, PoolLimits, SendError, framing};
 use crate::base::{BootInstant, Clock, Digest, IdleTimer, random_bytes};
 use crate::wire::Body;
 
@@ -29,24 +30,22 @@ use crate::wire::Body;
 pub struct Pool {
     clock: Clock,
     limits: PoolLimits,
-    groups: RefCell<HashMap<Digest, Group>>,
+    common: Arc<Common>,
+    groups: RefCell<HashMap<Digest, Rc<Group>>>,
     dice: Dice,
 }
 
-/// The lanes of a target, in the order of its addresses.
-#[derive(Debug)]
-struct Group {
-    target: Arc<Target>,
-    lanes: Rc<[Rc<Lane>]>,
-}
+/// No request tries more addresses than this.
+const MOST_TRIES: usize = 5;
 
 impl Pool {
     /// A pool without a connection.
     #[must_use]
-    pub fn new(clock: Clock, limits: PoolLimits) -> Self {
+    pub fn new(clock: Clock, limits: PoolLimits, common: Arc<Common>) -> Self {
         Self {
             clock,
             limits,
+            common,
             groups: RefCell::default(),
             dice: Dice::new(),
         }
@@ -78,17 +77,19 @@ impl Pool {
         let progress = request.body().progress();
         let timeout = target.timeouts.response;
         let timeout = timeout.unwrap_or(self.limits.response_timeout);
-        let (address, mut lease) = self.lease(target).await?;
+        let mut lease = self.lease(target).await?;
+        let lane = Rc::clone(&lease.lane);
+        let address = &lane.address;
         loop {
             let shaped = shape(&lease.link, request, address)
                 .map_err(|fault| protocol(target, address, fault))?;
             match lease.exchange(&self.clock, timeout, shaped).await {
-                Ok(answer) => return self.receive(target, address, lease, &progress, answer),
+                Ok(answer) => return self.receive(target, lease, &progress, answer),
                 Err(ExchangeError::Unsent(unsent, _)) if lease.pooled => {
                     request = *unsent;
-                    lease = self.replace(target, address, lease).await?;
+                    lease = self.replace(target, lease).await?;
                 }
-                Err(error) => return Err(broken(target, address, &progress, error)),
+                Err(error) => return Err(broken(target, &lane, &progress, error)),
             }
         }
     }
@@ -97,52 +98,72 @@ impl Pool {
     /// follow as their exchanges end.
     pub fn retain(&self, live: impl Fn(&Target) -> bool) {
         self.groups.borrow_mut().retain(|_, group| {
-            let keep = live(&group.target);
+            let keep = live(&group.target());
             if !keep {
-                group.lanes.iter().for_each(|lane| lane.retire());
+                group.retire();
             }
             keep
         });
     }
 
-    /// Closes connections that have been unused for too long. Without it, one is closed when the
-    /// next request to its address comes.
+    /// Begins to look after a target before anybody calls it: health checks need that.
+    pub fn attend(&self, target: &Arc<Target>) {
+        self.group(target);
+    }
+
+    /// Does what is not done for a request: closes connections that have been unused for too long,
+    /// looks up names again, makes health checks. Meant to be called about twice a second.
     pub fn sweep(&self) {
-        for group in self.groups.borrow().values() {
-            group.lanes.iter().for_each(|lane| lane.sweep());
-        }
+        self.groups.borrow().values().for_each(Group::sweep);
     }
 
     /// A connection to the address with the lesser load of two, or to another one where that can't
     /// be had: nothing has been sent yet.
-    async fn lease<'t>(&self, target: &'t Arc<Target>) -> Result<(&'t Address, Lease), SendError> {
-        let lanes = self.lanes(target);
+    async fn lease(&self, target: &Arc<Target>) -> Result<Lease, SendError> {
+        let take = async |lane: &Rc<Lane>, permit, deadline| {
+            self.take(target, lane, permit, deadline).await
+        };
+        self.at_one_of(target, take).await
+    }
+
+    /// What `act` comes to at one of the target's addresses: at the less busy of two picked at random,
+    /// or else the others in turn. Those that are out come last.
+    async fn at_one_of<T>(
+        &self,
+        target: &Arc<Target>,
+        act: impl AsyncFn(&Rc<Lane>, OwnedSemaphorePermit, BootInstant) -> Result<T, SendError>,
+    ) -> Result<T, SendError> {
         let deadline = self.clock.now() + self.connect_timeout(target);
-        let pairs = lanes.iter().zip(&target.addresses).cycle();
-        let order = pairs.skip(self.choose(&lanes)).take(lanes.len());
+        let lanes = self.group(target).lanes(deadline).await?;
+        let most = lanes.len().min(MOST_TRIES);
+        let mut tried = 0;
         let mut failure = None;
         let mut full = None;
-        for (tried, (lane, address)) in order.enumerate() {
+        for lane in self.order(&lanes) {
             let Some(permit) = lane.try_admit() else {
-                full = full.or(Some((lane, address)));
+                full = full.or(Some(lane));
                 continue;
             };
-            let until = || share(&self.clock, deadline, lanes.len() - tried);
-            match self.take(target, address, lane, permit, until).await {
-                Ok(lease) => return Ok((address, lease)),
+            if tried == most {
+                break;
+            }
+            let until = match most - tried {
+                1 => deadline,
+                left => share(&self.clock, deadline, left),
+            };
+            tried += 1;
+            match act(lane, permit, until).await {
+                Ok(done) => return Ok(done),
                 Err(error) => failure = Some(error),
             }
         }
         if let Some(error) = failure {
             return Err(error);
         }
-        if let Some((lane, address)) = full
+        if let Some(lane) = full
             && let Some(permit) = lane.admit(deadline).await
         {
-            let lease = self
-                .take(target, address, lane, permit, || deadline)
-                .await?;
-            return Ok((address, lease));
+            return act(lane, permit, deadline).await;
         }
         Err(SendError::Overloaded {
             place: target.home().clone(),
@@ -153,53 +174,45 @@ impl Pool {
     async fn take(
         &self,
         target: &Target,
-        address: &Address,
         lane: &Rc<Lane>,
         permit: OwnedSemaphorePermit,
-        deadline: impl FnOnce() -> BootInstant,
+        deadline: BootInstant,
     ) -> Result<Lease, SendError> {
         let (link, pooled) = match lane.pooled() {
             Some(link) => (link, true),
-            None => (self.open(target, address, lane, deadline()).await?, false),
+            None => (self.open(target, lane, deadline).await?, false),
         };
         Ok(Lease::new(Rc::clone(lane), link, pooled, permit))
     }
 
     /// A new connection in the place of one that proved dead.
-    async fn replace(
-        &self,
-        target: &Target,
-        address: &Address,
-        dead: Lease,
-    ) -> Result<Lease, SendError> {
+    async fn replace(&self, target: &Target, dead: Lease) -> Result<Lease, SendError> {
         let (lane, permit) = dead.into_place();
-        lane.unshare();
         let deadline = self.clock.now() + self.connect_timeout(target);
-        let link = self.open(target, address, &lane, deadline).await?;
+        let link = self.open(target, &lane, deadline).await?;
         Ok(Lease::new(lane, link, false, permit))
     }
 
     async fn open(
         &self,
         target: &Target,
-        address: &Address,
         lane: &Lane,
         deadline: BootInstant,
     ) -> Result<Link, SendError> {
-        let may_share = target.may_be_http2(address) && !lane.is_http1();
+        let may_share = target.may_be_http2(&lane.address) && !lane.is_http1();
         if !may_share {
-            return connect(&self.clock, target, address, deadline).await;
+            return connect(&self.clock, target, lane, deadline).await;
         }
         let Ok(_turn) = within(&self.clock, deadline, lane.opening.lock()).await else {
             return Err(SendError::Timeout {
-                place: target.place(address),
+                place: target.place(&lane.address),
                 phase: Phase::Connect,
             });
         };
         if let Some(link) = lane.shared() {
             return Ok(Link::Http2(link));
         }
-        let link = connect(&self.clock, target, address, deadline).await?;
+        let link = connect(&self.clock, target, lane, deadline).await?;
         lane.learn(&link);
         Ok(link)
     }
@@ -207,13 +220,16 @@ impl Pool {
     fn receive(
         &self,
         target: &Target,
-        address: &Address,
         lease: Lease,
         progress: &Rc<Progress>,
         answer: Response<Incoming>,
     ) -> Result<Response<Received>, SendError> {
         let (head, body) = answer.into_parts();
-        let reusable = framing::judge(&head).map_err(|fault| protocol(target, address, fault))?;
+        let judged = framing::judge(&head);
+        lease
+            .lane
+            .note_answer(judged.is_ok() && !head.status.is_server_error());
+        let reusable = judged.map_err(|fault| protocol(target, &lease.lane.address, fault))?;
         // What is still to be sent after an early answer may be read by nobody.
         let reusable = reusable && progress.has_ended();
         let unfinished = (!progress.has_ended()).then(|| Rc::clone(progress));
@@ -223,17 +239,23 @@ impl Pool {
         Ok(Response::from_parts(head, body))
     }
 
-    fn lanes(&self, target: &Arc<Target>) -> Rc<[Rc<Lane>]> {
+    fn group(&self, target: &Arc<Target>) -> Rc<Group> {
         let mut groups = self.groups.borrow_mut();
-        let group = groups.entry(*target.key()).or_insert_with(|| Group {
-            target: Arc::clone(target),
-            lanes: target
-                .addresses
-                .iter()
-                .map(|_| Rc::new(Lane::new(&self.clock, self.limits)))
-                .collect(),
-        });
-        Rc::clone(&group.lanes)
+        let open = || Group::open(target, &self.clock, self.limits, &self.common);
+        let group = groups.entry(*target.key()).or_insert_with(open);
+        group.follow(target);
+        Rc::clone(group)
+    }
+
+    /// The lanes in the order in which they are tried.
+    fn order<'l>(&self, lanes: &'l [Rc<Lane>]) -> Vec<&'l Rc<Lane>> {
+        let mut order: Vec<_> = lanes.iter().collect();
+        if lanes.len() > 1 {
+            let now = self.clock.now();
+            order.rotate_left(self.choose(lanes));
+            order.sort_by_key(|lane| !lane.is_open(now));
+        }
+        order
     }
 
     /// The index of the less busy of two addresses picked at random.
@@ -253,7 +275,7 @@ impl Pool {
     }
 }
 
-fn shape(
+pub(super) fn shape(
     link: &Link,
     request: Request<Outgoing>,
     address: &Address,
@@ -271,13 +293,11 @@ fn protocol(target: &Target, address: &Address, fault: Fault) -> SendError {
     }
 }
 
-fn broken(
-    target: &Target,
-    address: &Address,
-    progress: &Progress,
-    error: ExchangeError,
-) -> SendError {
-    let place = target.place(address);
+fn broken(target: &Target, lane: &Lane, progress: &Progress, error: ExchangeError) -> SendError {
+    let place = target.place(&lane.address);
+    if !progress.has_failed() {
+        lane.note_answer(false);
+    }
     match error {
         ExchangeError::Late => SendError::Timeout {
             place,

@@ -3,9 +3,46 @@
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
 
 use super::ConnectError;
+
+type LookUp = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>>>>;
+
+/// What looks up names: the system, unless a test says something else.
+#[derive(Clone, Default)]
+pub(super) struct Resolver(Option<Arc<Ask>>);
+
+type Ask = dyn Fn(&str, u16) -> LookUp + Send + Sync;
+
+impl Resolver {
+    /// Looks up names in what `look_up` knows.
+    #[cfg(test)]
+    pub(super) fn fixed(
+        look_up: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Some(Arc::new(move |host, port| {
+            Box::pin(std::future::ready(look_up(host, port)))
+        })))
+    }
+
+    async fn look_up(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        match &self.0 {
+            Some(look_up) => look_up(host, port).await,
+            None => Ok(tokio::net::lookup_host((host, port)).await?.collect()),
+        }
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver").finish_non_exhaustive()
+    }
+}
 
 /// Where clouds hand their machines credentials, outside the link-local block.
 const METADATA_V4: [Ipv4Addr; 3] = [
@@ -15,16 +52,15 @@ const METADATA_V4: [Ipv4Addr; 3] = [
 ];
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254);
 
-/// The addresses of `host`, in the resolver's order and never empty. Every new connection asks
-/// again, and it is the address that is judged: a name that is rebound later gains nothing.
-pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
-    if let Ok(literal) = host.parse::<IpAddr>() {
-        return allowed([SocketAddr::new(literal, port)].into_iter());
-    }
-    let found = tokio::net::lookup_host((host, port))
-        .await
-        .map_err(ConnectError::Resolve)?;
-    allowed(found)
+/// The addresses of `host`, in the resolver's order and never empty. It is each time the address
+/// that is judged: a name that is rebound later gains nothing.
+pub(super) async fn resolve(
+    resolver: &Resolver,
+    host: &str,
+    port: u16,
+) -> Result<Vec<SocketAddr>, ConnectError> {
+    let found = resolver.look_up(host, port).await;
+    allowed(found.map_err(ConnectError::Resolve)?.into_iter())
 }
 
 fn allowed(found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, ConnectError> {

@@ -1,4 +1,4 @@
-//! A TCP stream with a second handle, through which the pool can look at it while HTTP owns it.
+//! A stream with a second handle, through which the pool can look at it while HTTP owns it.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -9,26 +9,33 @@ use std::task::{Context, Poll};
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::tls::ClientStream;
 
-/// A TCP stream that stays on its thread.
+/// What the system calls a stream.
 #[derive(Debug)]
-pub(super) struct Socket(Rc<RefCell<TcpStream>>);
+pub(super) enum Plain {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A stream that stays on its thread.
+#[derive(Debug)]
+pub(super) struct Socket(Rc<RefCell<Plain>>);
 
 /// Looks at a [`Socket`] without keeping it open.
 #[derive(Clone, Debug)]
-pub(super) struct Watch(Weak<RefCell<TcpStream>>);
+pub(super) struct Watch(Weak<RefCell<Plain>>);
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream) -> (Self, Watch) {
+    pub(super) fn new(stream: Plain) -> (Self, Watch) {
         let stream = Rc::new(RefCell::new(stream));
         let watch = Watch(Rc::downgrade(&stream));
         (Self(stream), watch)
     }
 
-    fn with<T>(&self, act: impl FnOnce(Pin<&mut TcpStream>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(Pin<&mut Plain>) -> T) -> T {
         act(Pin::new(&mut self.0.borrow_mut()))
     }
 }
@@ -53,7 +60,66 @@ impl Watch {
     fn look(&self) -> io::Result<usize> {
         let stream = self.0.upgrade().ok_or(io::ErrorKind::NotConnected)?;
         let stream = stream.try_borrow().map_err(io::Error::other)?;
-        SockRef::from(&*stream).peek(&mut [MaybeUninit::uninit()])
+        let socket = match &*stream {
+            Plain::Tcp(stream) => SockRef::from(stream),
+            Plain::Unix(stream) => SockRef::from(stream),
+        };
+        socket.peek(&mut [MaybeUninit::uninit()])
+    }
+}
+
+impl AsyncRead for Plain {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+        }
     }
 }
 

@@ -4,40 +4,33 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::SocketAddr as UnixSocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use http::uri::Authority;
 
+use super::endpoint::Endpoint;
+use super::live_tls::LiveTls;
 use super::resolve::is_forbidden;
 use super::{Place, UpstreamError};
 use crate::base::{Clock, Digest};
-use crate::model::{Service, ServiceName, Timeouts, UpstreamAddress, UpstreamTls};
-use crate::tls::{ClientFiles, Connector};
-
-/// How often files that change under our hands are read anew.
-const READINGS: usize = 3;
-
-/// How a target is spoken to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TargetOptions {
-    /// Offer HTTP/2 over TLS.
-    pub http2: bool,
-    /// Speak HTTP/2 without TLS, unasked (RFC 9113 §3.3).
-    pub h2c: bool,
-}
+use crate::model::{
+    HealthCheck, Service, ServiceName, Timeouts, UpstreamAddress, UpstreamProtocol,
+};
+use crate::tls::Connector;
 
 /// A service as a pool reaches it. Built once when a configuration is compiled, shared by all
 /// workers.
 #[derive(Debug)]
 pub struct Target {
     pub(super) service: ServiceName,
-    pub(super) addresses: Vec<Address>,
-    pub(super) connector: Option<Connector>,
+    pub(super) addresses: Vec<Arc<Address>>,
+    tls: Option<LiveTls>,
     pub(super) timeouts: Timeouts,
-    pub(super) options: TargetOptions,
+    pub(super) protocol: UpstreamProtocol,
+    pub(super) health: Option<HealthCheck>,
     home: Place,
     key: Digest,
 }
@@ -46,7 +39,12 @@ pub struct Target {
 #[derive(Debug)]
 pub(super) struct Address {
     pub(super) tls: bool,
+    /// What stands in `Host` where a request names none.
     pub(super) authority: Authority,
+    /// As it is configured, for people.
+    pub(super) name: Arc<str>,
+    /// Where it leads, if no look-up is needed to know that.
+    pub(super) fixed: Option<Endpoint>,
     /// The authority's host, an IPv6 address without its brackets.
     pub(super) host: Arc<str>,
     pub(super) port: u16,
@@ -55,54 +53,48 @@ pub(super) struct Address {
 }
 
 impl Target {
-    /// Reads what `service` points at, to be spoken to in HTTP/1.1, with certificates judged by the
-    /// machine's clock.
+    /// Reads what `service` points at, with certificates judged by the machine's clock.
     ///
     /// # Errors
     ///
     /// Where there is no address, one has no port or may never be connected to, or the TLS files
     /// can't be used.
     pub fn open(service: &Service) -> Result<Self, UpstreamError> {
-        Self::open_with(service, TargetOptions::default(), &Clock::system())
+        Self::open_with(service, &Clock::system())
     }
 
-    /// Reads what `service` points at, to be spoken to as `options` say, with certificates judged by
-    /// `clock`.
+    /// Reads what `service` points at, with certificates judged by `clock`.
     ///
     /// # Errors
     ///
     /// As [`Target::open`].
-    pub fn open_with(
-        service: &Service,
-        options: TargetOptions,
-        clock: &Clock,
-    ) -> Result<Self, UpstreamError> {
+    pub fn open_with(service: &Service, clock: &Clock) -> Result<Self, UpstreamError> {
         let addresses: Vec<_> = service
             .upstreams
             .iter()
-            .map(|upstream| Address::new(service, upstream))
+            .map(|upstream| Address::new(service, upstream).map(Arc::new))
             .collect::<Result<_, _>>()?;
         let Some(first) = addresses.first() else {
             return Err(UpstreamError::NoAddress(service.name.clone()));
         };
         let home = Place {
             service: service.name.clone(),
-            address: first.authority.clone(),
+            address: Arc::clone(&first.name),
         };
-        let (connector, files) = if addresses.iter().any(|address| address.tls) {
-            let (connector, files) = open_connector(service, options, clock)?;
-            (Some(connector), files)
-        } else {
-            (None, Digest::ZERO)
-        };
+        let speaks_tls = addresses.iter().any(|address| address.tls);
+        let tls = speaks_tls
+            .then(|| LiveTls::open(service, clock))
+            .transpose()?;
+        let files = tls.as_ref().map_or(Digest::ZERO, LiveTls::files);
         Ok(Self {
             service: service.name.clone(),
             home,
-            key: key(service, options, files),
+            key: key(service, files),
             addresses,
-            connector,
+            tls,
             timeouts: service.timeouts,
-            options,
+            protocol: service.protocol,
+            health: service.health.clone(),
         })
     }
 
@@ -111,6 +103,27 @@ impl Target {
     #[must_use]
     pub const fn key(&self) -> &Digest {
         &self.key
+    }
+
+    /// Reads the TLS files again. Where they have changed, new connections are made with what they say
+    /// now, and those that are open are used no more once what runs on them is over. It may wait for a
+    /// disk. Returns whether there is something new.
+    ///
+    /// # Errors
+    ///
+    /// Where the files can't be used: then the last good ones stay.
+    pub fn refresh(&self) -> Result<bool, UpstreamError> {
+        self.tls.as_ref().map_or(Ok(false), LiveTls::refresh)
+    }
+
+    /// What makes TLS, where the service speaks it.
+    pub(super) fn connector(&self) -> Option<Connector> {
+        self.tls.as_ref().map(LiveTls::connector)
+    }
+
+    /// Stands for the contents of the TLS files.
+    pub(super) fn files(&self) -> Digest {
+        self.tls.as_ref().map_or(Digest::ZERO, LiveTls::files)
     }
 
     /// The service's name.
@@ -126,26 +139,36 @@ impl Target {
 
     /// Whether a connection to `address` may turn out to be HTTP/2.
     pub(super) const fn may_be_http2(&self, address: &Address) -> bool {
-        if address.tls {
-            self.options.http2
-        } else {
-            self.options.h2c
+        match self.protocol {
+            UpstreamProtocol::Auto => address.tls,
+            UpstreamProtocol::Http1 => false,
+            UpstreamProtocol::Http2 => true,
         }
+    }
+
+    /// Whether its addresses are checked while nobody calls them.
+    #[must_use]
+    pub const fn has_checks(&self) -> bool {
+        self.health.is_some()
     }
 
     pub(super) fn place(&self, address: &Address) -> Place {
         Place {
             service: self.service.clone(),
-            address: address.authority.clone(),
+            address: Arc::clone(&address.name),
         }
     }
 }
 
 impl Address {
     fn new(service: &Service, upstream: &UpstreamAddress) -> Result<Self, UpstreamError> {
+        if let Some(socket) = &upstream.socket {
+            return Self::unix(service, upstream, socket);
+        }
+        let name: Arc<str> = upstream.authority.as_str().into();
         let place = || Place {
             service: service.name.clone(),
-            address: upstream.authority.clone(),
+            address: Arc::clone(&name),
         };
         let port = upstream
             .authority
@@ -157,10 +180,13 @@ impl Address {
             .and_then(|host| host.strip_suffix(']'))
             .unwrap_or(host)
             .into();
-        if host.parse::<IpAddr>().is_ok_and(is_forbidden) {
+        let literal = host.parse::<IpAddr>().ok();
+        if literal.is_some_and(is_forbidden) {
             return Err(UpstreamError::Forbidden(place()));
         }
         Ok(Self {
+            name,
+            fixed: literal.map(|ip| Endpoint::Tcp(SocketAddr::new(ip, port))),
             tls: upstream.tls,
             authority: upstream.authority.clone(),
             server_name: service
@@ -172,57 +198,41 @@ impl Address {
             port,
         })
     }
-}
 
-/// The connector, with the digest of the files that it was made from: files replaced between the
-/// two readings would otherwise give new connections the key of old ones.
-fn open_connector(
-    service: &Service,
-    options: TargetOptions,
-    clock: &Clock,
-) -> Result<(Connector, Digest), UpstreamError> {
-    let files = ClientFiles {
-        ca: service.tls.ca.clone(),
-        client: service.tls.client.clone(),
-    };
-    for _ in 0..READINGS {
-        let before = files_digest(&service.tls);
-        let connector = Connector::open(&files, options.http2, clock.clone());
-        let connector = connector.map_err(|source| UpstreamError::Tls {
-            service: service.name.clone(),
-            source,
-        })?;
-        if files_digest(&service.tls) == before {
-            return Ok((connector, before));
+    fn unix(
+        service: &Service,
+        upstream: &UpstreamAddress,
+        socket: &Path,
+    ) -> Result<Self, UpstreamError> {
+        let name: Arc<str> = format!("unix:{}", socket.display()).into();
+        if !socket.is_absolute() || UnixSocketAddr::from_pathname(socket).is_err() {
+            return Err(UpstreamError::NoSocket(Place {
+                service: service.name.clone(),
+                address: name,
+            }));
         }
+        Ok(Self {
+            // Whoever can write to the socket's directory can be the service: TLS would not change it.
+            tls: false,
+            authority: upstream.authority.clone(),
+            name,
+            fixed: Some(Endpoint::Unix(socket.into())),
+            host: upstream.authority.host().into(),
+            port: 0,
+            server_name: upstream.authority.host().into(),
+        })
     }
-    Err(UpstreamError::FilesMoving(service.name.clone()))
 }
 
-fn files_digest(tls: &UpstreamTls) -> Digest {
-    let client = tls.client.iter().flat_map(|(chain, key)| [chain, key]);
-    let contents: Vec<_> = tls
-        .ca
-        .iter()
-        .chain(client)
-        // A file that can't be read is the connector's to complain about.
-        .map(|path: &_| Digest::of(&fs::read::<&Path>(path).unwrap_or_default()))
-        .collect();
-    let parts: Vec<&[u8]> = contents
-        .iter()
-        .map(|part| part.as_bytes().as_slice())
-        .collect();
-    Digest::of_parts(&parts)
-}
-
-fn key(service: &Service, options: TargetOptions, files: Digest) -> Digest {
+fn key(service: &Service, files: Digest) -> Digest {
     let what = format!(
         "{:?}",
         (
             service.name.as_str(),
             &service.upstreams,
             &service.tls,
-            options
+            service.protocol,
+            &service.health,
         )
     );
     Digest::of_parts(&[files.as_bytes(), what.as_bytes()])

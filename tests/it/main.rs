@@ -13,6 +13,7 @@
     reason = "a table of cases is read in one piece, and so is the story that a test tells"
 )]
 
+mod handover;
 mod harness;
 
 mod approvals;

@@ -158,8 +158,11 @@ pub(super) async fn stand_in(example: SocketAddr) -> Option<StandIn> {
     }
     let address = |address: SocketAddr| {
         let authority = address.to_string().parse().ok()?;
-        let tls = false;
-        Some(UpstreamAddress { tls, authority })
+        Some(UpstreamAddress {
+            tls: false,
+            authority,
+            socket: None,
+        })
     };
     Some(StandIn {
         named: address(named)?,

@@ -4,6 +4,7 @@
 mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Component, Path};
 
 use http::Uri;
 use http::uri::Authority;
@@ -18,7 +19,9 @@ pub(super) enum AddressError {
     #[error("`{0}` is not an address that a service can have")]
     Forbidden(String),
     /// Not `http://host:port`.
-    #[error("`{0}` is not the address of an upstream: write it like http://10.0.0.5:9000")]
+    #[error(
+        "`{0}` is not the address of an upstream: write it like http://10.0.0.5:9000 or unix:/run/app.sock"
+    )]
     Form(String),
     /// Not a host name.
     #[error("`{0}` is not a host name")]
@@ -29,13 +32,19 @@ pub(super) enum AddressError {
     /// A path, query or fragment behind the address.
     #[error("`{0}` has something behind the host and port: routes decide on paths")]
     Path(String),
+    /// A path that no socket can have.
+    #[error("`{0}` is not the path of a socket: write it from the root and without `..`")]
+    Socket(String),
     /// A user name or password.
     #[error("the address of an upstream has no user name or password")]
     Userinfo,
 }
 
-/// Reads `http://host[:port]` or `https://host[:port]`.
+/// Reads `http://host[:port]`, `https://host[:port]` or `unix:/path`.
 pub(super) fn upstream(text: &str) -> Result<UpstreamAddress, AddressError> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return socket(path);
+    }
     let form = || AddressError::Form(text.to_owned());
     // A password must not come back in the message; `@` has no other place in such an address.
     if text.contains('@') {
@@ -58,7 +67,25 @@ pub(super) fn upstream(text: &str) -> Result<UpstreamAddress, AddressError> {
         _ => authority.port_u16().filter(|p| *p > 0).ok_or_else(form)?,
     };
     let authority: Authority = format!("{host}:{port}").parse().map_err(|_| form())?;
-    Ok(UpstreamAddress { tls, authority })
+    Ok(UpstreamAddress {
+        tls,
+        authority,
+        socket: None,
+    })
+}
+
+fn socket(text: &str) -> Result<UpstreamAddress, AddressError> {
+    let path = Path::new(text);
+    let plain = |part| matches!(part, Component::RootDir | Component::Normal(_));
+    let named = path.file_name().is_some() && !text.ends_with('/');
+    if !path.is_absolute() || !path.components().all(plain) || !named {
+        return Err(AddressError::Socket(text.to_owned()));
+    }
+    Ok(UpstreamAddress {
+        tls: false,
+        authority: Authority::from_static("localhost"),
+        socket: Some(path.to_owned()),
+    })
 }
 
 /// Reads a host name or address as it stands in a URL, and spells it in lower case.

@@ -2,23 +2,44 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use http::HeaderName;
+use http::uri::PathAndQuery;
 use jiff::tz::TimeZone;
 
 use super::address::{self, AddressError};
 use super::names::{Names, name, suggestion};
-use super::values::duration;
+use super::values::{duration, word};
 use crate::config::credentials::{Allowed, parse_source};
 use crate::config::diagnostics::Diagnostics;
 use crate::config::pattern;
-use crate::config::raw::{RawInjection, RawMatch, RawService, RawTls};
+use crate::config::raw::{RawHealth, RawInjection, RawMatch, RawService, RawTls};
 use crate::config::text::{At, Place};
-use crate::model::{Injection, Service, ServiceMatch, ServiceName, Timeouts, UpstreamTls};
+use crate::model::{
+    HealthCheck, Injection, Service, ServiceMatch, ServiceName, Timeouts, UpstreamProtocol,
+    UpstreamTls,
+};
 use crate::wire::is_hop_by_hop;
 
 /// The gateway's own path, which no service can have (RFC 9728).
 pub(super) const RESERVED: [&str; 2] = [".well-known", "oauth-protected-resource"];
+
+/// The words for how upstreams are spoken to.
+const PROTOCOLS: [(&str, UpstreamProtocol); 3] = [
+    ("auto", UpstreamProtocol::Auto),
+    ("http1", UpstreamProtocol::Http1),
+    ("http2", UpstreamProtocol::Http2),
+];
+
+/// From one health check to the next, where the service does not say.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long a health check may take, where the service does not say.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Checks don't come faster than this.
+const SHORTEST_CHECK: Duration = Duration::from_secs(1);
 
 /// A service as far as its entry could be understood.
 #[derive(Debug)]
@@ -61,6 +82,16 @@ pub(super) fn compile(
                 "none of the upstreams is https, so `tls` has no effect",
             );
         }
+        let protocol = word(
+            entry.protocol.as_ref(),
+            "a protocol of upstreams",
+            &PROTOCOLS,
+            problems,
+        );
+        let health = entry
+            .health
+            .as_ref()
+            .and_then(|health| self::health(health, problems));
         let timeouts = Timeouts {
             connect: duration(entry.connect.as_ref(), problems),
             response: duration(entry.response.as_ref(), problems),
@@ -81,6 +112,8 @@ pub(super) fn compile(
                     matches: found.unwrap_or(nothing),
                     upstreams,
                     tls: tls.unwrap_or_default(),
+                    protocol: protocol.unwrap_or_default(),
+                    health,
                     timeouts,
                     inject,
                     time_zone,
@@ -215,6 +248,36 @@ fn tls(raw: &RawTls, directory: &Path, problems: &mut Diagnostics) -> UpstreamTl
         client,
         server_name: server_name.map(Into::into),
     }
+}
+
+fn health(raw: &RawHealth, problems: &mut Diagnostics) -> Option<HealthCheck> {
+    let text = raw.path.as_ref()?;
+    let path = text.value.parse().ok();
+    let path: Option<PathAndQuery> = path.filter(|_| text.value.starts_with('/'));
+    if path.is_none() {
+        let message = format!("`{}` is not a path that can be asked for", text.value);
+        problems
+            .error(&text.place, message)
+            .hint("write it like /healthz");
+    }
+    let interval = duration(raw.interval.as_ref(), problems).unwrap_or(CHECK_INTERVAL);
+    if let Some(text) = raw.interval.as_ref().filter(|_| interval < SHORTEST_CHECK) {
+        problems.error(&text.place, "health checks come a second apart or more");
+    }
+    let timeout = duration(raw.timeout.as_ref(), problems);
+    if let (Some(text), Some(timeout)) = (&raw.timeout, timeout)
+        && timeout > interval
+    {
+        problems.error(
+            &text.place,
+            "`timeout` is longer than `interval`: checks would overtake each other",
+        );
+    }
+    Some(HealthCheck {
+        path: path?,
+        interval,
+        timeout: timeout.unwrap_or_else(|| CHECK_TIMEOUT.min(interval)),
+    })
 }
 
 fn injection(

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use super::*;
 use crate::base::Clock;
 use crate::config::credentials::Pattern;
 use crate::config::snapshot::EnrolledAgent;
-use crate::model::{EntitlementId, PersonId, Risk};
+use crate::model::{EntitlementId, PersonId, Risk, UpstreamProtocol};
 
 fn sources(directories: &[&str]) -> Sources {
     let pattern = Pattern::parse("env:ORDERS_*").unwrap();
@@ -533,4 +533,60 @@ fn what_no_rule_lets_anybody_ask_for_is_doubtful() {
 /// How many entitlements the good file has.
 fn snapshot_entitlements() -> usize {
     GOOD.matches("[[entitlement]]").count()
+}
+
+/// The service of `entry`, or what is said about it.
+fn reports(entry: &str) -> Result<Service, String> {
+    let text = format!(
+        "[[service]]\nname = \"reports\"\nmatch = {{ host = \"reports.internal\" }}\n{entry}\n"
+    );
+    let (snapshot, _) = compile_text(&text).map_err(|problems| problems.to_string())?;
+    Ok(snapshot.service("reports").unwrap().service.clone())
+}
+
+#[test]
+fn a_service_says_how_its_upstreams_are_reached_and_checked() {
+    let plain = reports("upstreams = [\"http://a\"]").unwrap();
+    assert_eq!(plain.protocol, UpstreamProtocol::Http1);
+    assert_eq!(plain.health, None);
+    let full = "upstreams = [\"unix:/run/reports.sock\", \"http://b\"]\nprotocol = \"http2\"\n\
+                health = { path = \"/healthz?x=1\", interval = \"5s\" }";
+    let full = reports(full).unwrap();
+    assert_eq!(full.protocol, UpstreamProtocol::Http2);
+    let socket = full.upstreams[0].socket.as_deref();
+    assert_eq!(socket, Some(Path::new("/run/reports.sock")));
+    let health = full.health.unwrap();
+    assert_eq!(health.path.as_str(), "/healthz?x=1");
+    assert_eq!(
+        (health.interval, health.timeout),
+        (Duration::from_secs(5), Duration::from_secs(2))
+    );
+}
+
+#[test]
+fn what_is_odd_about_a_services_upstreams_is_said() {
+    for (entry, expected) in [
+        (
+            "protocol = \"http3\"",
+            "`http3` is not a protocol of upstreams: auto, http1, http2",
+        ),
+        (
+            "health = { path = \"healthz\" }",
+            "`healthz` is not a path that can be asked for",
+        ),
+        (
+            "health = { path = \"/\", interval = \"10ms\" }",
+            "health checks come a second apart or more",
+        ),
+        (
+            "health = { path = \"/\", interval = \"2s\", timeout = \"3s\" }",
+            "`timeout` is longer than `interval`: checks would overtake each other",
+        ),
+        ("health = {}", "path"),
+    ] {
+        let said = reports(&format!("upstreams = [\"http://a\"]\n{entry}")).unwrap_err();
+        assert!(said.contains(expected), "{said}");
+    }
+    let said = reports("upstreams = [\"unix:reports.sock\"]").unwrap_err();
+    assert!(said.contains("is not the path of a socket"), "{said}");
 }

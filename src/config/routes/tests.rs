@@ -5,7 +5,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::pattern::{RouteMethod, RoutePattern};
-use crate::model::{Operation, Protocol, Risk, Service, Timeouts, UpstreamAddress, UpstreamTls};
+use crate::model::{
+    Operation, Protocol, Risk, Service, Timeouts, UpstreamAddress, UpstreamProtocol, UpstreamTls,
+};
 use crate::upstream::Target;
 
 /// A service at `place`, which is a host or a path; a `~` before the path strips it.
@@ -26,14 +28,18 @@ fn service(name: &str, place: &str) -> Arc<ProtectedService> {
         upstreams: vec![UpstreamAddress {
             tls: false,
             authority: "127.0.0.1:9".parse().unwrap(),
+            socket: None,
         }],
         tls: UpstreamTls::default(),
+        protocol: UpstreamProtocol::default(),
+        health: None,
         timeouts: Timeouts::default(),
         inject: None,
         time_zone: jiff::tz::TimeZone::UTC,
     };
     Arc::new(ProtectedService {
         target: Arc::new(Target::open(&service).unwrap()),
+        credential: None,
         service,
     })
 }

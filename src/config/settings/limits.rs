@@ -61,10 +61,14 @@ limits! {
     request_timeout: Duration = Duration::from_hours(1), "1h";
     #[doc = "To a connection to an upstream that is ready to use."]
     connect_timeout: Duration = Duration::from_secs(5), "5s";
+    #[doc = "How old the addresses of an upstream's name may become before it is looked up again."]
+    dns_refresh: Duration = Duration::from_secs(30), "30s";
     #[doc = "From the end of a request to the head of the upstream's response."]
     response_timeout: Duration = Duration::from_secs(60), "60s";
     #[doc = "The longest silence of a connection, a response's body or a stream."]
     idle_timeout: Duration = Duration::from_mins(5), "5m";
+    #[doc = "How long what runs may go on after SIGTERM."]
+    drain: Duration = Duration::from_secs(30), "30s";
     #[doc = "The most connections at once."]
     connections: usize = 10_000, "10000";
     #[doc = "The most connections at once from one address."]

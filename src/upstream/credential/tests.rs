@@ -68,3 +68,32 @@ fn only_regular_files_are_read() {
         assert_eq!(error.to_string(), format!("can't read `file:{path}`"));
     }
 }
+
+#[test]
+fn a_credential_that_is_replaced_or_taken_away_is_noticed_by_a_look_and_not_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    let injected = Injected::open(&Injection {
+        header: http::header::AUTHORIZATION,
+        value_from: CredentialSource::File(file.clone()),
+    });
+    let check = |expected: Option<&str>| {
+        let current = injected.current();
+        let value = current.as_ref().as_ref().ok();
+        let value = value.map(|secret| secret.expose().to_str().unwrap());
+        assert_eq!(value, expected);
+        assert!(!format!("{injected:?}").contains("s3cret"));
+    };
+    check(None);
+    fs::write(&file, "s3cret one\n").unwrap();
+    check(None);
+    injected.refresh();
+    check(Some("s3cret one"));
+    fs::write(&file, "s3cret two\n").unwrap();
+    check(Some("s3cret one"));
+    injected.refresh();
+    check(Some("s3cret two"));
+    fs::remove_file(&file).unwrap();
+    injected.refresh();
+    check(None);
+}

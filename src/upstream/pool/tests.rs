@@ -1,5 +1,6 @@
 //! The pool against upstreams that say exactly what a test tells them to.
 
+mod addresses;
 mod bodies;
 mod faults;
 mod http2;

@@ -53,9 +53,10 @@ fn loopback_private_and_public_addresses_are_ordinary() {
 
 #[tokio::test]
 async fn a_name_that_leads_nowhere_else_is_refused() {
-    let error = resolve("169.254.169.254", 80).await.unwrap_err();
+    let system = Resolver::default();
+    let error = resolve(&system, "169.254.169.254", 80).await.unwrap_err();
     assert!(matches!(error, ConnectError::Forbidden(_)), "{error:?}");
-    let localhost = resolve("localhost", 80).await.unwrap();
+    let localhost = resolve(&system, "localhost", 80).await.unwrap();
     assert!(localhost.iter().all(|address| address.ip().is_loopback()));
 }
 

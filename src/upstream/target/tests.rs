@@ -1,9 +1,7 @@
-use std::path::PathBuf;
-
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::model::ServiceMatch;
+use crate::model::{ServiceMatch, UpstreamTls};
 
 fn service(addresses: &[&str]) -> Service {
     Service {
@@ -14,9 +12,12 @@ fn service(addresses: &[&str]) -> Service {
             .map(|authority| UpstreamAddress {
                 tls: false,
                 authority: authority.parse().unwrap(),
+                socket: None,
             })
             .collect(),
         tls: UpstreamTls::default(),
+        protocol: UpstreamProtocol::default(),
+        health: None,
         timeouts: Timeouts::default(),
         inject: None,
         time_zone: TimeZone::UTC,
@@ -57,27 +58,21 @@ fn the_key_is_what_connections_depend_on_and_nothing_else() {
     let mut renamed = plain.clone();
     renamed.name = "billing".parse().unwrap();
     assert_ne!(key(&plain), key(&renamed));
-    let options = TargetOptions {
-        h2c: true,
-        ..TargetOptions::default()
-    };
-    let other = Target::open_with(&plain, options, &Clock::system()).unwrap();
-    assert_ne!(key(&plain), *other.key());
+    let mut other = plain.clone();
+    other.protocol = UpstreamProtocol::Http2;
+    assert_ne!(key(&plain), key(&other));
 }
 
 #[test]
-fn the_contents_of_tls_files_count() {
-    let directory = tempfile::tempdir().unwrap();
-    let ca: PathBuf = directory.path().join("ca.pem");
-    let tls = UpstreamTls {
-        ca: Some(ca.clone()),
-        ..UpstreamTls::default()
+fn a_socket_needs_a_path_that_the_system_can_take() {
+    let check = |path: &str, expected: bool| {
+        let mut service = service(&["localhost:80"]);
+        service.upstreams[0].socket = Some(path.into());
+        assert_eq!(Target::open(&service).is_ok(), expected, "{path}");
     };
-    fs::write(&ca, "one").unwrap();
-    let before = files_digest(&tls);
-    assert_eq!(before, files_digest(&tls));
-    fs::write(&ca, "two").unwrap();
-    assert_ne!(before, files_digest(&tls));
+    check("/run/app.sock", true);
+    check("app.sock", false);
+    check(&format!("/{}", "x".repeat(200)), false);
 }
 
 #[test]

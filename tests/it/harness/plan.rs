@@ -136,6 +136,7 @@ impl Plan {
         let urls = [&settings.gateway.public_url, &settings.control.public_url];
         let urls = urls.map(ToString::to_string);
         let options = StartOptions {
+            store_patience: None,
             clock: clock.clone(),
             sources: settings.sources(),
             operator_key: root.join("data/operator.key"),

@@ -160,6 +160,7 @@ async fn launch(
     let settings = parse(port, sockets.control_address().port());
     let issuer = settings.control.public_url.to_string();
     let options = StartOptions {
+        store_patience: None,
         clock: Clock::system(),
         sources: settings.sources(),
         operator_key: directory.path().join("operator.key"),

@@ -2,7 +2,14 @@ use super::*;
 
 fn check(text: &str, expected: &str) {
     let shown = match upstream(text) {
-        Ok(UpstreamAddress { tls, authority }) => format!("{tls} {authority}"),
+        Ok(UpstreamAddress {
+            tls,
+            authority,
+            socket: None,
+        }) => format!("{tls} {authority}"),
+        Ok(UpstreamAddress {
+            socket: Some(path), ..
+        }) => format!("socket {}", path.display()),
         Err(error) => format!("{error:?}")
             .split('(')
             .next()
@@ -21,6 +28,24 @@ fn the_port_is_always_written() {
     check("http://[::1]:80", "false [::1]:80");
     check("http://127.0.0.1:1", "false 127.0.0.1:1");
     check("http://orders_v2.3com", "false orders_v2.3com:80");
+}
+
+#[test]
+fn a_socket_is_named_from_the_root() {
+    check("unix:/run/app.sock", "socket /run/app.sock");
+    check("unix:/run/app/the one.sock", "socket /run/app/the one.sock");
+    for odd in [
+        "",
+        "app.sock",
+        "//",
+        "/",
+        "/run/",
+        "/run/../etc/app.sock",
+        "/run/..",
+    ] {
+        check(&format!("unix:{odd}"), "Socket");
+    }
+    check("unix://run/app.sock", "socket //run/app.sock");
 }
 
 #[test]

@@ -13,19 +13,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::stub::*;
-use crate::base::Clock;
+use crate::model::UpstreamProtocol;
+use crate::upstream::Target;
 use crate::upstream::connect::LocalExecutor;
-use crate::upstream::{Target, TargetOptions};
 use crate::wire::{Body, BodyError};
 
 fn bench(stub: &Stub) -> Bench {
-    let options = TargetOptions {
-        h2c: true,
-        ..TargetOptions::default()
-    };
     let mut bench = Bench::new(&[stub.address()]);
-    let target = Target::open_with(&service(&[stub.address()]), options, &Clock::system());
-    bench.target = target.unwrap().into();
+    let mut service = service(&[stub.address()]);
+    service.protocol = UpstreamProtocol::Http2;
+    bench.target = Target::open(&service).unwrap().into();
     bench
 }
 
@@ -68,6 +65,31 @@ fn exchanges_share_one_connection() {
             let trailers = collected.trailers().unwrap();
             assert_eq!(trailers["x-authority"], "orders.example");
             assert_eq!(collected.to_bytes(), "abc");
+        }
+        assert!(!stub.has_caller().await);
+    });
+}
+
+#[test]
+fn exchanges_that_one_connection_does_not_take_go_over_another() {
+    worker(async {
+        let stub = Stub::bind().await;
+        let bench = bench(&stub);
+        let dropped = Rc::new(Cell::new(0));
+        let first = bench.get();
+        let _one = hold_at_most(stub.accept().await, Rc::clone(&dropped), Some(2));
+        let mut answers = vec![first.await.unwrap().unwrap()];
+        answers.push(bench.get().await.unwrap().unwrap());
+        let third = bench.get();
+        let _two = hold_at_most(stub.accept().await, Rc::clone(&dropped), Some(2));
+        answers.push(third.await.unwrap().unwrap());
+        // Both have a place again, and no third is opened.
+        answers.clear();
+        while dropped.get() < 3 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..4 {
+            answers.push(bench.get().await.unwrap().unwrap());
         }
         assert!(!stub.has_caller().await);
     });
@@ -132,12 +154,17 @@ fn a_body_dropped_early_resets_its_stream_alone() {
 
 /// Answers with one piece and silence, and counts the answers that are no longer wanted.
 fn hold(peer: Peer, dropped: Rc<Cell<usize>>) -> JoinHandle<()> {
+    hold_at_most(peer, dropped, None)
+}
+
+fn hold_at_most(peer: Peer, dropped: Rc<Cell<usize>>, streams: Option<u32>) -> JoinHandle<()> {
     let service = service_fn(move |_: Request<Incoming>| {
         let body = Held(Some(Bytes::from_static(b"first")), Rc::clone(&dropped));
         async move { Ok::<_, Infallible>(Response::new(body)) }
     });
     spawn_local(async move {
         let connection = hyper::server::conn::http2::Builder::new(LocalExecutor)
+            .max_concurrent_streams(streams)
             .serve_connection(TokioIo::new(peer.into_stream()), service);
         drop(connection.await);
     })

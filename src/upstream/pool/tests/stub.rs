@@ -18,9 +18,13 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet, spawn_local, yield_now};
 
 use crate::base::Clock;
-use crate::model::{Service, ServiceMatch, Timeouts, UpstreamAddress, UpstreamTls};
+use crate::model::{
+    Service, ServiceMatch, Timeouts, UpstreamAddress, UpstreamProtocol, UpstreamTls,
+};
+use crate::telemetry::Metrics;
 use crate::tls::{Acceptor, ServerStream, TlsError};
-use crate::upstream::{Pool, PoolLimits, Received, SendError, Target};
+use crate::upstream::lane::Lane;
+use crate::upstream::{Common, Pool, PoolLimits, Received, SendError, Target};
 use crate::wire::{Body, BodyError};
 
 /// Runs a test as a worker runs: one thread, local tasks. A test that hangs fails.
@@ -85,6 +89,10 @@ pub(super) async fn nobody() -> String {
 pub(super) struct Peer<S = TcpStream>(S);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
+    pub(super) const fn new(stream: S) -> Self {
+        Self(stream)
+    }
+
     /// The next head that the pool sends.
     pub(super) async fn head(&mut self) -> String {
         self.until("\r\n\r\n").await
@@ -115,6 +123,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         let mut bytes = vec![0; length];
         self.0.read_exact(&mut bytes).await.unwrap();
         bytes
+    }
+
+    pub(super) const fn stream(&self) -> &S {
+        &self.0
     }
 
     pub(super) fn into_stream(self) -> S {
@@ -174,9 +186,12 @@ pub(super) fn service(addresses: &[String]) -> Service {
             .map(|authority| UpstreamAddress {
                 tls: false,
                 authority: authority.parse().unwrap(),
+                socket: None,
             })
             .collect(),
         tls: UpstreamTls::default(),
+        protocol: UpstreamProtocol::default(),
+        health: None,
         timeouts: Timeouts::default(),
         inject: None,
         time_zone: TimeZone::UTC,
@@ -190,6 +205,11 @@ pub(super) fn request(method: Method, body: Body) -> Request<Body> {
         .header("host", "orders.example")
         .body(body)
         .unwrap()
+}
+
+pub(super) fn common() -> Arc<Common> {
+    let none = std::iter::empty;
+    Arc::new(Common::new(Arc::new(Metrics::new(none(), none()))))
 }
 
 /// A worker's pool and the target that a test sends to.
@@ -208,7 +228,7 @@ impl Bench {
 
     pub(super) fn with(addresses: &[String], clock: Clock, limits: PoolLimits) -> Self {
         Self {
-            pool: Rc::new(Pool::new(clock, limits)),
+            pool: Rc::new(Pool::new(clock, limits, common())),
             target: Arc::new(Target::open(&service(addresses)).unwrap()),
         }
     }
@@ -222,14 +242,21 @@ impl Bench {
         self.call(request(Method::GET, Body::empty()))
     }
 
+    /// Where the target's names lead at the moment.
+    pub(super) fn lanes(&self) -> Vec<Rc<Lane>> {
+        let group = self.pool.group(&self.target);
+        group.known().map_or_else(Vec::new, |lanes| lanes.to_vec())
+    }
+
     pub(super) fn idle_connections(&self) -> usize {
-        let lanes = self.pool.lanes(&self.target);
-        lanes.iter().map(|lane| lane.idle_connections()).sum()
+        self.lanes()
+            .iter()
+            .map(|lane| lane.idle_connections())
+            .sum()
     }
 
     pub(super) fn poison(&self) {
-        let lanes = self.pool.lanes(&self.target);
-        lanes.iter().for_each(|lane| lane.poison());
+        self.lanes().iter().for_each(|lane| lane.poison());
     }
 
     /// One clean exchange, after which a connection is idle.

@@ -6,10 +6,10 @@ use tempfile::TempDir;
 use super::http2::echo;
 use super::stub::*;
 use crate::base::Clock;
-use crate::model::{Service, UpstreamAddress};
+use crate::model::{Service, UpstreamAddress, UpstreamProtocol};
 use crate::tls::mint::{self, DevelopmentIdentity, Pair};
 use crate::tls::{Acceptor, ClientAuth, ServerFiles};
-use crate::upstream::{Phase, PoolLimits, SendError, Target, TargetOptions};
+use crate::upstream::{Phase, PoolLimits, SendError, Target};
 use crate::wire::{Body, BodyError};
 
 /// An authority, and a server that it has certified for `localhost` and `127.0.0.1`.
@@ -52,20 +52,21 @@ impl Site {
         service.upstreams.push(UpstreamAddress {
             tls: true,
             authority: stub.address().parse().unwrap(),
+            socket: None,
         });
         service
     }
 }
 
-fn bench(service: &Service, options: TargetOptions, clock: Clock) -> Bench {
+fn bench(service: &Service, clock: Clock) -> Bench {
     let mut bench = Bench::with(&[nobody_at_all()], clock, PoolLimits::default());
-    let target = Target::open_with(service, options, &Clock::system());
+    let target = Target::open(service);
     bench.target = target.unwrap().into();
     bench
 }
 
 fn plain_bench(service: &Service) -> Bench {
-    bench(service, TargetOptions::default(), Clock::system())
+    bench(service, Clock::system())
 }
 
 fn nobody_at_all() -> String {
@@ -158,7 +159,7 @@ fn a_server_that_does_not_shake_hands_is_given_up() {
     worker(async {
         let (site, stub) = (Site::new(), Stub::bind().await);
         let (clock, hand) = Clock::manual(Timestamp::UNIX_EPOCH);
-        let bench = bench(&site.service(&stub), TargetOptions::default(), clock);
+        let bench = bench(&site.service(&stub), clock);
         let call = bench.get();
         let mut peer = stub.accept().await;
         settle().await;
@@ -206,11 +207,9 @@ fn the_gateway_shows_its_certificate_where_it_has_one() {
 fn http2_is_spoken_where_both_want_it() {
     worker(async {
         let (site, stub) = (Site::new(), Stub::bind().await);
-        let options = TargetOptions {
-            http2: true,
-            ..TargetOptions::default()
-        };
-        let bench = bench(&site.service(&stub), options, Clock::system());
+        let mut service = site.service(&stub);
+        service.protocol = UpstreamProtocol::Auto;
+        let bench = plain_bench(&service);
         let calls = [(); 4].map(|()| bench.call(request(Method::POST, Body::full("abc"))));
         let acceptor = site.acceptor(ClientAuth::None);
         let _server = echo(stub.accept_tls(&acceptor).await.unwrap());
@@ -218,6 +217,42 @@ fn http2_is_spoken_where_both_want_it() {
             assert_eq!(text(call).await, "abc");
         }
         assert!(!stub.has_caller().await);
+    });
+}
+
+#[test]
+fn a_certificate_that_is_replaced_is_shown_on_new_connections() {
+    worker(async {
+        let (site, stub) = (Site::new(), Stub::bind().await);
+        let mut service = site.service(&stub);
+        let pair = site.client();
+        service.tls.client = Some((pair.certificate.clone(), pair.key.clone()));
+        let bench = plain_bench(&service);
+        let acceptor = site.acceptor(ClientAuth::Required);
+        let shown = async || {
+            let call = bench.get();
+            let mut peer = stub.accept_tls(&acceptor).await.unwrap();
+            peer.serve(HELLO).await;
+            assert_eq!(text(call).await, "hello");
+            let stream = peer.stream();
+            (stream.peer().unwrap().thumbprint, peer)
+        };
+        let (before, _kept) = shown().await;
+        assert!(!bench.target.refresh().unwrap());
+        // Nothing has changed, so the connection serves on.
+        bench.pool.sweep();
+        assert_eq!(bench.idle_connections(), 1);
+        site.client();
+        assert!(bench.target.refresh().unwrap());
+        bench.pool.sweep();
+        assert_eq!(bench.idle_connections(), 0);
+        let (after, _kept) = shown().await;
+        assert_ne!(before, after);
+        // A file that is broken leaves the last good one in place.
+        std::fs::write(&pair.key, "broken").unwrap();
+        assert!(bench.target.refresh().is_err());
+        bench.pool.sweep();
+        assert_eq!(bench.idle_connections(), 1);
     });
 }
 
