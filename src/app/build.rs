@@ -114,23 +114,8 @@ pub async fn start(
         &core.grants,
         &gate,
     ))));
-    let face = if people_socket.is_some() {
-        Face::Agents
-    } else {
-        Face::Everyone
-    };
-    let agents = Served {
-        socket: control,
-        tls: acceptors.control.clone(),
-        router: oauth::router(oauth).merge(admin::router(Arc::clone(&admin), face)),
-    };
-    let people = people_socket.map(|socket| Served {
-        socket,
-        tls: acceptors.admin.clone(),
-        router: admin::router(admin, Face::People),
-    });
     let mut servers = Vec::new();
-    for served in std::iter::once(agents).chain(people) {
+    for served in served((control, people_socket), &acceptors, oauth, &admin) {
         let server = control::serve(served, settings.limits.header_timeout, stopping.clone())?;
         servers.push(tokio::spawn(server));
     }
@@ -154,6 +139,31 @@ pub async fn start(
         threads,
         writer,
     }))
+}
+
+/// What the control side serves, by socket: agents and people apart, where people have one of their own.
+fn served(
+    (control, people): (std::net::TcpListener, Option<std::net::TcpListener>),
+    acceptors: &Acceptors,
+    oauth: Arc<OAuth>,
+    admin: &Arc<Admin>,
+) -> impl Iterator<Item = Served> + use<> {
+    let face = if people.is_some() {
+        Face::Agents
+    } else {
+        Face::Everyone
+    };
+    let agents = Served {
+        socket: control,
+        tls: acceptors.control.clone(),
+        router: oauth::router(oauth).merge(admin::router(Arc::clone(admin), face)),
+    };
+    let people = people.map(|socket| Served {
+        socket,
+        tls: acceptors.admin.clone(),
+        router: admin::router(Arc::clone(admin), Face::People),
+    });
+    std::iter::once(agents).chain(people)
 }
 
 /// The parts that the doors share.

@@ -329,6 +329,34 @@ impl Worker {
         }
     }
 
+    /// The body for the upstream, under guard. The trailers of gRPC requests pass, but for what belongs to
+    /// the gateway: `secret` is the header that carries the service's credential.
+    fn body(
+        &self,
+        payload: Payload,
+        running: &Rc<Running>,
+        protocol: Protocol,
+        (canonical, secret): (&Rc<Canonical>, Option<&HeaderName>),
+    ) -> Result<Body, Refusal> {
+        Ok(match payload {
+            Payload::Held(bytes) => {
+                let passed_in = running.pass_in(bytes.len(), self.gate.clock.now());
+                passed_in.map_err(refuse_closed)?;
+                Body::full(bytes)
+            }
+            Payload::Stream(upload) if protocol == Protocol::Grpc => {
+                let pause = self.gate.facts.limits.idle_timeout;
+                let (canonical, secret) = (Rc::clone(canonical), secret.cloned());
+                let filter = move |trailers: HeaderMap| {
+                    let token = canonical.token().map_or("", |token| token.text.expose());
+                    pass_on_trailers(&trailers, secret.as_ref(), token)
+                };
+                upload.streaming(pause, filter).under(running).into_body()
+            }
+            Payload::Stream(upload) => upload.under(running).into_body(),
+        })
+    }
+
     async fn forward(
         &self,
         connection: &Connection,
@@ -354,26 +382,8 @@ impl Worker {
             },
         };
         let protocol = passed.endpoint.operation.protocol;
-        let body = match payload {
-            Payload::Held(bytes) => {
-                let passed_in = running.pass_in(bytes.len(), self.gate.clock.now());
-                passed_in.map_err(refuse_closed)?;
-                Body::full(bytes)
-            }
-            Payload::Stream(upload) if protocol == Protocol::Grpc => {
-                let pause = self.gate.facts.limits.idle_timeout;
-                let (canonical, secret) = (
-                    Rc::clone(canonical),
-                    credential.map(|(name, _)| name.clone()),
-                );
-                let filter = move |trailers: HeaderMap| {
-                    let token = canonical.token().map_or("", |token| token.text.expose());
-                    pass_on_trailers(&trailers, secret.as_ref(), token)
-                };
-                upload.streaming(pause, filter).under(running).into_body()
-            }
-            Payload::Stream(upload) => upload.under(running).into_body(),
-        };
+        let secret = credential.map(|(name, _)| name);
+        let body = self.body(payload, running, protocol, (canonical, secret))?;
         let trace = TraceParent::continue_from(canonical.headers());
         running.note(|record| record.trace_id = Some(trace.trace_id()));
         let (task, grant) = (running.task_id(), running.grant_id());
