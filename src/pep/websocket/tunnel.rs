@@ -3,6 +3,7 @@
 //! Each direction has at most one piece in hand: it is read when the last one has been written, so that a
 //! slow side slows the other down and costs no memory. Silent tunnels hold no buffer.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
@@ -157,12 +158,18 @@ impl Switched {
             None => Ok(()),
         };
         let exhausted = |_| Stop::Cut(EndReason::Exhausted);
-        let mut moved = false;
+        let idle = RefCell::new(self.idle.as_mut());
+        // Before anybody sees what has moved.
+        let moved = || {
+            if let Some(idle) = idle.borrow_mut().as_mut() {
+                idle.moved();
+            }
+        };
         let up = {
             let pass = |bytes: &[u8]| {
                 over()?;
+                moved();
                 let passed = running.pass_in(bytes.len(), self.clock.now());
-                moved = true;
                 passed.map_err(exhausted)
             };
             copy(
@@ -178,7 +185,7 @@ impl Switched {
         let down = {
             let pass = |bytes: &[u8]| {
                 over()?;
-                moved = true;
+                moved();
                 running.pass_out(bytes.len()).map_err(exhausted)
             };
             let wrote = |bytes: &[u8]| frames.pass(bytes);
@@ -191,9 +198,6 @@ impl Switched {
                 wrote,
             )
         };
-        if moved && let Some(idle) = &mut self.idle {
-            idle.moved();
-        }
         self.judge(context, up, down, downstream)
     }
 
@@ -251,12 +255,16 @@ impl Switched {
         self.slot.poll_withdrawn(context)
     }
 
-    /// Says why, if that can be said: between two frames, and to a client that takes it at once. What was
-    /// read and not yet handed over is not any more.
+    /// Says why, if that can be said: between two frames, and to a client that takes it at once. One that
+    /// keeps us waiting would get it behind all that the kernel still holds for it, so its connection is
+    /// reset instead.
     async fn say<D>(&self, downstream: &mut D, code: CloseCode, reason: &str) -> Parting
     where
         D: AsyncWrite + Unpin,
     {
+        if !self.down.held.is_empty() {
+            return Parting::Abrupt;
+        }
         match self.frames.place() {
             Place::Between => {}
             Place::Closed => return Parting::Said,

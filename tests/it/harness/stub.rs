@@ -63,7 +63,7 @@ impl Peer {
 
     /// Says as much as the other side takes, until it takes no more for a while.
     pub(crate) async fn flood(&mut self, piece: &[u8], pause: Duration) {
-        while let Ok(written) = tokio::time::timeout(pause, self.0.write(piece)).await {
+        while let Ok(written) = tokio::time::timeout(pause, self.0.write_all(piece)).await {
             written.expect("the connection holds");
         }
     }

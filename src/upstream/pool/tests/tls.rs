@@ -9,7 +9,7 @@ use crate::base::Clock;
 use crate::model::{Service, UpstreamAddress, UpstreamProtocol};
 use crate::tls::mint::{self, DevelopmentIdentity, Pair};
 use crate::tls::{Acceptor, ClientAuth, ServerFiles};
-use crate::upstream::{Phase, PoolLimits, SendError, Target};
+use crate::upstream::{Fault, Phase, PoolLimits, SendError, Target};
 use crate::wire::{Body, BodyError};
 
 /// An authority, and a server that it has certified for `localhost` and `127.0.0.1`.
@@ -270,5 +270,46 @@ fn a_body_cut_off_under_tls_does_not_look_complete() {
         let body = call.await.unwrap().unwrap().into_body();
         let error = body.collect().await.unwrap_err();
         assert!(matches!(error, BodyError::Transport(_)), "{error:?}");
+    });
+}
+
+/// HTTP/2 would be agreed on for anything else; a WebSocket needs a connection that it can have to itself.
+#[test]
+fn a_websocket_is_asked_for_in_http1_where_http2_could_be_had() {
+    worker(async {
+        let (site, stub) = (Site::new(), Stub::bind().await);
+        let service = Service {
+            protocol: UpstreamProtocol::Auto,
+            ..site.service(&stub)
+        };
+        let bench = bench(&service, Clock::system());
+        let asked = async {
+            let request = request(Method::GET, Body::empty());
+            bench.pool.websocket(&bench.target, request).await
+        };
+        let acceptor = site.acceptor(ClientAuth::None);
+        let serving = async {
+            let mut peer = stub.accept_tls(&acceptor).await.unwrap();
+            let head = peer.head().await.to_ascii_lowercase();
+            let key = head
+                .lines()
+                .find_map(|l| l.strip_prefix("sec-websocket-key: "));
+            assert!(
+                key.is_some() && head.contains("\r\nupgrade: websocket\r\n"),
+                "{head}"
+            );
+            peer.say("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n")
+                .await;
+        };
+        let (asked, ()) = tokio::join!(asked, serving);
+        let error = asked.expect_err("an accept that is missing");
+        let fault = matches!(
+            error,
+            SendError::Protocol {
+                fault: Fault::Handshake,
+                ..
+            }
+        );
+        assert!(fault, "{error:?}");
     });
 }
