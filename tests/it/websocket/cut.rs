@@ -140,3 +140,29 @@ fn a_service_that_breaks_off_does_not_look_complete() {
         assert_eq!(client.rest().await, (Vec::new(), End::Broken));
     });
 }
+
+#[test]
+fn many_at_once_and_only_those() {
+    run(async {
+        let (gate, stub) = played(Plan::new()).await;
+        let bot = gate.agent("bot");
+        let (work, other) = (bot.works("work").await, bot.works("work").await);
+        let (mut ending, mut staying) = (Vec::new(), Vec::new());
+        for _ in 0..100 {
+            ending.push(opened(&gate, &stub, &work).await);
+            staying.push(opened(&gate, &stub, &other).await);
+        }
+        let receipt = work.completes(&gate).await;
+        let closed = &receipt["grants"][0];
+        assert_eq!(closed["streams_cut"], 100, "{closed}");
+        let micros = closed["micros"].as_u64().expect("how long it took");
+        assert!(Duration::from_micros(micros) < SOON, "{closed}");
+        for (client, peer) in &mut ending {
+            is_told(client, 1008, "completed").await;
+            peer.closed().await;
+        }
+        for (client, peer) in &mut staying {
+            echoes(client, peer, "still here").await;
+        }
+    });
+}
