@@ -6,8 +6,8 @@
 //!
 //! Invariant: no request reaches an upstream without a `Permitted`, which only `enforce` makes, from a
 //! `Right`, which only a live grant or a baseline operation gives. One attempt sees one snapshot. The
-//! response body belongs to its guard: it is cut when the grant or the task ends, and a cut body never
-//! looks complete. Nothing here writes a grant, reads a store, or takes a lock across an await.
+//! response body belongs to its guard, and a WebSocket to its tunnel: each is cut when the grant or the
+//! task ends, and what was cut never looks complete. Nothing here writes a grant, reads a store, or takes a lock across an await.
 
 mod admission;
 mod canonical;

@@ -10,7 +10,9 @@
 //! refusal is answered and recorded in its turn like any other; nothing after it is read.
 //!
 //! Invariant: of what follows a request, no byte reaches hyper before hyper asks for the next head, which
-//! it does once the answer to the last has been written. After a refusal no byte at all does.
+//! it does once the answer to the last has been written. After a refusal no byte at all does. Where a
+//! request asks for another protocol, what follows it is held until that is agreed on, and given back
+//! with the stream; where it is refused, it is the next request or none.
 
 mod adapter;
 mod alarm;
