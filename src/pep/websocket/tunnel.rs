@@ -231,12 +231,27 @@ impl Switched {
             && Pin::new(&mut self.upstream)
                 .poll_shutdown(context)
                 .is_ready();
-        let down = down && Pin::new(downstream).poll_shutdown(context).is_ready();
+        let down = down && Pin::new(&mut *downstream).poll_shutdown(context).is_ready();
         if up && down {
             return Poll::Ready(Stop::Done);
         }
+        if up
+            && !down
+            && matches!(
+                Pin::new(downstream).poll_flush(context),
+                Poll::Ready(Err(_))
+            )
+        {
+            // Over HTTP/2 a client that resets its stream looks like one that has ended it, save that
+            // nothing more can be sent there.
+            return Poll::Ready(Stop::Broken);
+        }
         if up || down {
-            let linger = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+            let linger = self.linger.get_or_insert_with(|| {
+                // What sends for the stream learns of a reset at the same time: look again behind it.
+                context.waker().wake_by_ref();
+                Box::pin(sleep(LINGER))
+            });
             if linger.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Stop::Broken);
             }

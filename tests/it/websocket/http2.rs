@@ -7,12 +7,13 @@ use h2::client::SendRequest;
 use h2::ext::Protocol;
 use h2::{Reason, RecvStream, SendStream};
 use http::{Method, Request, Response};
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::socket::{Socket, masked, server};
 use super::{accepts, echoes, is_told, played, value};
-use crate::harness::{Gateway, Peer, Plan, Stub, Work, run, within};
+use crate::harness::{Gateway, Peer, Plan, Stub, Work, eventually, run, within};
 
 /// One stream.
 struct Stream {
@@ -193,8 +194,21 @@ fn a_client_that_leaves() {
         let mut client = connect(&gate).await;
         let (mut stream, mut peer) = opened(&gate, &stub, &mut client, &work).await;
         echoes(&mut stream, &mut peer, "hello").await;
+        let begun = Instant::now();
         stream.send.send_reset(Reason::CANCEL);
         peer.closed().await;
+        // The exchange is over with the stream, and does not wait for more.
+        let record = eventually("the record", || {
+            let lines = gate.audit();
+            let is_it = |line: &Value| line["kind"] == "call" && line["status"] == 200;
+            lines.into_iter().find(is_it)
+        });
+        assert_eq!(record.await["operation"], "shop.socket");
+        assert!(
+            begun.elapsed() < Duration::from_secs(4),
+            "{:?}",
+            begun.elapsed()
+        );
     });
 }
 
