@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use serde_json::json;
 
 use crate::harness::{
-    Client, End, Gateway, HELLO, Plan, Raw, Recorded, Stub, Work, full, pipe, run, within,
+    Client, End, Gateway, HELLO, Plan, Raw, Recorded, Stub, Work, full, join_all, pipe, run,
 };
 
 /// A mebibyte in which every place differs from its neighbours.
@@ -659,20 +659,6 @@ fn http2_is_agreed_on_by_alpn_and_runs_calls_side_by_side() {
             assert_eq!(arrived.header("host"), authority);
         }
     });
-}
-
-/// Awaits all, one as far as it comes after the other.
-async fn join_all<F: Future<Output = ()>>(futures: impl Iterator<Item = F>) {
-    let mut all: Vec<_> = futures.map(Box::pin).collect();
-    let joined = std::future::poll_fn(|context| {
-        all.retain_mut(|future| future.as_mut().poll(context).is_pending());
-        if all.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    });
-    within("all calls end", joined).await;
 }
 
 #[test]

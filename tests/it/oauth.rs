@@ -5,7 +5,7 @@ mod command_line;
 mod discovery;
 mod dpop;
 mod exchange;
-mod holder;
+pub(crate) mod holder;
 mod keys;
 mod mtls;
 mod resource;
@@ -23,7 +23,12 @@ fn post<'g>(gate: &'g Gateway, agent: &Agent<'_>, path: &str, more: &[(&str, &st
 }
 
 /// A call of an endpoint with a given assertion.
-fn signed<'g>(gate: &'g Gateway, assertion: &str, path: &str, more: &[(&str, &str)]) -> Call<'g> {
+pub(crate) fn signed<'g>(
+    gate: &'g Gateway,
+    assertion: &str,
+    path: &str,
+    more: &[(&str, &str)],
+) -> Call<'g> {
     let mut fields = vec![
         ("client_assertion_type", JWT_BEARER),
         ("client_assertion", assertion),

@@ -16,6 +16,8 @@ mod raw;
 mod stub;
 mod upstream;
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
@@ -38,12 +40,17 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Runs a test. The control side runs on the test's own runtime, as in production on the main one.
 pub(crate) fn run(test: impl Future<Output = ()>) {
+    run_for(4 * PATIENCE, test);
+}
+
+/// As [`run`], for a test that may take so long.
+pub(crate) fn run_for(longest: Duration, test: impl Future<Output = ()>) {
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap();
-    let ended = runtime.block_on(async { timeout(4 * PATIENCE, test).await });
+    let ended = runtime.block_on(async { timeout(longest, test).await });
     runtime.shutdown_background();
     ended.expect("the test hangs");
 }
@@ -54,6 +61,28 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
         panic!("{what}: nothing for {PATIENCE:?}");
     };
     output
+}
+
+/// Awaits all at once, and returns what they return in their order.
+pub(crate) async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut pending: Vec<_> = futures.into_iter().map(Box::pin).map(Some).collect();
+    let mut outputs: Vec<_> = pending.iter().map(|_| None).collect();
+    let joined = poll_fn(|context| {
+        for (slot, output) in pending.iter_mut().zip(&mut outputs) {
+            let Some(future) = slot else { continue };
+            if let Poll::Ready(ready) = future.as_mut().poll(context) {
+                *output = Some(ready);
+                *slot = None;
+            }
+        }
+        if pending.iter().all(Option::is_none) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    });
+    within("all of them end", joined).await;
+    outputs.into_iter().flatten().collect()
 }
 
 /// Looks again and again for what nobody announces, such as a line in a file.

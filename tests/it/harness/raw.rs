@@ -1,9 +1,10 @@
 //! A client that writes and reads bytes, over TCP or TLS.
 
 use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::{Gateway, within};
 
@@ -34,6 +35,13 @@ impl Raw {
                 Self(Box::new(connected.await.unwrap()))
             }
         }
+    }
+
+    /// Connects to a gateway without TLS from this address, which the machine has.
+    pub(crate) async fn connect_from(gate: &Gateway, source: IpAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(source, 0)).unwrap();
+        Self(Box::new(socket.connect(gate.address()).await.unwrap()))
     }
 
     /// Connects to the control side of a gateway without TLS.

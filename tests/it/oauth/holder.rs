@@ -6,7 +6,7 @@ use super::post;
 use crate::harness::{Agent, Answer, Call, Gateway};
 
 /// A key, and the nonce that the server gave last.
-pub(super) struct Holder<'g> {
+pub(crate) struct Holder<'g> {
     gate: &'g Gateway,
     key: SigningKey,
     nonce: Option<String>,
@@ -14,7 +14,7 @@ pub(super) struct Holder<'g> {
 
 impl<'g> Holder<'g> {
     /// A holder that the server has given a nonce.
-    pub(super) async fn new(gate: &'g Gateway) -> Self {
+    pub(crate) async fn new(gate: &'g Gateway) -> Self {
         let mut holder = Self::stranger(gate);
         let bot = gate.agent("bot");
         let answer = holder.asks(&bot, &[]).await.expect(400);
@@ -23,7 +23,7 @@ impl<'g> Holder<'g> {
     }
 
     /// A holder that the server has given no nonce yet.
-    pub(super) fn stranger(gate: &'g Gateway) -> Self {
+    pub(crate) fn stranger(gate: &'g Gateway) -> Self {
         Self {
             gate,
             key: SigningKey::generate(Algorithm::Es256).unwrap(),
@@ -31,20 +31,25 @@ impl<'g> Holder<'g> {
         }
     }
 
+    /// The gateway that it speaks to.
+    pub(crate) fn gate(&self) -> &'g Gateway {
+        self.gate
+    }
+
     /// The thumbprint of its key, as it stands in `cnf`.
-    pub(super) fn thumbprint(&self) -> String {
+    pub(crate) fn thumbprint(&self) -> String {
         self.key.kid()
     }
 
     /// A proof about one request.
-    pub(super) fn proof(&self, method: &str, url: &str, token: Option<&str>) -> String {
+    pub(crate) fn proof(&self, method: &str, url: &str, token: Option<&str>) -> String {
         let now = self.gate.clock.wall();
         let proof = sign_proof(&self.key, (method, url), token, self.nonce.as_deref(), now);
         proof.unwrap().expose().clone()
     }
 
     /// Asks the token endpoint for a token that is bound to the key.
-    pub(super) async fn asks(&mut self, agent: &Agent<'_>, more: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn asks(&mut self, agent: &Agent<'_>, more: &[(&str, &str)]) -> Answer {
         let url = format!("{}/oauth/token", self.gate.control_url);
         let proof = self.proof("POST", &url, None);
         let mut fields = vec![("grant_type", "client_credentials")];
@@ -55,14 +60,14 @@ impl<'g> Holder<'g> {
     }
 
     /// A token that is bound to the key.
-    pub(super) async fn token(&mut self, agent: &Agent<'_>, more: &[(&str, &str)]) -> String {
+    pub(crate) async fn token(&mut self, agent: &Agent<'_>, more: &[(&str, &str)]) -> String {
         let answer = self.asks(agent, more).await.expect(200).json();
         assert_eq!(answer["token_type"], "DPoP", "{answer}");
         answer["access_token"].as_str().unwrap().to_owned()
     }
 
     /// Reads a path of the gateway with a token and a proof.
-    pub(super) async fn reads(&mut self, path: &str, token: &str) -> Answer {
+    pub(crate) async fn reads(&mut self, path: &str, token: &str) -> Answer {
         let url = format!("{}{path}", self.gate.public_url);
         let proof = self.proof("GET", &url, Some(token));
         let call = self.gate.call("GET", path).header("dpop", &proof);
@@ -72,7 +77,7 @@ impl<'g> Holder<'g> {
     }
 
     /// Calls the control side with a token and a proof; `shape` adds the body.
-    pub(super) async fn calls(
+    pub(crate) async fn calls(
         &mut self,
         method: &str,
         path: &str,
@@ -88,7 +93,7 @@ impl<'g> Holder<'g> {
     }
 
     /// Keeps the nonce that the server gives.
-    pub(super) fn learn(&mut self, answer: Answer) -> Answer {
+    pub(crate) fn learn(&mut self, answer: Answer) -> Answer {
         if let Some(nonce) = answer.header("dpop-nonce") {
             self.nonce = Some(nonce.to_owned());
         }
