@@ -1,5 +1,7 @@
 //! A change of the files goes live whole or not at all, while requests run.
 
+mod under_load;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
