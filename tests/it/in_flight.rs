@@ -1,5 +1,7 @@
 //! What runs when a grant ends is cut, and nothing else is; a cut body never looks complete.
 
+mod many;
+
 use std::time::Duration;
 
 use bytes::Bytes;
