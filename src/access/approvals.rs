@@ -450,6 +450,7 @@ impl Approvals {
             holder: request.asked.holder,
             source: request.asked.source,
             risk: risk_of(snapshot, self.grants.signals(), agent, Some(&task)),
+            habits: Some(self.grants.signals()),
             now: self.clock.now(),
             wall: self.clock.wall(),
             supposed: None,

@@ -36,6 +36,8 @@ pub struct Asker<'a> {
     pub source: IpAddr,
     /// How risky it looks.
     pub risk: RiskFacts,
+    /// Where it can be looked up what is usual for it; nothing is where it can't.
+    pub habits: Option<&'a Signals>,
     /// The moment, on the boot clock.
     pub now: BootInstant,
     /// The same moment, on the wall clock.
@@ -52,7 +54,7 @@ impl<'a> Asker<'a> {
         identity: &'a Identity,
         source: IpAddr,
         (now, wall): (BootInstant, Timestamp),
-        signals: &Signals,
+        signals: &'a Signals,
     ) -> Self {
         let task = identity.task.as_ref();
         Self {
@@ -60,6 +62,7 @@ impl<'a> Asker<'a> {
             agent: &identity.agent,
             task,
             risk: risk_of(snapshot, signals, &identity.agent, task),
+            habits: Some(signals),
             methods: identity.authenticated.methods(),
             holder: identity.authenticated.confirmation().map(holder),
             source,
@@ -78,6 +81,7 @@ impl<'a> Asker<'a> {
     /// A question about `ask`; the local time is that of `time_zone`.
     #[must_use]
     pub fn question<'q>(&'q self, ask: Ask<'q>, time_zone: &'q TimeZone) -> Question<'q> {
+        let usual = self.usual(&ask);
         let mut question = Question {
             agent: &self.agent.agent.id,
             ask,
@@ -85,8 +89,7 @@ impl<'a> Asker<'a> {
             time_zone,
             source: SourceFacts {
                 ip: self.source,
-                // Nothing is known of an agent's addresses until they are learnt.
-                known: false,
+                known: usual.network,
                 country: None,
             },
             risk: self.risk,
@@ -96,12 +99,31 @@ impl<'a> Asker<'a> {
                 factors: whole(self.methods.len() as u64),
                 proof: self.proof(),
             },
-            usual: UsualFacts::default(),
+            usual,
         };
         if let Some(supposed) = self.supposed {
             supposed.replace(&mut question);
         }
         question
+    }
+
+    /// What is usual for it, where any rule reads it. Of an entitlement, every operation has to be.
+    fn usual(&self, ask: &Ask<'_>) -> UsualFacts {
+        let policies = self.snapshot.policies();
+        let Some(habits) = self.habits.filter(|_| policies.reads_habits()) else {
+            return UsualFacts::default();
+        };
+        let agent = &self.agent.agent.id;
+        match ask {
+            Ask::Call { operation, .. } => {
+                habits.usual(agent, self.source, [*operation], self.wall)
+            }
+            Ask::Request { entitlement, .. } => {
+                let entitlement = self.snapshot.entitlement(entitlement.as_str());
+                let operations = entitlement.into_iter().flat_map(|one| &one.operations);
+                habits.usual(agent, self.source, operations, self.wall)
+            }
+        }
     }
 
     /// Decides whether the agent may have `entitlement`, people of `approved_by` having agreed.

@@ -147,6 +147,7 @@ impl Vigil {
             holder: request.asked.holder,
             source: request.asked.source,
             risk: risk_of(snapshot, self.grants.signals(), agent, task.as_ref()),
+            habits: Some(self.grants.signals()),
             now: self.clock.now(),
             wall: self.clock.wall(),
             supposed: None,

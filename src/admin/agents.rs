@@ -73,7 +73,7 @@ pub(super) async fn restore(
 }
 
 /// An agent that is enrolled, or that was and is revoked.
-fn named(admin: &Admin, id: &str) -> Result<AgentId, ApiError> {
+pub(super) fn named(admin: &Admin, id: &str) -> Result<AgentId, ApiError> {
     let missing = || ApiError::not_found(format!("there is no agent `{id}`"));
     let agent: AgentId = id.parse().map_err(|_| missing())?;
     let enrolled = admin.snapshot.current().agent(id).is_some();

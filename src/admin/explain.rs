@@ -88,6 +88,7 @@ pub(super) async fn explain(
             &standing.agent,
             standing.task.as_ref(),
         ),
+        habits: Some(admin.grants.signals()),
         now,
         wall: moment(&body)?.unwrap_or_else(|| admin.clock.wall()),
         supposed: None,

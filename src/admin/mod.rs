@@ -28,6 +28,7 @@ mod requests;
 mod signals;
 mod state;
 mod tasks;
+mod usual;
 mod views;
 mod wait;
 
@@ -87,6 +88,10 @@ pub fn router(admin: Arc<Admin>, face: Face) -> Router {
     let people = Router::new()
         .route("/v1/agents/{id}/revoke", post(agents::revoke))
         .route("/v1/agents/{id}/restore", post(agents::restore))
+        .route("/v1/agents/{id}/usual", get(usual::show))
+        .route("/v1/agents/{id}/usual/reset", post(usual::reset))
+        .route("/v1/agents/{id}/usual/pin", post(usual::pin))
+        .route("/v1/agents/{id}/usual/unpin", post(usual::unpin))
         .route("/v1/people/{id}", get(people::show))
         .route("/v1/people/{id}/keys", post(people::make_key))
         .route("/v1/people/{id}/keys/{key}", delete(people::remove_key))

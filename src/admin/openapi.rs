@@ -5,7 +5,7 @@ use utoipa::OpenApi;
 
 use super::{
     agents, audit, decisions, events, explain, grants, keys, lifecycle, people, policies, requests,
-    signals, tasks, views,
+    signals, tasks, usual, views,
 };
 
 #[derive(OpenApi)]
@@ -34,6 +34,10 @@ use super::{
         lifecycle::delegate,
         agents::revoke,
         agents::restore,
+        usual::show,
+        usual::reset,
+        usual::pin,
+        usual::unpin,
         audit::list,
         events::follow,
         explain::explain,
@@ -59,6 +63,7 @@ use super::{
         lifecycle::RenewBody,
         lifecycle::DelegateBody,
         signals::SignalBody,
+        usual::UsualView,
         people::CodeBody,
         policies::ReloadBody,
         people::ResetBody,

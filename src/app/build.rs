@@ -27,10 +27,11 @@ use crate::config::{
     Watcher, Webhook,
 };
 use crate::grants::{Grants, Limits, Restored};
-use crate::model::{DenyReason, EndReason};
+use crate::model::{AgentId, DenyReason, EndReason};
 use crate::notices::{self, Notifier};
 use crate::oauth::{self, OAuth, OAuthFacts, OAuthParts};
 use crate::pep::{Facts, Gate, GateParts, InboundLimits, Workers};
+use crate::signals::HabitRules;
 use crate::store::{GrantStore, SqliteStore, StoreError};
 use crate::telemetry::Metrics;
 use crate::tls::{self, Acceptor, ServerFiles};
@@ -246,8 +247,11 @@ impl Core {
             tasks,
             grants, pending, ended, "what was granted before is back"
         );
-        upkeep::reconcile(&self.reloader.live().current(), &self.grants);
-        Ok(())
+        let live = self.reloader.live().current();
+        upkeep::reconcile(&live, &self.grants);
+        let is_enrolled = |agent: &AgentId| live.agent(agent.as_str()).is_some();
+        let habits = self.grants.restore_habits(is_enrolled).await;
+        habits.context("what is usual for agents is not known")
     }
 
     fn gate(&self, settings: &Settings) -> Gate {
@@ -377,6 +381,7 @@ impl Core {
             tokio::spawn(watcher.run()),
             tokio::spawn(self.grants.clone().run_clockwork()),
             tokio::spawn(self.grants.clone().run_checkpoints()),
+            tokio::spawn(self.grants.clone().run_habits()),
             tokio::spawn(upkeep::forget_revocations(
                 self.revocations.clone(),
                 self.clock.clone(),
@@ -535,10 +540,16 @@ fn facts(settings: &Settings) -> Facts {
 }
 
 fn grant_limits(limits: &config::Limits) -> Limits {
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     Limits {
         lease: limits.lease,
         longest_lease: limits.lease_max,
         task_max_age: limits.task_max_age,
+        habits: HabitRules {
+            days: count(limits.usual_days),
+            new_per_day: count(limits.usual_new_per_day),
+            frozen_at: count(limits.usual_frozen_at),
+        },
         ..Limits::default()
     }
 }

@@ -19,6 +19,7 @@ mod error;
 mod events;
 #[cfg(test)]
 mod fixture;
+mod habits;
 mod health;
 mod history;
 mod index;
@@ -42,6 +43,7 @@ pub use end::{EndCell, EndSignal};
 pub use ending::Ending;
 pub use error::GrantsError;
 pub use events::{Event, Happened, Heard, Listener};
+pub use habits::HabitsError;
 pub use health::Unkept;
 pub use history::Ledger;
 pub use live_grant::{Closed, Exchange, LiveGrant};

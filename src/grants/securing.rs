@@ -121,7 +121,9 @@ impl Grants {
         for grant in self.0.grants.collect(|_| true) {
             grant.give_back_unused();
         }
-        self.checkpoint().await
+        let habits = self.write_habits().await;
+        self.checkpoint().await?;
+        habits
     }
 }
 

@@ -25,7 +25,7 @@ use crate::model::{
     AgentId, Circumstances, EndReason, Entitlement, Grant, GrantId, GrantRequest, Inputs,
     RequestId, Task, TaskId, TaskState, Transition,
 };
-use crate::signals::Signals;
+use crate::signals::{HabitRules, Signals};
 use crate::store::{Change, GrantStore, StoreError};
 use crate::telemetry::Metrics;
 
@@ -48,6 +48,8 @@ pub struct Limits {
     pub pending_per_task: usize,
     /// Requests of one agent that wait for people.
     pub pending_per_agent: usize,
+    /// How it is learnt what is usual for agents.
+    pub habits: HabitRules,
 }
 
 impl Default for Limits {
@@ -61,6 +63,7 @@ impl Default for Limits {
             grants_per_task: 64,
             pending_per_task: 32,
             pending_per_agent: 256,
+            habits: HabitRules::default(),
         }
     }
 }
@@ -90,7 +93,9 @@ pub(super) struct Inner {
     pub(super) revoking: tokio::sync::Mutex<()>,
     pub(super) health: Health,
     pub(super) ends: Ends,
-    signals: Signals,
+    pub(super) signals: Signals,
+    /// Baselines are written in turn; held across the write.
+    pub(super) writing_habits: tokio::sync::Mutex<()>,
     pub(super) suspensions: broadcast::Sender<GrantId>,
     family: Mutex<Family>,
 }
@@ -159,7 +164,8 @@ impl Grants {
     ) -> Self {
         Self(Arc::new(Inner {
             boot: clock.boot_id(),
-            signals: Signals::new(clock.clone()),
+            signals: Signals::new(clock.clone(), limits.habits),
+            writing_habits: tokio::sync::Mutex::default(),
             suspensions: broadcast::Sender::new(suspension::BACKLOG),
             events: Events::new(clock.clone()),
             clock,

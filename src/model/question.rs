@@ -63,7 +63,7 @@ pub enum Ask<'a> {
 pub struct SourceFacts {
     /// Its address, as the connection or a trusted proxy tells it.
     pub ip: IpAddr,
-    /// Whether the agent has been seen there before.
+    /// Whether its network is usual for the agent.
     pub known: bool,
     /// The country of the address, where a database is configured.
     pub country: Option<Arc<str>>,

@@ -61,7 +61,7 @@ impl OAuth {
 
     /// The asker that the rules see.
     pub(super) fn asker<'a>(
-        &self,
+        &'a self,
         applicant: &'a Applicant,
         task: Option<&'a Arc<LiveTask>>,
         methods: &'a [&'static str],
@@ -71,6 +71,7 @@ impl OAuth {
             snapshot,
             agent,
             risk: risk_of(snapshot, self.grants.signals(), agent, task),
+            habits: Some(self.grants.signals()),
             task,
             methods,
             holder: applicant.confirmation.map(holder),

@@ -151,6 +151,12 @@ impl Policies {
         unnamed.map(|(id, _)| id.clone()).collect()
     }
 
+    /// Whether any rule reads what is usual for an agent, or whether its network is known.
+    #[must_use]
+    pub fn reads_habits(&self) -> bool {
+        self.reads.habits()
+    }
+
     /// Every rule, in the order of the files.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {

@@ -67,6 +67,12 @@ impl Reads {
         history.is_some_and(|parts| parts.holds(operation))
     }
 
+    /// Whether anything is read that an agent's habits tell.
+    pub(super) fn habits(&self) -> bool {
+        let source = self.0.get(&Fact::Source);
+        self.has(Fact::Usual) || source.is_some_and(|parts| parts.holds("known"))
+    }
+
     /// Whether anything of an attribute is read.
     pub(super) fn has(&self, fact: Fact) -> bool {
         self.0.contains_key(&fact)

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use jiff::Timestamp;
 
 use super::cut::{Ends, Slot};
 use super::enforce::Permitted;
@@ -22,6 +23,7 @@ use crate::base::BootInstant;
 use crate::grants::{Claim, Closed, Exchange, LiveGrant, LiveTask, Presence};
 use crate::model::{DenyReason, EndReason, Inputs};
 use crate::pdp::Policies;
+use crate::signals::Seen;
 
 /// An exchange that lasts longer has an `open` record too.
 const LONG: Duration = Duration::from_secs(1);
@@ -289,15 +291,29 @@ impl Running {
         }
     }
 
-    fn settle_history(&self) {
+    /// What was permitted and went well is what habits are made of.
+    fn teach(&self, at: Timestamp) {
+        let under = self.under.borrow();
+        let Some(standing) = &under.standing else {
+            return;
+        };
+        let seen = Seen {
+            agent: standing.identity.agent.agent.id.clone(),
+            task: under.task().map(|task| task.task().id.clone()),
+            source: standing.source,
+            operation: standing.operation.clone(),
+            at,
+        };
+        if !self.gate.grants.signals().observe(seen) {
+            self.gate.metrics.unlearnt.inc();
+        }
+    }
+
+    fn settle_history(&self, succeeded: bool) {
         let under = self.under.borrow();
         let (Some(task), Some(standing)) = (under.task(), &under.standing) else {
             return;
         };
-        let succeeded = self.cut.get().is_none()
-            && self.answered.get().is_some_and(|status| {
-                status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS
-            });
         let mut ledger = task.ledger();
         if succeeded {
             ledger.succeed(&standing.operation);
@@ -309,11 +325,18 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.settle_history();
+        let succeeded = self.cut.get().is_none()
+            && self.answered.get().is_some_and(|status| {
+                status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS
+            });
+        self.settle_history(succeeded);
         self.exchanges.running.borrow_mut().remove(&self.number);
         let duration = self.gate.clock.now() - self.started;
         self.gate.metrics.finish(duration);
         let now = self.gate.clock.wall();
+        if succeeded {
+            self.teach(now);
+        }
         let closed = Record::new(RecordKind::Call, now);
         let mut record = self.record.replace(closed);
         record.at = now;

@@ -93,6 +93,7 @@ impl World {
             holder,
             source: self.source,
             risk: RiskFacts::UNKNOWN,
+            habits: None,
             now: NOW,
             wall: self.wall,
             supposed: Some(&self.signals),

@@ -11,6 +11,8 @@ use foldhash::fast::RandomState;
 use thiserror::Error;
 use tokio::sync::broadcast;
 
+use super::habits::HabitRules;
+use super::learning::Learning;
 use crate::base::{BootInstant, Clock};
 use crate::model::{AgentId, RiskFacts, TaskId};
 
@@ -75,6 +77,7 @@ pub struct Signals {
     clock: Clock,
     agents: RwLock<HashMap<AgentId, Risk, RandomState>>,
     changed: broadcast::Sender<AgentId>,
+    pub(super) learning: Learning,
 }
 
 /// What is said of one agent.
@@ -96,13 +99,14 @@ struct Standing {
 }
 
 impl Signals {
-    /// No signals.
+    /// No signals; habits will form by `rules`.
     #[must_use]
-    pub fn new(clock: Clock) -> Self {
+    pub fn new(clock: Clock, rules: HabitRules) -> Self {
         Self {
             clock,
             agents: RwLock::default(),
             changed: broadcast::Sender::new(CHANGES),
+            learning: Learning::new(rules),
         }
     }
 

@@ -214,6 +214,7 @@ async fn documents_are_kept_by_kind(store: &dyn GrantStore) {
         .unwrap();
     let every = [
         DocumentKind::FailedCodes,
+        DocumentKind::Habits,
         DocumentKind::IdempotentAnswer,
         DocumentKind::PendingReset,
         DocumentKind::RevokedToken,
@@ -513,6 +514,7 @@ async fn everything(store: &dyn GrantStore) -> String {
     for kind in [
         DocumentKind::AccessKey,
         DocumentKind::FailedCodes,
+        DocumentKind::Habits,
         DocumentKind::IdempotentAnswer,
         DocumentKind::PendingReset,
         DocumentKind::RevokedAgent,

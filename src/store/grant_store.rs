@@ -46,6 +46,8 @@ pub enum DocumentKind {
     AccessKey,
     /// The wrong one-time codes of a person.
     FailedCodes,
+    /// What is usual for an agent.
+    Habits,
     /// What was answered to a creation, or that one has begun.
     IdempotentAnswer,
     /// A reset of a person that waits for a second operator.

@@ -38,6 +38,8 @@ pub struct Metrics {
     pub tokens_issued: Counter,
     /// Verifications of tokens that were not remembered.
     pub tokens_verified: Counter,
+    /// Calls that habits could not be learnt from, because the queue was full.
+    pub unlearnt: Counter,
     reloads: Family<Label, Counter>,
     generation: Family<Label, Gauge>,
     upstreams: UpstreamFamilies,
@@ -95,6 +97,7 @@ impl Metrics {
             live_tasks: Gauge::default(),
             tokens_issued: Counter::default(),
             tokens_verified: Counter::default(),
+            unlearnt: Counter::default(),
             reloads: Family::default(),
             generation: Family::default(),
             upstreams: UpstreamFamilies::default(),
@@ -126,6 +129,8 @@ impl Metrics {
         to.register("tokens_issued", "Tokens issued", issued);
         let verified = self.tokens_verified.clone();
         to.register("tokens_verified", "Tokens verified anew", verified);
+        let unlearnt = "Calls that nothing was learnt from, for want of room";
+        to.register("calls_unlearnt", unlearnt, self.unlearnt.clone());
         let reloads = self.reloads.clone();
         to.register("policy_reloads", "Policy reloads by outcome", reloads);
         let generation = self.generation.clone();

@@ -24,6 +24,7 @@ mod control;
 mod durability;
 mod explain;
 mod forwarding;
+mod habits;
 mod held;
 mod house;
 mod in_flight;

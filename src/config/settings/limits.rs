@@ -39,6 +39,7 @@ macro_rules! limits {
                     }
                 )+
                 limits.check_leases(&mut fields);
+                limits.check_habits(&mut fields);
                 fields.finish();
                 limits
             }
@@ -85,6 +86,12 @@ limits! {
     lease_max: Duration = Duration::from_hours(1), "1h";
     #[doc = "How long a task lives at most."]
     task_max_age: Duration = Duration::from_hours(8), "8h";
+    #[doc = "On how many different days (UTC) a network, an hour of the week or an operation has to be seen until it is usual for an agent; 2 to 30."]
+    usual_days: usize = 3, "3";
+    #[doc = "How many networks, how many hours and how many operations can become usual for an agent in one day; at most 168."]
+    usual_new_per_day: usize = 8, "8";
+    #[doc = "The pushed risk, 1 to 100, from which on nothing is learnt of an agent."]
+    usual_frozen_at: usize = 70, "70";
 }
 
 impl Limits {
@@ -93,6 +100,22 @@ impl Limits {
             let place = fields.place().clone();
             let problems = fields.problems();
             problems.error(&place, "`lease` is longer than `lease_max`");
+        }
+    }
+
+    fn check_habits(&self, fields: &mut Fields<'_, '_>) {
+        let place = fields.place().clone();
+        let bounds = [
+            ("usual_days", self.usual_days, 2..=30),
+            ("usual_new_per_day", self.usual_new_per_day, 1..=168),
+            ("usual_frozen_at", self.usual_frozen_at, 1..=100),
+        ];
+        for (key, value, bounds) in bounds {
+            if !bounds.contains(&value) {
+                let (least, most) = (bounds.start(), bounds.end());
+                let message = format!("`{key}` is a number from {least} to {most}");
+                fields.problems().error(&place, message);
+            }
         }
     }
 }

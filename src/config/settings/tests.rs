@@ -207,6 +207,14 @@ fn mistakes_are_told_with_their_place() {
         "error: `lease` is longer than `lease_max`",
     );
     check(
+        "[limits]\nusual_days = 1",
+        "error: `usual_days` is a number from 2 to 30",
+    );
+    check(
+        "[limits]\nusual_frozen_at = 101",
+        "error: `usual_frozen_at` is a number from 1 to 100",
+    );
+    check(
         "[admin]\nlisten = \"localhost:1\"",
         "error: `localhost:1` is not an address to listen on",
     );

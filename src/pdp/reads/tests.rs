@@ -132,3 +132,20 @@ fn what_can_change_while_nobody_asks_is_known() {
         assert_eq!(depends(condition), expected, "{condition}");
     }
 }
+
+#[test]
+fn habits_are_read_by_name_or_with_everything() {
+    let reads = |condition: &str| {
+        Reads::of(&format!(
+            "permit(principal, action, resource) when {{ {condition} }};"
+        ))
+        .habits()
+    };
+    assert!(reads("context.usual.hour"));
+    assert!(reads("context.source.known"));
+    assert!(reads("context.source == context.source"));
+    assert!(!reads(
+        "context.source.ip.isLoopback() && context.risk.known"
+    ));
+    assert!(Reads::everything().habits());
+}

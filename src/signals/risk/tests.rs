@@ -3,7 +3,7 @@ use crate::base::ManualClock;
 
 fn signals() -> (Signals, ManualClock) {
     let (clock, time) = Clock::manual("2026-11-18T14:30:00Z".parse().unwrap());
-    (Signals::new(clock), time)
+    (Signals::new(clock, HabitRules::default()), time)
 }
 
 fn says(source: &str, score: i64, seconds: u64) -> Pushed {

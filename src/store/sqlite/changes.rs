@@ -41,6 +41,7 @@ pub(super) const fn kind_code(kind: DocumentKind) -> &'static str {
     match kind {
         DocumentKind::AccessKey => "access_key",
         DocumentKind::FailedCodes => "failed_codes",
+        DocumentKind::Habits => "habits",
         DocumentKind::IdempotentAnswer => "idempotent_answer",
         DocumentKind::PendingReset => "pending_reset",
         DocumentKind::RevokedAgent => "revoked_agent",

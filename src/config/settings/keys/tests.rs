@@ -54,6 +54,9 @@ fn the_defaults_in_the_table_are_those_in_force() {
         limits.connections_per_source as u64,
     );
     check("bad_tokens_per_source", limits.bad_tokens_per_source as u64);
+    check("usual_days", limits.usual_days as u64);
+    check("usual_new_per_day", limits.usual_new_per_day as u64);
+    check("usual_frozen_at", limits.usual_frozen_at as u64);
     check(
         "streams_per_connection",
         limits.streams_per_connection as u64,

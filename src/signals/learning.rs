@@ -1,0 +1,215 @@
+//! The baselines of all agents: what calls teach them, and what rules and operators ask of them.
+//!
+//! The request path only puts what it has [seen](Signals::observe) into a bounded queue, and never waits;
+//! [`Signals::learn`] empties it, now and then, and takes the lock once for many.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use foldhash::fast::RandomState;
+use jiff::Timestamp;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+use super::Signals;
+use super::habits::{Baseline, HabitRules};
+use super::written;
+use crate::model::{AgentId, OperationId, TaskId, UsualFacts};
+
+/// How many calls can wait to be learnt from.
+const QUEUE: usize = 8192;
+
+/// How many are learnt from under one lock.
+const BATCH: usize = 256;
+
+/// A call that was allowed and succeeded.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Whose.
+    pub agent: AgentId,
+    /// What for.
+    pub task: Option<TaskId>,
+    /// Where from.
+    pub source: IpAddr,
+    /// What.
+    pub operation: OperationId,
+    /// When it was over.
+    pub at: Timestamp,
+}
+
+/// What is learnt, and what waits to be.
+#[derive(Debug)]
+pub(super) struct Learning {
+    rules: HabitRules,
+    queue: Sender<Seen>,
+    /// Held while a part of the queue is learnt from, so that two who do it don't mix up its order.
+    waiting: Mutex<Receiver<Seen>>,
+    learnt: RwLock<Learnt>,
+}
+
+#[derive(Debug, Default)]
+struct Learnt {
+    /// One entry at most for each agent that is or was enrolled since the start.
+    agents: HashMap<AgentId, Baseline, RandomState>,
+    /// Whose the store does not know.
+    unwritten: HashSet<AgentId, RandomState>,
+}
+
+impl Learning {
+    pub(super) fn new(rules: HabitRules) -> Self {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        Self {
+            rules,
+            queue,
+            waiting: Mutex::new(waiting),
+            learnt: RwLock::default(),
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Learnt) -> T) -> T {
+        let mut learnt = self.learnt.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut learnt)
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Learnt) -> T) -> T {
+        let learnt = self.learnt.read().unwrap_or_else(PoisonError::into_inner);
+        look(&learnt)
+    }
+}
+
+impl Signals {
+    /// Puts a call into the queue of what is learnt from; false where there is no room. It never waits.
+    #[must_use]
+    pub fn observe(&self, seen: Seen) -> bool {
+        self.learning.queue.try_send(seen).is_ok()
+    }
+
+    /// Learns from all calls that wait. Those of agents that look risky teach nothing.
+    pub fn learn(&self) {
+        let learning = &self.learning;
+        let waiting = learning.waiting.lock();
+        let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            while batch.len() < BATCH
+                && let Ok(seen) = waiting.try_recv()
+            {
+                batch.push(seen);
+            }
+            if batch.is_empty() {
+                return;
+            }
+            batch.retain(|seen| !self.is_frozen(&seen.agent, seen.task.as_ref()));
+            learning.change(|learnt| {
+                for seen in batch.drain(..) {
+                    learnt.learn(seen, &learning.rules);
+                }
+            });
+        }
+    }
+
+    /// Whether nothing is learnt of an agent at this moment because it looks risky.
+    #[must_use]
+    pub fn is_frozen(&self, agent: &AgentId, task: Option<&TaskId>) -> bool {
+        let risk = self.risk(agent, task);
+        risk.known && risk.score >= i64::from(self.learning.rules.frozen_at)
+    }
+
+    /// What is usual for an agent of this: all `operations` have to be.
+    #[must_use]
+    pub fn usual<'o>(
+        &self,
+        agent: &AgentId,
+        source: IpAddr,
+        operations: impl IntoIterator<Item = &'o OperationId>,
+        at: Timestamp,
+    ) -> UsualFacts {
+        self.learning.look(|learnt| {
+            let baseline = learnt.agents.get(agent);
+            baseline.map_or_else(UsualFacts::default, |one| one.usual(source, operations, at))
+        })
+    }
+
+    /// How habits form.
+    #[must_use]
+    pub const fn habit_rules(&self) -> HabitRules {
+        self.learning.rules
+    }
+
+    /// The baseline of an agent, with all that waited to be learnt.
+    #[must_use]
+    pub fn baseline(&self, agent: &AgentId) -> Baseline {
+        self.learn();
+        let get = |learnt: &Learnt| learnt.agents.get(agent).cloned();
+        self.learning.look(get).unwrap_or_default()
+    }
+
+    /// Forgets all that was learnt of an agent, and what waits to be; it stays pinned if it is.
+    pub fn reset_baseline(&self, agent: &AgentId) {
+        self.alter(agent, |baseline| {
+            *baseline = Baseline {
+                pinned: baseline.pinned,
+                ..Baseline::default()
+            };
+        });
+    }
+
+    /// From here on nothing is learnt of an agent; or something is, again.
+    pub fn pin_baseline(&self, agent: &AgentId, pinned: bool) {
+        self.alter(agent, |baseline| baseline.pinned = pinned);
+    }
+
+    fn alter(&self, agent: &AgentId, alter: impl FnOnce(&mut Baseline)) {
+        // What came before it is learnt before it.
+        self.learn();
+        self.learning.change(|learnt| {
+            alter(learnt.agents.entry(agent.clone()).or_default());
+            learnt.unwritten.insert(agent.clone());
+        });
+    }
+
+    /// Takes back what was written of an agent; false where the text is of no baseline.
+    #[must_use]
+    pub fn restore_baseline(&self, agent: AgentId, text: &str) -> bool {
+        let baseline = written::read(text);
+        baseline.is_some_and(|baseline| {
+            self.learning
+                .change(|learnt| learnt.agents.insert(agent, baseline));
+            true
+        })
+    }
+
+    /// The agents of whom something was learnt since the last time that this was asked.
+    #[must_use]
+    pub fn unwritten_baselines(&self) -> Vec<AgentId> {
+        let take = |learnt: &mut Learnt| learnt.unwritten.drain().collect();
+        self.learning.change(take)
+    }
+
+    /// What could not be written has to be, still.
+    pub fn keep_unwritten(&self, agents: impl IntoIterator<Item = AgentId>) {
+        self.learning
+            .change(|learnt| learnt.unwritten.extend(agents));
+    }
+
+    /// The text of a baseline, for the store; none where there is no baseline.
+    #[must_use]
+    pub fn written_baseline(&self, agent: &AgentId) -> Option<String> {
+        let write = |learnt: &Learnt| learnt.agents.get(agent).and_then(written::write);
+        self.learning.look(write)
+    }
+}
+
+impl Learnt {
+    fn learn(&mut self, seen: Seen, rules: &HabitRules) {
+        let baseline = self.agents.entry(seen.agent.clone()).or_default();
+        if baseline.pinned {
+            return;
+        }
+        baseline.see(seen.source, &seen.operation, seen.at, rules);
+        self.unwritten.insert(seen.agent);
+    }
+}

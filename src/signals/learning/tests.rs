@@ -1,0 +1,156 @@
+use std::time::Duration;
+
+use super::*;
+use crate::base::{Clock, ManualClock};
+use crate::signals::{Network, Pushed};
+
+fn signals() -> (Signals, Clock, ManualClock) {
+    let (clock, time) = Clock::manual("2026-11-02T09:15:00Z".parse().unwrap());
+    let signals = Signals::new(clock.clone(), HabitRules::default());
+    (signals, clock, time)
+}
+
+fn agent() -> AgentId {
+    "bot".parse().unwrap()
+}
+
+fn seen(clock: &Clock, task: Option<&str>) -> Seen {
+    Seen {
+        agent: agent(),
+        task: task.map(|id| id.parse().unwrap()),
+        source: "192.0.2.7".parse().unwrap(),
+        operation: "shop.list".parse().unwrap(),
+        at: clock.wall(),
+    }
+}
+
+fn says(signals: &Signals, task: Option<&str>, score: i64) {
+    let pushed = Pushed {
+        agent: agent(),
+        task: task.map(|id| id.parse().unwrap()),
+        score: score.try_into().unwrap(),
+        source: "siem".into(),
+        life: Duration::from_hours(24),
+    };
+    signals.push(pushed).unwrap();
+}
+
+fn usual(signals: &Signals, clock: &Clock) -> UsualFacts {
+    let (source, operation) = ("192.0.2.9".parse().unwrap(), "shop.list".parse().unwrap());
+    signals.usual(&agent(), source, [&operation], clock.wall())
+}
+
+/// Days with a call on each.
+fn days(signals: &Signals, (clock, time): (&Clock, &ManualClock), days: u32) {
+    for _ in 0..days {
+        assert!(signals.observe(seen(clock, None)));
+        time.advance(Duration::from_hours(24));
+    }
+    signals.learn();
+}
+
+fn calls(signals: &Signals) -> u64 {
+    let baseline = signals.baseline(&agent());
+    baseline.networks.iter().map(|(_, habit)| habit.calls).sum()
+}
+
+#[test]
+fn what_waits_in_the_queue_is_learnt() {
+    let (signals, clock, time) = signals();
+    assert_eq!(usual(&signals, &clock), UsualFacts::default());
+    days(&signals, (&clock, &time), 2);
+    assert_eq!(usual(&signals, &clock), UsualFacts::default());
+    days(&signals, (&clock, &time), 1);
+    let facts = usual(&signals, &clock);
+    assert!(facts.network && facts.operation && !facts.hour);
+    let other: AgentId = "rival".parse().unwrap();
+    let source = "192.0.2.7".parse().unwrap();
+    let operation = "shop.list".parse().unwrap();
+    let of_other = signals.usual(&other, source, [&operation], clock.wall());
+    assert_eq!(of_other, UsualFacts::default());
+}
+
+#[test]
+fn nothing_is_learnt_while_the_agent_or_its_task_looks_risky() {
+    let (signals, clock, _) = signals();
+    says(&signals, None, 69);
+    assert!(signals.observe(seen(&clock, None)));
+    assert_eq!(calls(&signals), 1);
+    says(&signals, Some("t"), 70);
+    assert!(signals.observe(seen(&clock, Some("t"))));
+    assert_eq!(calls(&signals), 1);
+    assert!(signals.observe(seen(&clock, Some("u"))));
+    assert_eq!(calls(&signals), 2);
+    says(&signals, None, 70);
+    assert!(signals.is_frozen(&agent(), None));
+    assert!(signals.observe(seen(&clock, None)));
+    assert_eq!(calls(&signals), 2);
+    says(&signals, None, 5);
+    assert!(signals.observe(seen(&clock, None)));
+    assert_eq!(calls(&signals), 3);
+}
+
+#[test]
+fn the_queue_is_bounded_and_says_when_it_is_full() {
+    let (signals, clock, _) = signals();
+    for _ in 0..QUEUE {
+        assert!(signals.observe(seen(&clock, None)));
+    }
+    assert!(!signals.observe(seen(&clock, None)));
+    assert_eq!(calls(&signals), QUEUE as u64);
+    assert!(signals.observe(seen(&clock, None)));
+}
+
+#[test]
+fn a_reset_forgets_what_waits_too_and_keeps_the_pin() {
+    let (signals, clock, time) = signals();
+    days(&signals, (&clock, &time), 3);
+    assert!(signals.observe(seen(&clock, None)));
+    signals.reset_baseline(&agent());
+    assert_eq!(signals.baseline(&agent()), Baseline::default());
+    signals.pin_baseline(&agent(), true);
+    signals.reset_baseline(&agent());
+    assert!(signals.observe(seen(&clock, None)));
+    assert_eq!(calls(&signals), 0);
+    signals.pin_baseline(&agent(), false);
+    assert!(signals.observe(seen(&clock, None)));
+    assert_eq!(calls(&signals), 1);
+}
+
+#[test]
+fn what_came_before_a_pin_is_learnt() {
+    let (signals, clock, _) = signals();
+    assert!(signals.observe(seen(&clock, None)));
+    signals.pin_baseline(&agent(), true);
+    assert_eq!(calls(&signals), 1);
+}
+
+#[test]
+fn a_baseline_is_the_same_after_it_was_written() {
+    let (signals, clock, time) = signals();
+    days(&signals, (&clock, &time), 4);
+    let mut six = seen(&clock, None);
+    six.source = "2001:db8::1".parse().unwrap();
+    assert!(signals.observe(six));
+    signals.pin_baseline(&agent(), true);
+    assert_eq!(signals.unwritten_baselines(), [agent()]);
+    assert!(signals.unwritten_baselines().is_empty());
+    let text = signals.written_baseline(&agent()).unwrap();
+    let again = Signals::new(clock.clone(), HabitRules::default());
+    assert!(again.restore_baseline(agent(), &text));
+    assert_eq!(again.baseline(&agent()), signals.baseline(&agent()));
+    let networks = again.baseline(&agent()).networks;
+    let networks: Vec<Network> = networks.iter().map(|(network, _)| *network).collect();
+    assert_eq!(networks.len(), 2);
+    assert!(again.baseline(&agent()).pinned);
+}
+
+#[test]
+fn a_text_that_is_no_baseline_is_refused() {
+    let (signals, _, _) = signals();
+    let hour = r#"{"pinned":false,"networks":{"day":0,"admitted":0,"seen":[]},"hours":{"day":0,"admitted":0,"seen":[{"what":168,"calls":1,"days":1,"first":0,"last":0,"usual_since":null}]},"operations":{"day":0,"admitted":0,"seen":[]}}"#;
+    for text in ["", "{}", "{\"pinned\":true}", hour] {
+        assert!(!signals.restore_baseline(agent(), text), "{text}");
+    }
+    assert!(signals.restore_baseline(agent(), &hour.replace("168", "167")));
+}
