@@ -178,8 +178,8 @@ impl<K: Ord + Clone> Habits<K> {
         self.seen.get(one).is_some_and(|habit| habit.is_usual(at))
     }
 
-    fn see(&mut self, one: K, at: Timestamp, rules: &HabitRules) {
-        if !self.seen.contains_key(&one) {
+    fn see(&mut self, one: &K, at: Timestamp, rules: &HabitRules) {
+        if !self.seen.contains_key(one) {
             self.seen.retain(|_, habit| !habit.is_forgotten(at));
             self.make_room(false, MOST_NEW);
         }
@@ -190,7 +190,7 @@ impl<K: Ord + Clone> Habits<K> {
         habit.see(at);
         if habit.usual_since.is_none() && habit.days >= rules.days && self.admit(at, rules) {
             self.make_room(true, MOST_USUAL);
-            if let Some(habit) = self.seen.get_mut(&one) {
+            if let Some(habit) = self.seen.get_mut(one) {
                 habit.usual_since = Some(at);
             }
         }
@@ -251,9 +251,9 @@ impl Baseline {
         if self.pinned {
             return;
         }
-        self.networks.see(Network::of(address), at, rules);
-        self.hours.see(WeekHour::of(at), at, rules);
-        self.operations.see(operation.clone(), at, rules);
+        self.networks.see(&Network::of(address), at, rules);
+        self.hours.see(&WeekHour::of(at), at, rules);
+        self.operations.see(operation, at, rules);
     }
 
     /// What is usual of this. Of several operations, all have to be; of none, nothing is.

@@ -22,8 +22,8 @@ use crate::model::{AgentId, OperationId, TaskId, UsualFacts};
 /// How many calls can wait to be learnt from.
 const QUEUE: usize = 8192;
 
-/// How many are learnt from under one lock.
-const BATCH: usize = 256;
+/// How many are learnt from under one lock: few enough that a rule that reads meanwhile hardly waits.
+const BATCH: usize = 64;
 
 /// A call that was allowed and succeeded.
 #[derive(Clone, Debug)]
@@ -93,7 +93,8 @@ impl Signals {
         let waiting = learning.waiting.lock();
         let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
         let mut batch = Vec::with_capacity(BATCH);
-        loop {
+        // What comes meanwhile is for the next time.
+        for _ in 0..QUEUE / BATCH {
             while batch.len() < BATCH
                 && let Ok(seen) = waiting.try_recv()
             {
