@@ -77,7 +77,7 @@ limits! {
     #[doc = "The most requests at once on one HTTP/2 connection."]
     streams_per_connection: usize = 100, "100";
     #[doc = "The bad tokens that one address may send in a second, once five seconds' worth is used up."]
-    bad_tokens_per_source: usize = 20, "20";
+    bad_tokens_per_source: usize = 100, "100";
     #[doc = "The longest body that inputs are read from."]
     body_peek_bytes: u64 = 64 << 10, "64KiB";
     #[doc = "How long a task lives without a sign of life, where its opener does not say."]
