@@ -89,7 +89,14 @@ impl Vigil {
 
     async fn ask(&self, change: &Change) {
         let snapshot = self.snapshot.current();
-        let depends = snapshot.policies().turning();
+        let Some(depends) = snapshot.policies().turning() else {
+            // No rule keeps a grant suspended any more.
+            if matches!(change, Change::Generation) {
+                let suspended = self.grants.live_grants(LiveGrant::is_suspended);
+                self.judge_all(&snapshot, &suspended).await;
+            }
+            return;
+        };
         let grants = match change {
             Change::Generation => self.grants.live_grants(|_| true),
             Change::Risk(_) if !depends.risk => return,
@@ -102,8 +109,12 @@ impl Vigil {
             }
             Change::Time(_) => return,
         };
+        self.judge_all(&snapshot, &grants).await;
+    }
+
+    async fn judge_all(&self, snapshot: &Snapshot, grants: &[Arc<LiveGrant>]) {
         for (number, grant) in grants.iter().enumerate() {
-            self.judge(&snapshot, grant).await;
+            self.judge(snapshot, grant).await;
             if number % BATCH == BATCH - 1 {
                 yield_now().await;
             }

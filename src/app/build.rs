@@ -381,6 +381,10 @@ impl Core {
             tokio::spawn(watcher.run()),
             tokio::spawn(self.grants.clone().run_clockwork()),
             tokio::spawn(self.grants.clone().run_checkpoints()),
+            tokio::spawn(upkeep::lapse_scores(
+                self.grants.clone(),
+                self.clock.clone(),
+            )),
             tokio::spawn(self.grants.clone().run_habits()),
             tokio::spawn(upkeep::forget_revocations(
                 self.revocations.clone(),

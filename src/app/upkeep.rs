@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 use crate::access::Revocations;
 use crate::audit::{Audit, Record, RecordKind, Verdict};
-use crate::base::{Clock, ErrorChain, Live};
+use crate::base::{Clock, ErrorChain, Live, Seconds};
 use crate::config::{Reloader, Snapshot};
 use crate::grants::Grants;
 use crate::model::GrantRequest;
@@ -82,6 +82,15 @@ pub(super) async fn forget_revocations(revocations: Revocations, clock: Clock) {
             let error = ErrorChain(&error);
             warn!(%error, "ended revocations can't be removed; they are tried again");
         }
+    }
+}
+
+/// Lets scores end, and tells of it, within a second.
+pub(super) async fn lapse_scores(grants: Grants, clock: Clock) {
+    let mut seconds = Seconds::new(clock);
+    loop {
+        seconds.next().await;
+        grants.signals().lapse();
     }
 }
 

@@ -42,7 +42,7 @@ pub struct Policies {
     /// What all rules together read.
     reads: Reads,
     /// What of the rules that grants at rest are asked about can change.
-    turning: Depends,
+    turning: Option<Depends>,
     pub(super) addresses: Addresses,
     schema: String,
 }
@@ -107,7 +107,7 @@ impl Policies {
                 directory,
                 rules: book.rules,
                 reads: index.all_reads(),
-                turning: index.turning_reads().depends(),
+                turning: index.has_turning().then(|| index.turning_reads().depends()),
                 index,
                 addresses: Addresses::new(),
                 schema,
@@ -122,9 +122,10 @@ impl Policies {
         self.reads.history_of(operation.as_str())
     }
 
-    /// What the rules depend on that say what becomes of grants when they turn against them (`@on_change`).
+    /// What the rules depend on that say what becomes of grants when they turn against them (`@on_change`);
+    /// none where there is no such rule.
     #[must_use]
-    pub const fn turning(&self) -> Depends {
+    pub const fn turning(&self) -> Option<Depends> {
         self.turning
     }
 

@@ -182,6 +182,11 @@ impl Index {
         all
     }
 
+    /// Whether any rule is one that grants at rest are asked about.
+    pub(super) fn has_turning(&self) -> bool {
+        self.policies.iter().any(Indexed::turns)
+    }
+
     /// What the rules read that grants at rest are asked about.
     pub(super) fn turning_reads(&self) -> Reads {
         let mut all = Reads::default();

@@ -85,10 +85,10 @@ impl Reads {
                 .get(&fact)
                 .is_some_and(|parts| parts.holds("age_seconds"))
         };
-        // A score ends by itself. The history of a task changes by calls alone, and what was let through
-        // stays so.
+        // That a score has ended is told as a change of the risk. The history of a task changes by calls
+        // alone, and what was let through stays so.
         let seconds =
-            self.has(Fact::Now) || self.has(Fact::Risk) || ages(Fact::Grant) || ages(Fact::Task);
+            self.has(Fact::Now) || ages(Fact::Grant) || ages(Fact::Risk) || ages(Fact::Task);
         let minutes = self.has(Fact::Local);
         Depends {
             risk: self.has(Fact::Risk),

@@ -159,7 +159,27 @@ impl Signals {
         })
     }
 
-    /// The agents of whom something new is said, from now on.
+    /// Forgets the scores that have ended, and tells whoever listens whose they were: an agent's risk changes
+    /// by that, too.
+    pub fn lapse(&self) {
+        let now = self.clock.now();
+        let mut lapsed = Vec::new();
+        {
+            let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
+            agents.retain(|agent, risk| {
+                if risk.forget(now) {
+                    lapsed.push(agent.clone());
+                }
+                !risk.is_empty()
+            });
+        }
+        for agent in lapsed {
+            // Nobody may be listening.
+            let _ = self.changed.send(agent);
+        }
+    }
+
+    /// The agents whose risk changes, from now on.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<AgentId> {
         self.changed.subscribe()
@@ -174,12 +194,18 @@ impl Risk {
         Ok(self.tasks.entry(task).or_default())
     }
 
-    fn forget(&mut self, now: BootInstant) {
-        self.own.forget(now);
+    /// Forgets what has ended; whether anything had.
+    fn forget(&mut self, now: BootInstant) -> bool {
+        let mut ended = self.own.forget(now);
         self.tasks.retain(|_, said| {
-            said.forget(now);
+            ended |= said.forget(now);
             !said.0.is_empty()
         });
+        ended
+    }
+
+    fn is_empty(&self) -> bool {
+        self.own.0.is_empty() && self.tasks.is_empty()
     }
 }
 
@@ -192,7 +218,9 @@ impl Said {
         Ok(())
     }
 
-    fn forget(&mut self, now: BootInstant) {
+    fn forget(&mut self, now: BootInstant) -> bool {
+        let before = self.0.len();
         self.0.retain(|_, standing| standing.until > now);
+        self.0.len() < before
     }
 }

@@ -148,6 +148,25 @@ fn a_push_cuts_what_runs_of_that_agent_alone() {
 }
 
 #[test]
+fn what_runs_for_as_long_as_a_score_stands_is_cut_as_it_ends() {
+    run(async {
+        let vouched = "@id(\"vouched\") forbid (principal, action == Action::\"shop.stream\", resource) \
+                       unless { context.risk.known };";
+        let plan = risky().file("vouched.cedar", vouched).manual_clock();
+        let gate = plan.start().await;
+        let work = gate.agent("bot").works("work").await;
+        let signal = json!({ "agent": "bot", "score": 1, "source": "siem", "expires_in": 60 });
+        push(&gate, &gate.operator(), &signal).await.expect(204);
+        let (feed, mut opened) = stream(&gate, &work).await;
+        gate.advance(Duration::from_secs(30));
+        still_flows(&feed, &mut opened).await;
+        gate.advance(Duration::from_secs(30));
+        opened.cut().await;
+        feed.closed().await;
+    });
+}
+
+#[test]
 fn who_may_push_and_what() {
     run(async {
         let gate = risky().start().await;

@@ -126,7 +126,11 @@ fn what_can_change_while_nobody_asks_is_known() {
             "context.grant.age_seconds < 5 && context.local.hour < 3",
             of(false, Some(Pace::Second)),
         ),
-        ("context.risk.known", of(true, Some(Pace::Second))),
+        (
+            "context.risk.known && context.risk.score < 5",
+            of(true, None),
+        ),
+        ("context.risk.age_seconds < 5", of(true, Some(Pace::Second))),
         ("context == context", of(true, Some(Pace::Second))),
     ] {
         assert_eq!(depends(condition), expected, "{condition}");

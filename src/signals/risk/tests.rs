@@ -128,3 +128,17 @@ fn who_listens_is_told_whom_it_is_about() {
     assert_eq!(changes.try_recv().unwrap(), agent());
     assert!(changes.try_recv().is_err());
 }
+
+#[test]
+fn that_a_score_has_ended_is_a_change_and_is_told_once() {
+    let (signals, time) = signals();
+    signals.push(says("siem", 80, 60)).unwrap();
+    let mut changes = signals.changes();
+    signals.lapse();
+    assert!(changes.try_recv().is_err(), "it has not ended");
+    time.advance(Duration::from_secs(60));
+    signals.lapse();
+    assert_eq!(changes.try_recv().unwrap(), agent());
+    signals.lapse();
+    assert!(changes.try_recv().is_err());
+}
