@@ -516,30 +516,14 @@ fn issuer_keys(configured: &config::TrustedIssuer) -> anyhow::Result<Arc<IssuerK
 }
 
 fn facts(settings: &Settings) -> Facts {
-    let limits = &settings.limits;
     let mut listeners = settings.gateway.listeners.iter();
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     Facts {
         public_url: settings.gateway.public_url.to_string(),
         control_url: settings.control.public_url.to_string(),
         issuer: settings.tokens.issuer.clone(),
         client_certificates: listeners.any(|one| client_auth(one) != ClientAuth::None),
         trusted_proxies: settings.gateway.trusted_proxies.clone(),
-        limits: InboundLimits {
-            header_bytes: size(limits.header_bytes),
-            header_count: limits.header_count,
-            uri_bytes: size(limits.uri_bytes),
-            header_timeout: limits.header_timeout,
-            idle_timeout: limits.idle_timeout,
-            body_idle_timeout: limits.body_idle_timeout,
-            request_timeout: limits.request_timeout,
-            connections: limits.connections,
-            connections_per_source: limits.connections_per_source,
-            streams_per_connection: u32::try_from(limits.streams_per_connection)
-                .unwrap_or(u32::MAX),
-            bad_tokens_per_source: u32::try_from(limits.bad_tokens_per_source).unwrap_or(u32::MAX),
-            body_peek_bytes: size(limits.body_peek_bytes),
-        },
+        limits: InboundLimits::of(&settings.limits),
     }
 }
 

@@ -100,34 +100,41 @@ pub struct InboundLimits {
     pub body_peek_bytes: usize,
 }
 
+impl InboundLimits {
+    /// Those of the settings that are about what comes in.
+    #[must_use]
+    pub fn of(limits: &Limits) -> Self {
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Self {
+            header_bytes: size(limits.header_bytes),
+            header_count: limits.header_count,
+            uri_bytes: size(limits.uri_bytes),
+            header_timeout: limits.header_timeout,
+            idle_timeout: limits.idle_timeout,
+            body_idle_timeout: limits.body_idle_timeout,
+            request_timeout: limits.request_timeout,
+            connections: limits.connections,
+            connections_per_source: limits.connections_per_source,
+            streams_per_connection: count(limits.streams_per_connection),
+            bad_tokens_per_source: count(limits.bad_tokens_per_source),
+            body_peek_bytes: size(limits.body_peek_bytes),
+        }
+    }
+}
+
 impl Facts {
     /// Those of a gateway that is only supposed: the limits are as they are unless somebody changes them.
     #[must_use]
     pub fn supposed() -> Self {
         let limits = Limits::default();
-        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         Self {
             public_url: "https://localhost:8443".to_owned(),
             control_url: "https://localhost:8444".to_owned(),
             issuer: "https://localhost:8444".to_owned(),
             client_certificates: true,
             trusted_proxies: Vec::new(),
-            limits: InboundLimits {
-                header_bytes: size(limits.header_bytes),
-                header_count: limits.header_count,
-                uri_bytes: size(limits.uri_bytes),
-                header_timeout: limits.header_timeout,
-                idle_timeout: limits.idle_timeout,
-                body_idle_timeout: limits.body_idle_timeout,
-                request_timeout: limits.request_timeout,
-                connections: limits.connections,
-                connections_per_source: limits.connections_per_source,
-                streams_per_connection: u32::try_from(limits.streams_per_connection)
-                    .unwrap_or(u32::MAX),
-                bad_tokens_per_source: u32::try_from(limits.bad_tokens_per_source)
-                    .unwrap_or(u32::MAX),
-                body_peek_bytes: size(limits.body_peek_bytes),
-            },
+            limits: InboundLimits::of(&limits),
         }
     }
 }
