@@ -228,10 +228,11 @@ impl ManualClock {
     /// Moves both clocks forward, as time itself does.
     pub fn advance(&self, by: Duration) {
         let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
-        self.0.boot_nanos.fetch_add(nanos, Ordering::SeqCst);
+        // In this order: who reads the boot clock first and the wall after it never sees the first moved alone.
         self.0
             .wall_nanos
             .fetch_add(saturate(i128::from(nanos)), Ordering::SeqCst);
+        self.0.boot_nanos.fetch_add(nanos, Ordering::SeqCst);
         self.0.moved.send_replace(());
     }
 

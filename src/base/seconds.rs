@@ -5,37 +5,44 @@ mod tests;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::Clock;
 
-/// Waits for one second of the wall clock after the other.
+/// Waits for one second of the wall clock after the other. A second that begins while nobody waits is not
+/// missed: the next wait ends at once.
 #[derive(Debug)]
 pub struct Seconds {
     clock: Clock,
-    /// The minute, since the epoch, that was seen last.
-    minute: i64,
+    /// The second, since the epoch, that was told last.
+    told: i64,
 }
 
 impl Seconds {
     /// The seconds of `clock`, from now on.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        let minute = minute(clock.wall());
-        Self { clock, minute }
+        let told = clock.wall().as_second();
+        Self { clock, told }
     }
 
-    /// Waits for the next second, and says whether a new minute has begun since it was last asked. Where
-    /// the wall clock is set, any other minute is a new one. Safe to drop at any point.
+    /// Waits until the wall clock shows another second than the one told last, and says whether it shows
+    /// another minute too. Safe to drop at any point.
     pub async fn next(&mut self) -> bool {
-        let past = self.clock.wall().subsec_nanosecond().unsigned_abs();
-        let left = Duration::from_secs(1).saturating_sub(Duration::from_nanos(past.into()));
-        self.clock.sleep_until(self.clock.now() + left).await;
-        let minute = minute(self.clock.wall());
-        std::mem::replace(&mut self.minute, minute) != minute
+        loop {
+            // Read in this order: should time pass in between, the sleep ends early rather than late.
+            let now = self.clock.now();
+            let wall = self.clock.wall();
+            let second = wall.as_second();
+            if second != self.told {
+                let told = std::mem::replace(&mut self.told, second);
+                return minute(told) != minute(second);
+            }
+            let past = wall.subsec_nanosecond().unsigned_abs();
+            let left = Duration::from_secs(1).saturating_sub(Duration::from_nanos(past.into()));
+            self.clock.sleep_until(now + left).await;
+        }
     }
 }
 
-fn minute(wall: Timestamp) -> i64 {
-    wall.as_second().div_euclid(60)
+const fn minute(second: i64) -> i64 {
+    second.div_euclid(60)
 }

@@ -27,6 +27,16 @@ async fn a_clock_that_is_set_shows_another_minute() {
     let mut seconds = Seconds::new(clock);
     assert!(!second(&mut seconds, &time, Duration::from_secs(1)).await);
     time.step_wall("2026-11-18T13:30:30Z".parse().unwrap());
-    assert!(second(&mut seconds, &time, Duration::from_secs(1)).await);
+    assert!(seconds.next().await, "another minute, at once");
     assert!(!second(&mut seconds, &time, Duration::from_secs(1)).await);
+}
+
+#[tokio::test]
+async fn a_second_that_began_while_nobody_waited_is_told() {
+    let (clock, time) = Clock::manual("2026-11-18T14:59:58Z".parse().unwrap());
+    let mut seconds = Seconds::new(clock);
+    time.advance(Duration::from_secs(1));
+    assert!(!seconds.next().await);
+    time.advance(Duration::from_secs(1));
+    assert!(seconds.next().await, "15:00");
 }
