@@ -55,15 +55,22 @@ pub fn random_label<const N: usize>() -> [u8; N] {
 /// Bytes in lower-case hexadecimal, two digits each.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
     let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        text.extend(DIGITS.get(usize::from(byte >> 4)));
-        text.extend(DIGITS.get(usize::from(byte & 15)));
-    }
+    push_hex(&mut text, bytes);
     text
+}
+
+/// Appends bytes in lower-case hexadecimal, two digits each.
+pub fn push_hex(text: &mut String, bytes: &[u8]) {
+    const DIGITS: &str = "0123456789abcdef";
+    let digit = |place: u8| {
+        let place = usize::from(place);
+        DIGITS.get(place..=place).unwrap_or_default()
+    };
+    for byte in bytes {
+        text.push_str(digit(byte >> 4));
+        text.push_str(digit(byte & 15));
+    }
 }
 
 /// `prefix`, an underscore and 130 random bits in base 32, such as `tsk_7q3…`.

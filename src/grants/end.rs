@@ -98,6 +98,12 @@ impl fmt::Debug for EndCell {
     }
 }
 
+impl Clone for EndSignal {
+    fn clone(&self) -> Self {
+        self.cell.signal()
+    }
+}
+
 /// Resolves to the reason once the thing it was taken from is over, also when that was before.
 pub struct EndSignal {
     cell: Arc<EndCell>,

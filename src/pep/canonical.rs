@@ -23,9 +23,10 @@ const SHORTEST_TOKEN: usize = 16;
 #[derive(Debug)]
 pub(super) struct Canonical {
     method: Method,
-    /// Lower case, without a port.
-    host: String,
+    /// Host and port, in lower case.
     authority: String,
+    /// How many bytes of it are the host: the first ones.
+    host_length: usize,
     path: String,
     query: Option<String>,
     headers: HeaderMap,
@@ -70,7 +71,6 @@ impl Canonical {
             ));
         }
         let authority = authority(uri.authority(), &headers, version)?;
-        let host = authority.host().to_ascii_lowercase();
         let path = canonical_path(uri.path())?;
         let query = uri.query().map(canonical_query).transpose()?;
         let token = take_token(&mut headers)?;
@@ -80,8 +80,9 @@ impl Canonical {
         let content_length = content_length(&headers)?;
         Ok(Self {
             method,
-            host,
-            authority: authority.to_string().to_ascii_lowercase(),
+            // Without a user name it begins with the host.
+            host_length: authority.host().len(),
+            authority: authority.as_str().to_ascii_lowercase(),
             path,
             query,
             headers,
@@ -106,8 +107,9 @@ impl Canonical {
         &self.method
     }
 
+    /// The host, in lower case, without a port.
     pub(super) fn host(&self) -> &str {
-        &self.host
+        self.authority.get(..self.host_length).unwrap_or_default()
     }
 
     /// Host and port as the client wrote them, in lower case.
@@ -212,14 +214,12 @@ fn canonical_query(query: &str) -> Result<String, Refusal> {
 
 /// Takes the credential out of the headers; two are one too many (RFC 6750 §2).
 fn take_token(headers: &mut HeaderMap) -> Result<Option<Token>, Refusal> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(value) = values.next().cloned() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
+    if headers.get_all(header::AUTHORIZATION).iter().count() > 1 {
         return Err(malformed("the request has more than one Authorization"));
     }
-    headers.remove(header::AUTHORIZATION);
+    let Some(value) = headers.remove(header::AUTHORIZATION) else {
+        return Ok(None);
+    };
     let invalid = |why: &str| Refusal::new(DenyReason::TokenInvalid, why);
     let text = value
         .to_str()

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use http::Request;
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, HeaderValue, InvalidHeaderValue};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -35,12 +35,16 @@ use crate::wire::Peer;
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) peer: Peer,
+    /// The peer's address, as upstreams are told it.
+    pub(super) source: HeaderValue,
     pub(super) secure: bool,
 }
 
 /// Why a connection ended before its time.
 #[derive(Debug, Error)]
 pub(super) enum ConnectionError {
+    #[error("the peer's address can't be written down")]
+    Address(#[from] InvalidHeaderValue),
     #[error("HTTP broke off")]
     Http(#[from] hyper::Error),
     #[error("the socket failed")]
@@ -78,6 +82,7 @@ pub(super) async fn serve(
 ) -> Result<(), ConnectionError> {
     stream.set_nodelay(true)?;
     let mut connection = Connection {
+        source: HeaderValue::try_from(peer.ip().to_string())?,
         peer: Peer {
             address: peer,
             certificate: None,

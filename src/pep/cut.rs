@@ -16,14 +16,16 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use smallvec::SmallVec;
 use tokio::task::{AbortHandle, spawn_local};
 
 use crate::grants::EndSignal;
 use crate::model::EndReason;
 
-/// The ends of everything that an exchange runs under; the first one counts.
-#[derive(Debug, Default)]
-pub(super) struct Ends(Vec<EndSignal>);
+/// The ends of everything that an exchange runs under, a grant's and a task's as a rule; the first one
+/// counts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ends(SmallVec<[EndSignal; 2]>);
 
 impl Ends {
     pub(super) fn new(signals: impl IntoIterator<Item = EndSignal>) -> Self {
@@ -49,11 +51,14 @@ impl Future for Ends {
     }
 }
 
-/// Holds what cuts one running response. The response arms it; the task that owns the slot polls it.
+/// Holds what ends one running exchange: whoever waits for the answer looks at it until that has begun, and
+/// then the task that owns the slot.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    /// The ends of what the response runs under; none before the response has begun.
+    /// The ends of what the exchange runs under.
     armed: RefCell<Option<Ends>>,
+    /// Whether the answer has begun: before, there is nothing to cut.
+    begun: Cell<bool>,
     /// Set by this worker alone, when what runs is no longer allowed.
     withdrawn: Cell<Option<EndReason>>,
     waker: RefCell<Option<Waker>>,
@@ -62,14 +67,20 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// From now on `ends` cut what runs in the slot.
+    /// From now on what runs in the slot is over with the first of `ends`.
     pub(super) fn arm(&self, ends: Ends) {
         self.armed.replace(Some(ends));
+    }
+
+    /// The answer begins: from now on what runs in the slot is cut.
+    pub(super) fn begin(&self) {
+        self.begun.set(true);
     }
 
     /// What runs in the slot is over and can't be cut any more.
     pub(super) fn disarm(&self) {
         self.armed.take();
+        self.begun.set(false);
         self.withdrawn.take();
     }
 
@@ -103,14 +114,21 @@ impl Slot {
         Poll::Pending
     }
 
+    /// Ready when one of the ends that the slot was armed with has come.
+    pub(super) fn poll_ended(&self, context: &mut Context<'_>) -> Poll<EndReason> {
+        match self.armed.borrow_mut().as_mut() {
+            Some(ends) => Pin::new(ends).poll(context),
+            None => Poll::Pending,
+        }
+    }
+
     /// Ready when what runs in the slot has to be cut. Before the response has begun there is nothing
     /// to cut: whoever waits for it answers with a refusal.
     fn poll_cut(&self, context: &mut Context<'_>) -> Poll<EndReason> {
-        let mut armed = self.armed.borrow_mut();
-        let Some(ends) = armed.as_mut() else {
+        if !self.begun.get() {
             return Poll::Pending;
-        };
-        if let Poll::Ready(reason) = Pin::new(ends).poll(context) {
+        }
+        if let Poll::Ready(reason) = self.poll_ended(context) {
             return Poll::Ready(reason);
         }
         self.poll_withdrawn(context)

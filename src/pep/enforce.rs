@@ -36,8 +36,8 @@ impl Permitted {
     }
 
     /// What the rules were asked.
-    pub(super) fn asked(&self) -> Option<&Asked> {
-        self.asked.as_deref()
+    pub(super) fn take_asked(&mut self) -> Option<Box<Asked>> {
+        self.asked.take()
     }
 
     /// The grant that the exchange runs under.

@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::cut::{Ends, Slot};
+use super::cut::Slot;
 use super::gate::InboundLimits;
 use super::rewrite::clean_answer;
 use super::running::Running;
@@ -24,19 +24,17 @@ use crate::wire::{Body, BodyError};
 pub(super) struct Guarded {
     body: Received,
     running: Rc<Running>,
-    ends: Ends,
     slot: Rc<Slot>,
     /// Whether the body came to its own end.
     complete: bool,
 }
 
 impl Guarded {
-    /// Guards `body`; from now on `slot` cuts it.
+    /// Guards `body`; from now on `slot`, which is armed, cuts it.
     pub(super) fn new(body: Received, running: Rc<Running>, slot: Rc<Slot>) -> Self {
-        slot.arm(running.ends());
+        slot.begin();
         Self {
             complete: body.is_end_stream(),
-            ends: running.ends(),
             body,
             running,
             slot,
@@ -45,7 +43,7 @@ impl Guarded {
 
     /// Why nothing more may pass, if that is so.
     fn over(&self) -> Option<EndReason> {
-        self.ends.get().or_else(|| self.slot.withdrawn())
+        self.running.ended().or_else(|| self.slot.withdrawn())
     }
 
     fn cut(&self, reason: EndReason) -> BodyError {
@@ -121,7 +119,7 @@ pub(super) struct Upload {
     idle: IdleTimer,
     /// When the whole body has to be there, however lively it comes; never, for one that is a stream.
     deadline: Option<BootInstant>,
-    under: Option<(Rc<Running>, Ends)>,
+    under: Option<Rc<Running>>,
     /// What becomes of its trailers: they go on only where the protocol has a use for them.
     trailers: Option<TrailerFilter>,
 }
@@ -157,7 +155,7 @@ impl Upload {
 
     /// From now on every byte passes under `running`.
     pub(super) fn under(mut self, running: &Rc<Running>) -> Self {
-        self.under = Some((Rc::clone(running), running.ends()));
+        self.under = Some(Rc::clone(running));
         self
     }
 
@@ -166,13 +164,13 @@ impl Upload {
     }
 
     fn pass(&self, frame: &Frame<Bytes>) -> Result<(), BodyError> {
-        let Some((running, ends)) = &self.under else {
+        let Some(running) = &self.under else {
             return Ok(());
         };
         let trailers = frame.trailers_ref().map_or(0, size);
         let bytes = frame.data_ref().map_or(trailers, Bytes::len);
         let over = match running.pass_in(bytes, self.clock.now()) {
-            Ok(()) => ends.get(),
+            Ok(()) => running.ended(),
             Err(_) => Some(EndReason::Exhausted),
         };
         match over {

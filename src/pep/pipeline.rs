@@ -31,7 +31,8 @@ use crate::access::Asker;
 use crate::audit::Record;
 use crate::base::{Digest, ErrorChain};
 use crate::config::{Endpoint, Matched, Snapshot};
-use crate::model::{DenyReason, Protocol};
+use crate::grants::Closed;
+use crate::model::{DenyReason, EndReason, Protocol};
 use crate::upstream::{Received, SendError, WebSocket};
 use crate::wire::Body;
 
@@ -73,7 +74,6 @@ enum Judged {
 struct Passed {
     endpoint: Arc<Endpoint>,
     path: String,
-    agent: String,
     /// How a WebSocket was asked for, if one was.
     handshake: Option<Handshake>,
 }
@@ -136,6 +136,7 @@ impl Worker {
                 response
             }
             Err(refusal) => {
+                slot.disarm();
                 running.refuse(&refusal);
                 if let Some(internal) = refusal.internal() {
                     warn!(request_id, code = %refusal.reason(), internal, "refused");
@@ -285,7 +286,6 @@ impl Worker {
         if let Some(task) = asker.task {
             task.renew(now);
         }
-        let agent = identity.agent.agent.id.to_string();
         let depends = Cell::new(permitted.depends());
         running.permit(permitted, |grant, inputs| Standing {
             depends,
@@ -297,7 +297,6 @@ impl Worker {
             inputs,
         });
         Ok(Judged::Passed(Passed {
-            agent,
             endpoint: Arc::clone(endpoint),
             path: path.to_owned(),
             handshake,
@@ -386,19 +385,20 @@ impl Worker {
         let body = self.body(payload, running, protocol, (canonical, secret))?;
         let trace = TraceParent::continue_from(canonical.headers());
         running.note(|record| record.trace_id = Some(trace.trace_id()));
-        let (task, grant) = (running.task_id(), running.grant_id());
-        let statement = Statement {
-            agent: &passed.agent,
-            task: task.as_deref(),
-            grant: grant.as_deref(),
-            request_id,
-            traceparent: &trace.to_string(),
-            peer: connection.peer.address.ip(),
-            trusted_proxy: self.gate.is_trusted_proxy(connection.peer.address.ip()),
-            secure: connection.secure,
-            credential,
-        };
-        let outgoing = rewrite(canonical, &passed.path, protocol, &statement, body)
+        let said = running.show(|who| {
+            let statement = Statement {
+                who,
+                request_id,
+                traceparent: &trace.header(),
+                peer: &connection.source,
+                trusted_proxy: self.gate.is_trusted_proxy(connection.peer.address.ip()),
+                secure: connection.secure,
+                credential,
+            };
+            rewrite(canonical, &passed.path, protocol, &statement, body)
+        });
+        let outgoing = said
+            .unwrap_or_else(|| Err(refuse_closed(Closed::Ended(EndReason::Withdrawn))))
             .inspect_err(|_| running.refund())?;
         self.gate.metrics.allowed.inc();
         let sent = async {
@@ -416,10 +416,12 @@ impl Worker {
                 })),
             }
         };
+        slot.arm(running.ends());
+        let ended = poll_fn(|context| slot.poll_ended(context));
         let withdrawn = poll_fn(|context| slot.poll_withdrawn(context));
         tokio::select! {
             biased;
-            reason = running.ends() => {
+            reason = ended => {
                 running.cut(reason);
                 Err(refuse_ended(reason).closing())
             }

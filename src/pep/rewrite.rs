@@ -5,12 +5,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
-
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 
 use super::canonical::Canonical;
 use super::refusal::Refusal;
+use super::running::Shown;
 use crate::model::{DenyReason, Protocol};
 use crate::wire::{Body, connection_listed, is_hop_by_hop, is_identity_look_alike};
 
@@ -26,13 +25,11 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What the gateway says to the upstream about a call.
 #[derive(Debug)]
 pub(super) struct Statement<'a> {
-    pub(super) agent: &'a str,
-    pub(super) task: Option<&'a str>,
-    pub(super) grant: Option<&'a str>,
+    pub(super) who: Shown<'a>,
     pub(super) request_id: &'a str,
-    pub(super) traceparent: &'a str,
+    pub(super) traceparent: &'a HeaderValue,
     /// The address that the connection came from.
-    pub(super) peer: IpAddr,
+    pub(super) peer: &'a HeaderValue,
     /// Whether that is a trusted proxy, whose word about the client before it is passed on.
     pub(super) trusted_proxy: bool,
     pub(super) secure: bool,
@@ -157,30 +154,47 @@ fn say(
         }
         Err(_) => Err(unspeakable(&name)),
     };
-    set(AGENT, statement.agent)?;
-    if let Some(task) = statement.task {
+    let Shown { agent, task, grant } = statement.who;
+    set(AGENT, agent)?;
+    if let Some(task) = task {
         set(TASK, task)?;
     }
-    if let Some(grant) = statement.grant {
+    if let Some(grant) = grant {
         set(GRANT, grant)?;
     }
     set(REQUEST, statement.request_id)?;
-    set(TRACEPARENT, statement.traceparent)?;
     set(header::HOST, canonical.authority())?;
-    set(header::VIA, "1.1 portcullis")?;
 
     let before = statement.trusted_proxy.then(|| canonical.headers());
     let told = |name: &HeaderName| {
         let value = before.and_then(|headers| headers.get(name));
-        value.and_then(|value| value.to_str().ok())
+        value.filter(|value| value.to_str().is_ok())
     };
-    let peer = statement.peer.to_string();
-    let chain = told(&FORWARDED_FOR).map(|chain| format!("{chain}, {peer}"));
-    set(FORWARDED_FOR, &chain.unwrap_or(peer))?;
-    let host = told(&FORWARDED_HOST).unwrap_or(canonical.authority());
-    set(FORWARDED_HOST, host)?;
-    let own = if statement.secure { "https" } else { "http" };
-    set(FORWARDED_PROTO, told(&FORWARDED_PROTO).unwrap_or(own))?;
+    match told(&FORWARDED_FOR) {
+        None => {
+            headers.insert(FORWARDED_FOR, statement.peer.clone());
+        }
+        Some(chain) => {
+            let longer = [chain.as_bytes(), statement.peer.as_bytes()].join(&b", "[..]);
+            let longer = HeaderValue::try_from(longer);
+            headers.insert(
+                FORWARDED_FOR,
+                longer.map_err(|_| unspeakable(&FORWARDED_FOR))?,
+            );
+        }
+    }
+    match told(&FORWARDED_HOST) {
+        Some(host) => headers.insert(FORWARDED_HOST, host.clone()),
+        None => {
+            let host = headers.get(header::HOST).cloned();
+            host.and_then(|host| headers.insert(FORWARDED_HOST, host))
+        }
+    };
+    let own = HeaderValue::from_static(if statement.secure { "https" } else { "http" });
+    let proto = told(&FORWARDED_PROTO).cloned().unwrap_or(own);
+    headers.insert(FORWARDED_PROTO, proto);
+    headers.insert(TRACEPARENT, statement.traceparent.clone());
+    headers.insert(header::VIA, HeaderValue::from_static("1.1 portcullis"));
     if let Some((name, value)) = statement.credential {
         headers.insert(name.clone(), value.clone());
     }

@@ -53,13 +53,23 @@ pub(super) struct Running {
     cut: Cell<Option<EndReason>>,
 }
 
+/// Whom a permitted exchange is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown<'a> {
+    pub(super) agent: &'a str,
+    pub(super) task: Option<&'a str>,
+    pub(super) grant: Option<&'a str>,
+}
+
 /// What a permitted exchange runs under.
 #[derive(Debug, Default)]
 struct Under {
     exchange: Option<Exchange>,
     standing: Option<Standing>,
-    /// Where there is no task, whose end would be the agent's.
-    presence: Option<Presence>,
+    /// Where there is no task, whose end would be the agent's: held for as long as it runs.
+    _presence: Option<Presence>,
+    /// The ends of all these.
+    ends: Ends,
 }
 
 impl Under {
@@ -136,14 +146,14 @@ impl Running {
     /// The exchange was permitted, and runs under this from now on.
     pub(super) fn permit(
         &self,
-        permitted: Permitted,
+        mut permitted: Permitted,
         standing: impl FnOnce(Option<Arc<LiveGrant>>, Inputs) -> Standing,
     ) {
         let grant = permitted.grant().cloned();
         self.note(|record| {
             record.verdict = Verdict::Allow;
             record.rules = permitted.rules().to_vec();
-            record.asked = permitted.asked().cloned().map(Box::new);
+            record.asked = permitted.take_asked();
             let request = grant.as_ref().map(|grant| grant.request());
             record.grant = request.map(|request| request.grant.clone());
             record.entitlement = request.map(|request| request.entitlement.clone());
@@ -153,11 +163,16 @@ impl Running {
         let Identity { agent, task, .. } = &standing.identity;
         let enter = || self.gate.grants.enter_without_task(&agent.agent.id);
         let presence = task.is_none().then(enter);
-        let standing = Some(standing);
+        let ends = [
+            exchange.as_ref().map(Exchange::end_signal),
+            task.as_ref().map(|task| task.end_signal()),
+            presence.as_ref().map(Presence::end_signal),
+        ];
         self.under.replace(Under {
             exchange,
-            standing,
-            presence,
+            standing: Some(standing),
+            _presence: presence,
+            ends: Ends::new(ends.into_iter().flatten()),
         });
     }
 
@@ -173,11 +188,12 @@ impl Running {
 
     /// The ends that cut this exchange: its grant's and its task's, or its agent's.
     pub(super) fn ends(&self) -> Ends {
-        let under = self.under.borrow();
-        let grant = under.exchange.as_ref().map(Exchange::end_signal);
-        let task = under.task().map(|task| task.end_signal());
-        let agent = under.presence.as_ref().map(Presence::end_signal);
-        Ends::new([grant, task, agent].into_iter().flatten())
+        self.under.borrow().ends.clone()
+    }
+
+    /// Why it is over, if one of these has come.
+    pub(super) fn ended(&self) -> Option<EndReason> {
+        self.under.borrow().ends.get()
     }
 
     /// What the store has to know before the first byte goes up.
@@ -189,11 +205,18 @@ impl Running {
         Claim::new(under.exchange.as_ref(), counted)
     }
 
-    /// The grant that it runs under, for the upstream.
-    pub(super) fn grant_id(&self) -> Option<String> {
+    /// Shows whom it is for: the agent, the task and the grant that it was permitted to.
+    pub(super) fn show<T>(&self, look: impl FnOnce(Shown<'_>) -> T) -> Option<T> {
         let under = self.under.borrow();
-        let exchange = under.exchange.as_ref();
-        exchange.map(|exchange| exchange.grant().request().grant.to_string())
+        let standing = under.standing.as_ref()?;
+        Some(look(Shown {
+            agent: standing.identity.agent.agent.id.as_str(),
+            task: under.task().map(|task| task.task().id.as_str()),
+            grant: standing
+                .grant
+                .as_ref()
+                .map(|grant| grant.request().grant.as_str()),
+        }))
     }
 
     /// How many seconds its grant has left, once the last tenth of its life has begun.
@@ -202,12 +225,6 @@ impl Running {
         let grant = under.exchange.as_ref()?.grant();
         let left = grant.deadline() - self.gate.clock.now();
         (left <= grant.warning()).then_some(left.as_secs())
-    }
-
-    /// The task that it belongs to, for the upstream.
-    pub(super) fn task_id(&self) -> Option<String> {
-        let under = self.under.borrow();
-        under.task().map(|task| task.task().id.to_string())
     }
 
     /// The exchange was refused.

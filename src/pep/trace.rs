@@ -3,11 +3,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use http::{HeaderMap, HeaderValue};
 
-use http::HeaderMap;
-
-use crate::base::{hex, random_label};
+use crate::base::{hex, push_hex, random_label};
 
 /// A `traceparent`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,12 +33,18 @@ impl TraceParent {
     pub(super) fn trace_id(&self) -> String {
         hex(&self.trace)
     }
-}
 
-impl fmt::Display for TraceParent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (trace, span) = (hex(&self.trace), hex(&self.span));
-        write!(f, "00-{trace}-{span}-{:02x}", self.flags)
+    /// The header's value.
+    pub(super) fn header(&self) -> HeaderValue {
+        let mut text = String::with_capacity(55);
+        text.push_str("00-");
+        push_hex(&mut text, &self.trace);
+        text.push('-');
+        push_hex(&mut text, &self.span);
+        text.push('-');
+        push_hex(&mut text, &[self.flags]);
+        // Nothing but digits, letters and dashes.
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
     }
 }
 

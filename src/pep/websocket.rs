@@ -56,6 +56,7 @@ impl Worker {
         running.answer(response.status());
         self.sign(response.headers_mut(), &running, request_id);
         slot.arm(running.ends());
+        slot.begin();
         let switched = Switched::new(tunnel, running, slot, &self.gate.clock);
         successor.replace(Some(switched));
         response

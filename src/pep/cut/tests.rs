@@ -20,6 +20,7 @@ async fn the_first_end_cuts_what_has_begun() {
     let (grant, task) = (Arc::new(EndCell::new()), Arc::new(EndCell::new()));
     let slot = Slot::default();
     slot.arm(ends_of(&[&grant, &task]));
+    slot.begin();
     let mut stalled = Box::pin(pending::<()>());
     let mut run = Box::pin(run_in_slot(&slot, &mut stalled));
     let polled = poll_fn(|context| Poll::Ready(run.as_mut().poll(context).is_ready()));
@@ -43,6 +44,7 @@ async fn what_is_over_leaves_the_slot_to_the_next() {
     let grant = Arc::new(EndCell::new());
     let slot = Slot::default();
     slot.arm(ends_of(&[&grant]));
+    slot.begin();
     slot.withdraw(EndReason::PolicyChanged);
     slot.disarm();
     grant.set(EndReason::Revoked, NOW);
@@ -56,6 +58,7 @@ async fn a_withdrawal_wakes_a_stalled_response() {
         .run_until(async {
             let slot = Rc::new(Slot::default());
             slot.arm(Ends::default());
+            slot.begin();
             let running = spawn_local({
                 let slot = Rc::clone(&slot);
                 async move {
@@ -85,6 +88,7 @@ async fn each_stream_runs_in_a_slot_of_its_own_and_its_siblings_go_on() {
                 executor.clone().execute(async move {
                     let slot = executor.current().unwrap();
                     slot.arm(ends_of(&[&end]));
+                    slot.begin();
                     let _alive = alive;
                     pending::<()>().await;
                 });

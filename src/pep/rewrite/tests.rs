@@ -2,14 +2,21 @@ use proptest::prelude::*;
 
 use super::*;
 
+static TRACE: HeaderValue =
+    HeaderValue::from_static("00-11111111111111111111111111111111-2222222222222222-01");
+
+static PEER: HeaderValue = HeaderValue::from_static("192.0.2.7");
+
 fn statement<'a>(trusted_proxy: bool) -> Statement<'a> {
     Statement {
-        agent: "bot",
-        task: Some("tsk_1"),
-        grant: Some("grt_1"),
+        who: Shown {
+            agent: "bot",
+            task: Some("tsk_1"),
+            grant: Some("grt_1"),
+        },
         request_id: "r-1",
-        traceparent: "00-11111111111111111111111111111111-2222222222222222-01",
-        peer: "192.0.2.7".parse().unwrap(),
+        traceparent: &TRACE,
+        peer: &PEER,
         trusted_proxy,
         secure: true,
         credential: None,
