@@ -42,7 +42,7 @@ pub(super) fn spawn(
         let thread = std::thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || {
-                if let Err(failure) = run(workers, listeners, stop, drain) {
+                if let Err(failure) = run(workers, number, listeners, stop, drain) {
                     error!(error = %failure, "a worker can't run");
                 }
             });
@@ -53,10 +53,11 @@ pub(super) fn spawn(
 
 fn run(
     workers: Workers,
+    number: usize,
     listeners: Vec<Listener>,
     stop: watch::Receiver<bool>,
     drain: Duration,
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, workers.run(listeners, stop, drain))
+    LocalSet::new().block_on(&runtime, workers.run(number, listeners, stop, drain))
 }

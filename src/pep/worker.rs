@@ -19,6 +19,7 @@ use super::connection;
 use super::gate::Gate;
 use super::running::Exchanges;
 use crate::base::{ErrorChain, random_bytes};
+use crate::telemetry::Counter;
 use crate::tls::Acceptor;
 use crate::upstream::{Common, Pool, PoolLimits};
 
@@ -55,11 +56,13 @@ pub(super) struct Worker {
     ids: RequestIds,
 }
 
-/// Ids that are unique without asking anybody: a random prefix for each worker, and a counter.
+/// Ids that are unique without asking anybody: a random prefix for each worker, and a counter. As many
+/// are given as there are requests.
 #[derive(Debug)]
 struct RequestIds {
     prefix: u64,
     next: Cell<u64>,
+    given: Counter,
 }
 
 impl Workers {
@@ -76,25 +79,30 @@ impl Workers {
         }
     }
 
-    /// Serves `listeners` until `stop` turns true, then lets running exchanges end for as long as
-    /// `drain`. It has to run inside a `LocalSet`.
+    /// Serves `listeners` as worker `number` until `stop` turns true, then lets running exchanges end for
+    /// as long as `drain`. It has to run inside a `LocalSet`.
     ///
     /// # Errors
     ///
     /// When a socket can't be given to this thread's runtime.
     pub async fn run(
         self,
+        number: usize,
         listeners: Vec<Listener>,
         stop: watch::Receiver<bool>,
         drain: Duration,
     ) -> io::Result<()> {
         let prefix = u64::from_be_bytes(random_bytes());
-        let next = Cell::new(0);
+        let ids = RequestIds {
+            prefix,
+            next: Cell::new(0),
+            given: self.gate.metrics.worker(number),
+        };
         let worker = Rc::new(Worker {
             pool: Pool::new(self.gate.clock.clone(), self.pool, self.upstreams),
             exchanges: Rc::default(),
             admission: self.admission,
-            ids: RequestIds { prefix, next },
+            ids,
             gate: self.gate,
         });
         // Every connection holds a sender: when the last is gone, so are they.
@@ -190,6 +198,7 @@ impl Worker {
     pub(super) fn next_request_id(&self) -> String {
         let number = self.ids.next.get();
         self.ids.next.set(number.wrapping_add(1));
+        self.ids.given.inc();
         format!("{:016x}-{number:x}", self.ids.prefix)
     }
 }

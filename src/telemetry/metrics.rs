@@ -40,6 +40,7 @@ pub struct Metrics {
     pub tokens_verified: Counter,
     /// Calls that habits could not be learnt from, because the queue was full.
     pub unlearnt: Counter,
+    workers: Family<Label, Counter>,
     reloads: Family<Label, Counter>,
     generation: Family<Label, Gauge>,
     upstreams: UpstreamFamilies,
@@ -98,6 +99,7 @@ impl Metrics {
             tokens_issued: Counter::default(),
             tokens_verified: Counter::default(),
             unlearnt: Counter::default(),
+            workers: Family::default(),
             reloads: Family::default(),
             generation: Family::default(),
             upstreams: UpstreamFamilies::default(),
@@ -131,6 +133,8 @@ impl Metrics {
         to.register("tokens_verified", "Tokens verified anew", verified);
         let unlearnt = "Calls that nothing was learnt from, for want of room";
         to.register("calls_unlearnt", unlearnt, self.unlearnt.clone());
+        let workers = "Requests by the worker that served them";
+        to.register("worker_requests", workers, self.workers.clone());
         let reloads = self.reloads.clone();
         to.register("policy_reloads", "Policy reloads by outcome", reloads);
         let generation = self.generation.clone();
@@ -150,6 +154,13 @@ impl Metrics {
             checks_failed: of(&self.upstreams.checks_failed),
             lookups_failed: of(&self.upstreams.lookups_failed),
         }
+    }
+
+    /// The counter of the requests that a worker serves.
+    #[must_use]
+    pub fn worker(&self, number: usize) -> Counter {
+        let label = [("worker", number.to_string())];
+        self.workers.get_or_create_owned(&label)
     }
 
     /// Counts a refusal by its code.

@@ -8,3 +8,4 @@ mod metrics;
 
 pub use log::{LogFormat, start_log};
 pub use metrics::{Metrics, UpstreamMetrics};
+pub use prometheus_client::metrics::counter::Counter;
