@@ -34,4 +34,5 @@ mod websocket;
 mod worker;
 
 pub use gate::{Facts, Gate, GateParts, InboundLimits};
+pub use session::Remembered;
 pub use worker::{Listener, Workers};

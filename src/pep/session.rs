@@ -28,26 +28,50 @@ const REMEMBERED: u64 = 100_000;
 /// Tokens live for minutes; one that nobody used for so long is not worth its place.
 const UNUSED: Duration = Duration::from_mins(10);
 
-/// The verified tokens. The key is the whole token, so that a hash collision compares and misses.
+/// What is remembered of so many tokens, by the whole token, so that a hash collision compares and misses.
 #[derive(Debug)]
-pub(super) struct Sessions(Cache<Box<str>, Arc<Session>, foldhash::fast::RandomState>);
+pub struct Remembered<T: Send + Sync + 'static>(
+    Cache<Box<str>, Arc<T>, foldhash::fast::RandomState>,
+);
+
+/// The verified tokens.
+pub(super) type Sessions = Remembered<Session>;
 
 /// A verified token and the task that it is bound to.
 #[derive(Debug)]
-struct Session {
+pub(super) struct Session {
     authenticated: Arc<Authenticated>,
     binding: Binding,
     /// The revocations that it has been compared with.
     compared: AtomicU64,
 }
 
-impl Sessions {
-    pub(super) fn new() -> Self {
+impl<T: Send + Sync + 'static> Remembered<T> {
+    /// Remembers nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
         let cache = Cache::builder()
             .max_capacity(REMEMBERED)
             .time_to_idle(UNUSED)
             .build_with_hasher(foldhash::fast::RandomState::default());
         Self(cache)
+    }
+
+    /// What is remembered of `token`.
+    #[must_use]
+    pub fn get(&self, token: &str) -> Option<Arc<T>> {
+        self.0.get(token)
+    }
+
+    /// Remembers `value` of `token`, for as long as there is room and it is used.
+    pub fn insert(&self, token: &str, value: Arc<T>) {
+        self.0.insert(token.into(), value);
+    }
+}
+
+impl<T: Send + Sync + 'static> Default for Remembered<T> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -125,7 +149,7 @@ impl Gate {
         now: BootInstant,
     ) -> Result<Arc<Session>, Refusal> {
         let text = token.text.expose().as_str();
-        let remembered = self.sessions.0.get(text);
+        let remembered = self.sessions.get(text);
         let is_known = remembered.is_some();
         let epoch = self.authenticator.epoch();
         if let Some(session) = remembered
@@ -164,7 +188,7 @@ impl Gate {
         });
         // A task that an outside token names may be opened yet.
         if !matches!(session.binding, Binding::NotOpen(_)) {
-            self.sessions.0.insert(text.into(), Arc::clone(&session));
+            self.sessions.insert(text, Arc::clone(&session));
         }
         Ok(session)
     }
