@@ -9,7 +9,12 @@
     reason = "a benchmark stops where its own fixture is wrong"
 )]
 
-mod support;
+#[path = "support/control.rs"]
+mod control;
+#[path = "support/gateway.rs"]
+mod gateway;
+#[path = "support/server.rs"]
+mod server;
 
 use std::fs;
 use std::hint::black_box;
@@ -17,6 +22,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::Duration;
 
+use control::{Client, grant, request};
+use gateway::Gateway;
 use http::Method;
 use jiff::tz::TimeZone;
 use portcullis::base::Clock;
@@ -26,7 +33,7 @@ use portcullis::model::{
     RiskFacts, SourceFacts, TaskFacts, TaskId, UsualFacts,
 };
 use portcullis::pdp::{Decision, Memory};
-use support::{ANSWER, Client, Gateway, request, serve};
+use server::{ANSWER, serve};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
@@ -84,9 +91,9 @@ fn with_rules(rules: usize) {
     let decision = decision(&snapshot);
     drop(snapshot);
     let call = runtime.block_on(async {
-        let (task, token) = gateway.task().await;
-        let mut control = Client::connect(gateway.control).await;
-        Gateway::grant(&mut control, &task, &token).await;
+        let (task, token) = gateway.control.task().await;
+        let mut control = gateway.control.connect().await;
+        grant(&mut control, &task, &token).await;
         call(gateway.address, &token).await
     });
     println!(
@@ -104,9 +111,9 @@ fn with_grants(grants: usize) {
     let runtime = runtime();
     runtime.block_on(async {
         let gateway = gateway(100).await;
-        let (first, token) = gateway.task().await;
-        let mut control = Client::connect(gateway.control).await;
-        Gateway::grant(&mut control, &first, &token).await;
+        let (first, token) = gateway.control.task().await;
+        let mut control = gateway.control.connect().await;
+        grant(&mut control, &first, &token).await;
         let before = resident();
         let clock = Clock::system();
         let began = clock.now();
@@ -137,10 +144,10 @@ fn with_grants(grants: usize) {
 
 /// Opens a task with as many grants as it may have.
 async fn fill_a_task(gateway: &Gateway) -> (String, String) {
-    let (task, token) = gateway.task().await;
-    let mut control = Client::connect(gateway.control).await;
+    let (task, token) = gateway.control.task().await;
+    let mut control = gateway.control.connect().await;
     for _ in 0..GRANTS_PER_TASK {
-        Gateway::grant(&mut control, &task, &token).await;
+        grant(&mut control, &task, &token).await;
     }
     (task, token)
 }
@@ -148,7 +155,7 @@ async fn fill_a_task(gateway: &Gateway) -> (String, String) {
 /// The longest time from a task's end to the last exchange of one of its grants gone.
 async fn end_of_a_task(gateway: &Gateway) -> u64 {
     let (task, token) = fill_a_task(gateway).await;
-    let mut control = Client::connect(gateway.control).await;
+    let mut control = gateway.control.connect().await;
     let path = format!("/v1/tasks/{task}/complete");
     let receipt = control.json(&path, Some(&token), "{}").await;
     let grants = receipt["grants"].as_array().unwrap();

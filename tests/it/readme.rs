@@ -128,6 +128,24 @@ fn the_policies_of_the_run_against_real_servers_are_sound() {
     check(vec![directory.path().to_owned()]);
 }
 
+/// What only `benches/compare/run` and `tests/instructions/run` would notice.
+#[test]
+fn the_policies_of_the_comparison_are_sound_and_judge_a_call_by_twenty_rules() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    let things = file("benches/compare/policies/things.toml");
+    write("things.toml", &things.replace("@UPSTREAM@", "127.0.0.1:9"));
+    let agent = "[[agent]]\nid = \"bench-bot\"\ngroups = [\"benches\"]\nsubject = \"bench-bot\"\n";
+    write("agents.toml", agent);
+    let rules = file("benches/compare/policies/rules.cedar");
+    write("rules.cedar", &rules);
+    check(vec![directory.path().to_owned()]);
+    let elsewhere = ["asks", "status"];
+    let here = rules.split("@id(\"").skip(1);
+    let here = here.filter(|rule| !elsewhere.iter().any(|id| rule.starts_with(id)));
+    assert_eq!(here.count(), 20);
+}
+
 fn check(directories: Vec<PathBuf>) {
     let sources = Sources {
         directories,

@@ -1,18 +1,11 @@
 //! What a decision costs among ten rules and among ten thousand, and what compiling them costs.
-//!
-//! `cargo bench --bench decide`
-
-#![expect(
-    clippy::unwrap_used,
-    reason = "a benchmark stops where its own fixture is wrong"
-)]
 
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion};
 use jiff::tz::TimeZone;
 use portcullis::model::{
     Agent, Ask, AuthFacts, Entitlement, GrantFacts, GrantId, History, HttpFacts, Input, InputKind,
@@ -22,17 +15,17 @@ use portcullis::model::{
 };
 use portcullis::pdp::{Catalogue, Decision, Memory, Policies, Source};
 
-const SERVICES: usize = 20;
-const OPERATIONS: usize = 200;
+pub(crate) const SERVICES: usize = 20;
+pub(crate) const OPERATIONS: usize = 200;
 
-struct House {
+pub(crate) struct House {
     agents: Vec<Agent>,
     services: Vec<Service>,
     operations: Vec<Operation>,
     entitlements: Vec<Entitlement>,
 }
 
-fn house() -> House {
+pub(crate) fn house() -> House {
     let agents = (0..100).map(|number| Agent {
         id: format!("agent-{number}").parse().unwrap(),
         groups: [format!("group-{}", number % 10).parse().unwrap()].into(),
@@ -103,7 +96,7 @@ impl House {
 
 /// Seven rules that apply to the question, on time, address, task, risk, input, proof and grant; the
 /// rest have scopes of their own. A hundred rules to a file.
-fn sources(rules: usize) -> Vec<Source> {
+pub(crate) fn sources(rules: usize) -> Vec<Source> {
     let applying = r#"
         @id("a1") permit(principal in AgentGroup::"group-0", action == Action::"s0.o0", resource)
         when { context.input.amount <= 500 };
@@ -142,7 +135,7 @@ fn sources(rules: usize) -> Vec<Source> {
         .collect()
 }
 
-fn ask<T>(answer: impl FnOnce(&Question<'_>) -> T) -> T {
+pub(crate) fn ask<T>(answer: impl FnOnce(&Question<'_>) -> T) -> T {
     let grant: GrantId = "grt_1".parse().unwrap();
     let task: TaskId = "tsk_1".parse().unwrap();
     let input: Inputs = [(Arc::from("amount"), InputValue::Long(100))].into();
@@ -195,14 +188,14 @@ fn ask<T>(answer: impl FnOnce(&Question<'_>) -> T) -> T {
     })
 }
 
-fn compile(house: &House, sources: &[Source], memory: &mut Memory) -> Policies {
+pub(crate) fn compile(house: &House, sources: &[Source], memory: &mut Memory) -> Policies {
     let compiled = Policies::compile(&house.catalogue(), sources, memory);
     let (policies, warnings) = compiled.unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
     policies
 }
 
-fn decide(criterion: &mut Criterion) {
+pub(crate) fn decide(criterion: &mut Criterion) {
     let house = house();
     let mut group = criterion.benchmark_group("decide");
     for rules in [10, 1_000, 10_000] {
@@ -219,7 +212,7 @@ fn decide(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn compiling(criterion: &mut Criterion) {
+pub(crate) fn compiling(criterion: &mut Criterion) {
     let house = house();
     let before = sources(10_000);
     let mut group = criterion.benchmark_group("compile_10000");
@@ -252,6 +245,3 @@ fn compiling(criterion: &mut Criterion) {
     });
     group.finish();
 }
-
-criterion_group!(benches, decide, compiling);
-criterion_main!(benches);

@@ -1,0 +1,465 @@
+//! The gate, with everything on, beside other proxies that check less or nothing: processor time for each
+//! request, rate, latency and memory, on loopback. What is measured has core 1 to itself; the load and the
+//! server behind are on core 0. All take turns within one run, so that a noisy machine is as noisy to each.
+//!
+//! `benches/compare/run` installs the others where it can, and runs this; what is not there is left out,
+//! and said. A peer that checks tokens has to refuse forged ones before it is measured.
+//!
+//! `cargo bench --bench compare [-- NAME… --rounds 7 --seconds 1.5]`
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a benchmark stops where its own fixture is wrong"
+)]
+
+#[path = "../support/control.rs"]
+mod control;
+mod load;
+mod ours;
+mod peers;
+mod process;
+mod report;
+#[path = "../support/server.rs"]
+mod server;
+
+use std::env;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use control::{Client, request};
+use http::{Method, StatusCode};
+use load::{Protocol, Sample, measure, send};
+use ours::{Certificate, Ours, free};
+use peers::{Issuer, Peer, Site};
+use process::{MEASURED, Process};
+use report::{Goal, Line, median, print_goals, print_heading, print_lines, spread};
+use server::{ANSWER, forward, serve};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::task::LocalSet;
+
+/// Requests at once, in every measurement.
+const AT_ONCE: usize = 64;
+/// The connections that they share over HTTP/2.
+const HTTP2_CONNECTIONS: usize = 8;
+
+/// The call that a grant is needed for and that twenty rules judge, and one that needs a token alone.
+const CALL: &str = "/things/17?amount=40";
+const BASELINE: &str = "/things/status";
+
+const OURS: &str = "portcullis";
+
+/// What was asked for.
+struct Options {
+    names: Vec<String>,
+    rounds: usize,
+    time: Duration,
+}
+
+/// Something between the load and the server.
+struct Way<'a> {
+    process: &'a Process,
+    address: SocketAddr,
+    path: &'static str,
+    line: Line,
+}
+
+/// How a peer is started.
+type Start = fn(Site<'_>, &Issuer) -> Result<Peer, String>;
+
+/// The peers, in the order of the table: name, what it checks, and how it starts.
+const PEERS: [(&str, &str, Start); 5] = [
+    ("nginx", "nothing", peers::nginx),
+    ("haproxy", "nothing", peers::haproxy),
+    ("nginx-lua", "the token, remembered", peers::nginx_lua),
+    (
+        "envoy",
+        "the token, remembered; one RBAC policy",
+        peers::envoy,
+    ),
+    ("haproxy-jwt", "the token, each time", peers::haproxy_jwt),
+];
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        // `cargo test --benches` only wants to know that it builds.
+        ["--test"] => {}
+        ["--forward", from, to] => run_forwarder(from, to),
+        _ if env::var_os("COMPARE_PINNED").is_none() => {
+            let program = env::current_exe().unwrap();
+            let mut command = Command::new("taskset");
+            command.args(["-c", "0"]).arg(program).args(&arguments);
+            let failed = command.env("COMPARE_PINNED", "1").exec();
+            panic!("taskset (util-linux) is needed: {failed}");
+        }
+        _ => {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            LocalSet::new().block_on(&runtime, compare(&Options::read(&arguments)));
+        }
+    }
+}
+
+impl Options {
+    fn read(arguments: &[String]) -> Self {
+        let mut options = Self {
+            names: Vec::new(),
+            rounds: 7,
+            time: Duration::from_millis(1500),
+        };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                // From Cargo.
+                "--bench" => {}
+                "--rounds" => options.rounds = arguments.next().unwrap().parse().unwrap(),
+                "--seconds" => {
+                    let seconds = arguments.next().unwrap().parse().unwrap();
+                    options.time = Duration::from_secs_f64(seconds);
+                }
+                name => options.names.push(name.to_owned()),
+            }
+        }
+        options
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|one| one == name)
+    }
+}
+
+fn run_forwarder(from: &str, to: &str) {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind(from).await.unwrap();
+        forward(listener, to.parse().unwrap()).await;
+    });
+}
+
+async fn compare(options: &Options) {
+    let load_before = report::load_average();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener));
+    let directory = TempDir::new().unwrap();
+    let certificate = Certificate::new(directory.path());
+    let ours = Ours::start(MEASURED, 1, upstream, &certificate).await;
+    let issuer = ours.issuer().await;
+    if let Err(reason) = shown_to_refuse(ours.listen, &ours.token).await {
+        panic!("{OURS}: {reason}");
+    }
+
+    let mut left_out = Vec::new();
+    let mut running = Vec::new();
+    for (name, checks, start) in PEERS {
+        if options.wants(name) {
+            let place = directory.path().join(name);
+            let site = site(&place, upstream);
+            let started = match start(site, &issuer) {
+                Ok(peer) => match tried(site.listen, &ours.token, checks != "nothing").await {
+                    Ok(()) => Ok(peer),
+                    Err(reason) => Err(reason),
+                },
+                Err(reason) => Err(reason),
+            };
+            match started {
+                Ok(peer) => running.push((name, checks, site.listen, peer)),
+                Err(reason) => left_out.push(format!("{name}: {reason}")),
+            }
+        }
+    }
+
+    let (forwarder, address) = forwarder(directory.path(), upstream);
+    let way = |name: &str, checks, process, address, path| Way {
+        process,
+        address,
+        path,
+        line: Line {
+            name: name.to_owned(),
+            checks,
+            samples: Vec::new(),
+            resident: 0,
+        },
+    };
+    let mut ways = vec![way(
+        "byte forwarder",
+        "nothing, parses nothing",
+        &forwarder,
+        address,
+        CALL,
+    )];
+    for (name, checks, listen, peer) in &running {
+        let name = format!("{name} {}", peer.version);
+        ways.push(way(&name, checks, &peer.process, *listen, CALL));
+    }
+    if options.wants("baseline") {
+        let (name, checks) = ("portcullis, baseline operation", "token, 7 rules, record");
+        ways.push(way(name, checks, &ours.process, ours.listen, BASELINE));
+    }
+    if options.wants(OURS) {
+        let checks = "token, live grant, budget, 20 rules, record";
+        ways.push(way(OURS, checks, &ours.process, ours.listen, CALL));
+    }
+    let http1 = Protocol::Http1 {
+        connections: AT_ONCE,
+    };
+    let lines = rounds(ways, &http1, &ours.token, options).await;
+    print_heading(options.rounds, options.time.as_secs_f64(), &load_before);
+    println!(
+        "`{OURS}` is {} of the profile `{}`.",
+        env!("CARGO_PKG_VERSION"),
+        profile(),
+    );
+    println!(
+        "\nHTTP/1.1, {AT_ONCE} connections, answers of {} bytes",
+        ANSWER.len()
+    );
+    print_lines(&lines, "the forwarder");
+    if options.wants(OURS) {
+        goals(&lines);
+    }
+    drop((forwarder, running));
+
+    if options.wants("tls") {
+        let place = directory.path().join("haproxy-tls");
+        match tls(&place, upstream, (&ours, &certificate), options).await {
+            Ok(()) => {}
+            Err(reason) => left_out.push(format!("TLS: {reason}")),
+        }
+    }
+    drop(ours);
+    if options.wants("balance") {
+        balance(upstream, &certificate, options).await;
+    }
+    for reason in left_out {
+        println!("\nLeft out: {reason}");
+    }
+}
+
+fn site(directory: &Path, upstream: SocketAddr) -> Site<'_> {
+    fs::create_dir_all(directory).unwrap();
+    Site {
+        directory,
+        listen: free(),
+        upstream,
+    }
+}
+
+fn forwarder(directory: &Path, upstream: SocketAddr) -> (Process, SocketAddr) {
+    let address = free();
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.arg("--forward");
+    command.args([address.to_string(), upstream.to_string()]);
+    let mut process = Process::start(MEASURED, &command, &directory.join("forwarder.log"));
+    process.ready(address).unwrap();
+    (process, address)
+}
+
+/// All ways in turn, as often as there are rounds; each round begins with another.
+async fn rounds(
+    mut ways: Vec<Way<'_>>,
+    protocol: &Protocol,
+    token: &str,
+    options: &Options,
+) -> Vec<Line> {
+    let count = ways.len();
+    for round in 0..options.rounds {
+        for number in 0..count {
+            let way = &mut ways[(round + number) % count];
+            let request = (way.path, token);
+            let sample = measure(way.process, way.address, protocol, request, options.time);
+            let sample: Sample = sample.await;
+            way.line.samples.push(sample);
+            way.line.resident = way.process.resident();
+        }
+        eprintln!("round {} of {} is done", round + 1, options.rounds);
+    }
+    ways.into_iter().map(|way| way.line).collect()
+}
+
+/// Whether a peer answers, and, where it checks tokens, refuses.
+async fn tried(address: SocketAddr, token: &str, checks: bool) -> Result<(), String> {
+    if checks {
+        return shown_to_refuse(address, token).await;
+    }
+    match status(address, Some(token)).await {
+        StatusCode::OK => Ok(()),
+        status => Err(format!("it answers {status}")),
+    }
+}
+
+/// A good token passes, before and after; none, and tokens that were tampered with, don't.
+async fn shown_to_refuse(address: SocketAddr, token: &str) -> Result<(), String> {
+    let (rest, signature) = token.rsplit_once('.').unwrap();
+    let (head, claims) = rest.split_once('.').unwrap();
+    let other = |text: &str| {
+        // Another letter of the alphabet, in the middle.
+        let (first, last) = text.split_at(text.len() / 2);
+        let letter = if last.starts_with('A') { 'B' } else { 'A' };
+        format!("{first}{letter}{}", last.get(1..).unwrap_or_default())
+    };
+    let unsigned = "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0"; // {"alg":"none","typ":"at+jwt"}
+    let cases = [
+        ("the token", Some(token.to_owned()), true),
+        ("no token", None, false),
+        (
+            "another signature",
+            Some(format!("{rest}.{}", other(signature))),
+            false,
+        ),
+        (
+            "other claims",
+            Some(format!("{head}.{}.{signature}", other(claims))),
+            false,
+        ),
+        ("no algorithm", Some(format!("{unsigned}.{claims}.")), false),
+        ("the token again", Some(token.to_owned()), true),
+    ];
+    for (name, token, good) in cases {
+        let status = status(address, token.as_deref()).await;
+        let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if (good && status != StatusCode::OK) || (!good && !refused) {
+            return Err(format!("it answers {status} to {name}"));
+        }
+    }
+    Ok(())
+}
+
+async fn status(address: SocketAddr, token: Option<&str>) -> StatusCode {
+    let mut client = Client::connect(address).await;
+    client.send(request(Method::GET, CALL, token, "")).await.0
+}
+
+fn goals(lines: &[Line]) {
+    let ours = lines.last().unwrap();
+    let goals = [
+        ("byte forwarder", "byte forwarder", 1.30),
+        ("nginx ", "nginx, checking nothing", 1.03),
+        ("nginx-lua", "nginx + Lua, tokens remembered", 1.0),
+        ("envoy", "Envoy, jwt_authn with cache + RBAC", 0.40),
+        ("haproxy-jwt", "haproxy jwt_verify", 0.20),
+    ];
+    let found = goals.into_iter().filter_map(|(start, name, goal)| {
+        let line = lines.iter().find(|line| line.name.starts_with(start))?;
+        Some((Goal { name, goal }, line))
+    });
+    print_goals(ours, &found.collect::<Vec<_>>());
+}
+
+/// Ours, enforcing, against haproxy that only proxies: TLS 1.3 with HTTP/2 in front of both.
+async fn tls(
+    place: &Path,
+    upstream: SocketAddr,
+    (ours, certificate): (&Ours, &Certificate),
+    options: &Options,
+) -> Result<(), String> {
+    let site = site(place, upstream);
+    let secure = free();
+    let peer = peers::haproxy_tls(site, secure, &certificate.both)?;
+    let protocol = Protocol::Http2 {
+        connections: HTTP2_CONNECTIONS,
+        streams: AT_ONCE / HTTP2_CONNECTIONS,
+        certificate: certificate.der.clone(),
+    };
+    let way = |name: String, checks, process, address| Way {
+        process,
+        address,
+        path: CALL,
+        line: Line {
+            name,
+            checks,
+            samples: Vec::new(),
+            resident: 0,
+        },
+    };
+    let name = format!("haproxy {}", peer.version);
+    let checks = "token, live grant, budget, 20 rules, record";
+    let ways = vec![
+        way(name, "nothing", &peer.process, secure),
+        way(OURS.to_owned(), checks, &ours.process, ours.secure),
+    ];
+    let lines = rounds(ways, &protocol, &ours.token, options).await;
+    println!(
+        "\nTLS 1.3 and HTTP/2, {HTTP2_CONNECTIONS} connections with {} requests at once each",
+        AT_ONCE / HTTP2_CONNECTIONS
+    );
+    print_lines(&lines, "haproxy");
+    let goal = Goal {
+        name: "haproxy, checking nothing",
+        goal: 0.95,
+    };
+    print_goals(&lines[1], &[(goal, &lines[0])]);
+    Ok(())
+}
+
+/// How evenly two workers share what comes; each round has connections of its own.
+async fn balance(upstream: SocketAddr, certificate: &Certificate, options: &Options) {
+    let ours = Ours::start("0,1", 2, upstream, certificate).await;
+    let protocols = [
+        (
+            "HTTP/1.1",
+            AT_ONCE,
+            1.10,
+            Protocol::Http1 {
+                connections: AT_ONCE,
+            },
+        ),
+        (
+            "TLS with HTTP/2",
+            HTTP2_CONNECTIONS,
+            1.25,
+            Protocol::Http2 {
+                connections: HTTP2_CONNECTIONS,
+                streams: 1,
+                certificate: certificate.der.clone(),
+            },
+        ),
+    ];
+    println!("\n| two workers | connections | goal | most / mean of requests |");
+    println!("|---|---|---|---|");
+    for (name, connections, goal, protocol) in protocols {
+        let address = match &protocol {
+            Protocol::Http1 { .. } => ours.listen,
+            Protocol::Http2 { .. } => ours.secure,
+        };
+        let mut uneven = Vec::new();
+        for _ in 0..options.rounds {
+            let before = ours.requests_by_worker().await;
+            send(address, &protocol, (CALL, &ours.token), options.time).await;
+            let after = ours.requests_by_worker().await;
+            let served: Vec<_> = after
+                .iter()
+                .zip(&before)
+                .map(|(one, two)| one - two)
+                .collect();
+            let mean = served.iter().sum::<f64>() / served.len() as f64;
+            uneven.push(served.iter().copied().fold(0.0, f64::max) / mean);
+        }
+        let verdict = if median(&uneven) <= goal {
+            "met"
+        } else {
+            "not met"
+        };
+        println!(
+            "| {name} | {connections} | ≤ {goal:.2} | {}, {verdict} |",
+            spread(&uneven, 2)
+        );
+    }
+}
+
+/// The name of the profile that everything was built with.
+fn profile() -> String {
+    let program = env::current_exe().unwrap();
+    let profile = program
+        .parent()
+        .and_then(Path::parent)
+        .and_then(Path::file_name);
+    profile.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}

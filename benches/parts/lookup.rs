@@ -1,0 +1,46 @@
+//! What a known token costs among ten thousand, alone and with the decision that follows.
+
+use std::cell::Cell;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::Criterion;
+use portcullis::pdp::Memory;
+use portcullis::pep::Remembered;
+use tempfile::TempDir;
+
+use crate::cold_token::{authority, token};
+use crate::decide::{ask, compile, house, sources};
+
+const TOKENS: usize = 10_000;
+
+pub(crate) fn lookup(criterion: &mut Criterion) {
+    let directory = TempDir::new().unwrap();
+    let first = token(&authority(&directory));
+    let (rest, signature) = first.rsplit_once('.').unwrap();
+    // As long as tokens are, and as alike: they differ near their end.
+    let tokens: Vec<_> = (0..TOKENS)
+        .map(|number| format!("{rest}.{number:08}{}", signature.split_at(8).1))
+        .collect();
+    let remembered = Remembered::new();
+    for (number, token) in tokens.iter().enumerate() {
+        remembered.insert(token, Arc::new(number));
+    }
+    let house = house();
+    let policies = compile(&house, &sources(10), &mut Memory::default());
+    // In no order that a cache would like.
+    let next = Cell::new(0);
+    let look_up = || {
+        next.set((next.get() + 7919) % TOKENS);
+        let token = tokens.get(next.get()).unwrap();
+        remembered.get(black_box(token)).unwrap()
+    };
+    let mut group = criterion.benchmark_group("lookup");
+    group.bench_function("token", |bencher| bencher.iter(look_up));
+    ask(|question| {
+        group.bench_function("token_and_decision", |bencher| {
+            bencher.iter(|| (look_up(), policies.decide(black_box(question))));
+        });
+    });
+    group.finish();
+}

@@ -1,0 +1,38 @@
+//! What the parts of a request cost, and of a change of the rules, one group each.
+//!
+//! `cargo bench --bench parts`, some minutes; `cargo bench --bench parts -- decide` only one group:
+//! `decide` `compile_10000` `lookup` `cold_token` `record` `reload` `pipeline`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark stops where its own fixture is wrong"
+)]
+
+#[path = "../support/control.rs"]
+mod control;
+#[path = "../support/gateway.rs"]
+mod gateway;
+#[path = "../support/server.rs"]
+mod server;
+
+mod cold_token;
+mod decide;
+mod lookup;
+mod pipeline;
+mod record;
+mod reload;
+
+use criterion::{criterion_group, criterion_main};
+
+criterion_group!(
+    benches,
+    decide::decide,
+    lookup::lookup,
+    cold_token::cold_token,
+    record::record,
+    pipeline::pipeline,
+    reload::reload,
+    decide::compiling,
+);
+criterion_main!(benches);
