@@ -207,7 +207,7 @@ impl http_body::Body for Upload {
                 };
                 Poll::Ready(Some(this.pass(&frame).map(|()| frame)))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Transport(error)))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::transport(error)))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending if this.idle.poll_idle(context).is_ready() => {
                 Poll::Ready(Some(Err(BodyError::Idle)))

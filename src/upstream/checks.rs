@@ -17,7 +17,6 @@ use super::connect::{connect, within};
 use super::endpoint::Endpoint;
 use super::lane::Lane;
 use super::outgoing::Outgoing;
-use super::pool::shape;
 use super::target::Target;
 use crate::base::{BootInstant, Clock, Digest};
 use crate::model::HealthCheck;
@@ -128,11 +127,8 @@ async fn ask(
     let mut request = Request::new(Outgoing::new(Body::empty(), clock));
     *request.uri_mut() = check.path.clone().into();
     request.headers_mut().insert(USER_AGENT, AGENT);
-    let Ok(request) = shape(&link, request, &lane.address) else {
-        return false;
-    };
-    match link.send(request).await {
-        Ok(answer) => answer.status().is_success() || answer.status().is_redirection(),
+    match link.send(request, &lane.address, None).await {
+        Ok(answer) => answer.head.status.is_success() || answer.head.status.is_redirection(),
         Err(_) => false,
     }
 }

@@ -5,15 +5,15 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use super::endpoint::{PROBE_AFTER, PROBE_TIMEOUT};
-use super::framing::{HEAD_BYTES, HEADER_LINES};
+use super::framing::HEAD_BYTES;
+use super::http1::Connection;
 use super::lane::Lane;
-use super::lease::{Http1, Http2, Link};
+use super::lease::{Http2, Link};
 use super::outgoing::Outgoing;
 use super::socket::{Socket, Stream, Watch};
 use super::target::Target;
@@ -41,30 +41,22 @@ fn late(target: &Target, lane: &Lane) -> SendError {
     }
 }
 
-/// Opens a connection to one address of `target` for HTTP/1.1 alone, which can become something else:
-/// that is then given through the receiver.
+/// Opens a connection to one address of `target` for HTTP/1.1 alone, which can become something else.
 pub(super) async fn connect_to_switch(
     clock: &Clock,
     target: &Target,
     lane: &Lane,
     deadline: BootInstant,
-) -> Result<(Http1, oneshot::Receiver<Switched>), SendError> {
+) -> Result<Link, SendError> {
     let opened = async {
         let (stream, watch) = reach(target, lane, true).await?;
-        let link = speak_until_switched(stream, watch).await;
-        link.map_err(|source| SendError::BrokeOff {
-            place: target.place(&lane.address),
-            source,
-        })
+        Ok(Link::Http1(Box::new(Connection::new(stream, watch))))
     };
     let opened = within(clock, deadline, opened).await;
     let opened = opened.unwrap_or_else(|Elapsed| Err(late(target, lane)));
     lane.note_connection(opened.is_ok());
     opened
 }
-
-/// What HTTP leaves when it is over: the stream, and what came behind the last head.
-pub(super) type Switched = http1::Parts<TokioIo<Stream>>;
 
 async fn open(target: &Target, lane: &Lane) -> Result<Link, SendError> {
     let (stream, watch) = reach(target, lane, false).await?;
@@ -80,11 +72,10 @@ async fn open(target: &Target, lane: &Lane) -> Result<Link, SendError> {
     if wants_http2 && !is_http2 {
         return Err(failed(ConnectError::NoHttp2));
     }
-    let link = if is_http2 {
-        speak_http2(stream, watch).await
-    } else {
-        speak_http1(stream, watch).await
-    };
+    if !is_http2 {
+        return Ok(Link::Http1(Box::new(Connection::new(stream, watch))));
+    }
+    let link = speak_http2(stream, watch).await;
     link.map_err(|source| failed(ConnectError::Http2(source)))
 }
 
@@ -115,42 +106,6 @@ async fn reach(
         source,
     })?;
     Ok((Stream::Tls(Box::new(stream)), watch))
-}
-
-async fn speak_http1(stream: Stream, watch: Watch) -> hyper::Result<Link> {
-    let (sender, connection) = http1_builder()
-        .handshake::<_, Outgoing>(TokioIo::new(stream))
-        .await?;
-    // How a connection ends is told to the exchange that runs on it; an idle one has nobody to tell.
-    let task = spawn_local(async move { drop(connection.await) });
-    Ok(Link::Http1(Http1::new(sender, watch, task)))
-}
-
-async fn speak_until_switched(
-    stream: Stream,
-    watch: Watch,
-) -> hyper::Result<(Http1, oneshot::Receiver<Switched>)> {
-    let (sender, connection) = http1_builder()
-        .handshake::<_, Outgoing>(TokioIo::new(stream))
-        .await?;
-    let (give, switched) = oneshot::channel();
-    let task = spawn_local(async move {
-        if let Ok(parts) = connection.without_shutdown().await {
-            // Where nobody waits for it, dropping it closes the connection.
-            drop(give.send(parts));
-        }
-    });
-    Ok((Http1::new(sender, watch, task), switched))
-}
-
-fn http1_builder() -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .max_headers(HEADER_LINES)
-        .max_header_size(HEAD_BYTES)
-        // Also what one stalled download may hold.
-        .max_buf_size(HEAD_BYTES);
-    builder
 }
 
 async fn speak_http2(stream: Stream, watch: Watch) -> hyper::Result<Link> {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::Http1Error;
 use crate::model::ServiceName;
 use crate::tls::TlsError;
 
@@ -65,7 +66,7 @@ pub enum SendError {
         place: Place,
         /// How.
         #[source]
-        source: hyper::Error,
+        source: BreakError,
     },
     /// No connection; no byte was sent.
     #[error("can't connect to {place}")]
@@ -97,7 +98,7 @@ pub enum SendError {
         place: Place,
         /// How.
         #[source]
-        source: hyper::Error,
+        source: BreakError,
     },
     /// Too slow.
     #[error("{place} took too long {phase}")]
@@ -141,6 +142,17 @@ impl SendError {
     }
 }
 
+/// How a connection broke off under an exchange.
+#[derive(Debug, Error)]
+pub enum BreakError {
+    /// Over HTTP/1.1.
+    #[error(transparent)]
+    Http1(#[from] Http1Error),
+    /// Over HTTP/2.
+    #[error(transparent)]
+    Http2(#[from] hyper::Error),
+}
+
 /// Why there is no connection.
 #[derive(Debug, Error)]
 pub enum ConnectError {
@@ -179,6 +191,9 @@ impl ConnectError {
 /// What can't be passed on without guessing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Fault {
+    /// The answer's head is larger than what is read of one.
+    #[error("the head of the answer is too large")]
+    AnswerHeadTooLarge,
     /// The answer's length is said twice or in two ways.
     #[error("the length of the answer is ambiguous")]
     AnswerLength,
@@ -191,15 +206,31 @@ pub enum Fault {
     /// A protocol switch to something else than was asked for.
     #[error("it switches to something else than the WebSocket that it was asked for")]
     Handshake,
+    /// More interim answers (1xx) than are waited through.
+    #[error("it sends interim answers without end")]
+    InterimAnswers,
     /// The request has no host that a header can carry.
     #[error("the host of the request is missing or ambiguous")]
     RequestHost,
     /// The request's length is said twice, or is not its body's.
     #[error("the length of the request is ambiguous")]
     RequestLength,
+    /// An answer that comes before the request.
+    #[error("it answers before it is asked")]
+    Unasked,
     /// A protocol switch that nobody asked for.
     #[error("it switches protocols unasked")]
     Upgrade,
+}
+
+impl Fault {
+    /// Whether it lies in the request, and so is not the upstream's.
+    pub(super) const fn is_of_request(self) -> bool {
+        matches!(
+            self,
+            Self::Connect | Self::RequestHost | Self::RequestLength
+        )
+    }
 }
 
 /// What took too long.

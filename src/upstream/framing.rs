@@ -1,4 +1,4 @@
-//! Makes a request fit the connection that it goes out on, and judges the head that comes back.
+//! What a request may say of its framing, what an answer may, and the shape of a request for HTTP/2.
 //!
 //! Framing is written here from the body at hand, never copied from the client: a length that is
 //! said twice, or that is not the body's, would let one request become two.
@@ -7,66 +7,23 @@
 mod tests;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TE, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, SEC_WEBSOCKET_ACCEPT,
+    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::request::Parts as Head;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Method, Request, StatusCode, Uri, Version, response};
+use http::{Method, Request, Uri, Version, response};
 use http_body::Body as _;
 
 use super::Fault;
 use super::outgoing::Outgoing;
-use crate::wire::{
-    WEBSOCKET, WEBSOCKET_VERSION, connection_listed, websocket_accept, websocket_key,
-};
+use crate::wire::{WEBSOCKET, connection_listed};
 
 /// The most header lines of an answer; [`HEAD_BYTES`] bounds their size.
 pub(super) const HEADER_LINES: usize = 100;
 
 /// The largest head of an answer.
 pub(super) const HEAD_BYTES: usize = 64 * 1024;
-
-/// Shapes a request for HTTP/1.1: origin-form, one `Host`, one statement of the body's length.
-///
-/// Shaping twice is shaping once, so a request that comes back unsent can go out again.
-pub(super) fn for_http1(
-    request: Request<Outgoing>,
-    address: &Authority,
-) -> Result<Request<Outgoing>, Fault> {
-    let (mut head, mut body) = request.into_parts();
-    common(&mut head)?;
-    let host = host(&head, address)?;
-    let trailers = wants_trailers(&head.headers);
-    strip(&mut head.headers);
-    head.headers.insert(HOST, host);
-    if trailers {
-        // RFC 9110 §10.1.4: `TE` is of this connection alone, and `Connection` says so.
-        head.headers
-            .insert(TE, HeaderValue::from_static("trailers"));
-        head.headers
-            .insert(CONNECTION, HeaderValue::from_static("te"));
-    }
-    declare_length(&mut head, &mut body)?;
-    head.uri = Uri::from(path(&head.uri));
-    head.version = Version::HTTP_11;
-    Ok(Request::from_parts(head, body))
-}
-
-/// Makes a request that is shaped for HTTP/1.1 one for a WebSocket (RFC 6455 §4.1), whatever it says
-/// about that itself. Returns what has to come back.
-pub(super) fn ask_for_websocket(headers: &mut HeaderMap) -> Result<HeaderValue, Fault> {
-    let key = websocket_key();
-    let accept = websocket_accept(key.as_bytes());
-    let value = |text: &str| HeaderValue::from_str(text).map_err(|_| Fault::Handshake);
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
-    headers.insert(SEC_WEBSOCKET_KEY, value(&key)?);
-    headers.insert(SEC_WEBSOCKET_VERSION, value(WEBSOCKET_VERSION)?);
-    headers.remove(SEC_WEBSOCKET_ACCEPT);
-    headers.remove(TE);
-    value(&accept)
-}
 
 /// Judges the head of an answer that switches protocols: to what was asked for, and by somebody who has
 /// understood it (RFC 6455 §4.1).
@@ -91,16 +48,19 @@ pub(super) fn for_http2(
     address: &Authority,
     tls: bool,
 ) -> Result<Request<Outgoing>, Fault> {
+    check_method(request.method())?;
+    let host = HeaderValue::from_bytes(host(&request, address)?);
+    let host = host.map_err(|_| Fault::RequestHost)?;
     let (mut head, mut body) = request.into_parts();
-    common(&mut head)?;
-    let host = host(&head, address)?;
     let trailers = wants_trailers(&head.headers);
     strip(&mut head.headers);
     if trailers {
         head.headers
             .insert(TE, HeaderValue::from_static("trailers"));
     }
-    check_length(&head.headers, &mut body)?;
+    if let Some(length) = only_length(&head.headers).map_err(|()| Fault::RequestLength)? {
+        check_length(length, &mut body)?;
+    }
     let mut uri = http::uri::Parts::default();
     uri.scheme = Some(if tls { Scheme::HTTPS } else { Scheme::HTTP });
     uri.authority = Authority::try_from(host.as_bytes())
@@ -112,8 +72,8 @@ pub(super) fn for_http2(
     Ok(Request::from_parts(head, body))
 }
 
-fn common(head: &mut Head) -> Result<(), Fault> {
-    if head.method == Method::CONNECT {
+pub(super) fn check_method(method: &Method) -> Result<(), Fault> {
+    if method == Method::CONNECT {
         return Err(Fault::Connect);
     }
     Ok(())
@@ -126,19 +86,22 @@ fn path(uri: &Uri) -> PathAndQuery {
 }
 
 /// The host that the upstream is told: the request's own, else where we connect to.
-fn host(head: &Head, address: &Authority) -> Result<HeaderValue, Fault> {
-    let mut lines = head.headers.get_all(HOST).into_iter();
+pub(super) fn host<'a>(
+    request: &'a Request<Outgoing>,
+    address: &'a Authority,
+) -> Result<&'a [u8], Fault> {
+    let mut lines = request.headers().get_all(HOST).into_iter();
     match (lines.next(), lines.next()) {
-        (Some(host), None) => Ok(host.clone()),
+        (Some(host), None) => Ok(host.as_bytes()),
         (Some(_), Some(_)) => Err(Fault::RequestHost),
         (None, _) => {
-            let authority = head.uri.authority().unwrap_or(address);
-            HeaderValue::from_str(authority.as_str()).map_err(|_| Fault::RequestHost)
+            let authority = request.uri().authority().unwrap_or(address);
+            Ok(authority.as_str().as_bytes())
         }
     }
 }
 
-fn wants_trailers(headers: &HeaderMap) -> bool {
+pub(super) fn wants_trailers(headers: &HeaderMap) -> bool {
     headers
         .get_all(TE)
         .iter()
@@ -154,45 +117,18 @@ fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Says the body's length in one way. hyper would do this too, but drops the body of a `GET` whose
-/// length it does not know.
-fn declare_length(head: &mut Head, body: &mut Outgoing) -> Result<(), Fault> {
-    if check_length(&head.headers, body)?.is_some() {
-        return Ok(());
-    }
-    match body.size_hint().exact() {
-        Some(0) if !expects_body(&head.method) => {}
-        Some(length) => {
-            head.headers.insert(CONTENT_LENGTH, length.into());
-        }
-        None => {
-            let chunked = HeaderValue::from_static("chunked");
-            head.headers.insert(TRANSFER_ENCODING, chunked);
-        }
-    }
-    Ok(())
-}
-
-/// RFC 9110 §8.6: for these, no content is worth saying.
-fn expects_body(method: &Method) -> bool {
-    matches!(*method, Method::PATCH | Method::POST | Method::PUT)
-}
-
-/// The length that the request declares, which must be one that its body can have.
-fn check_length(headers: &HeaderMap, body: &mut Outgoing) -> Result<Option<u64>, Fault> {
-    let Some(length) = only_length(headers).map_err(|()| Fault::RequestLength)? else {
-        return Ok(None);
-    };
+/// Whether the body can be as long as the request declares, and if so is held to it.
+pub(super) fn check_length(length: u64, body: &mut Outgoing) -> Result<(), Fault> {
     let hint = body.size_hint();
     if length < hint.lower() || hint.upper().is_some_and(|upper| length > upper) {
         return Err(Fault::RequestLength);
     }
     body.declare(length);
-    Ok(Some(length))
+    Ok(())
 }
 
 /// The one `Content-Length`, or an error where there are several or it is no plain number.
-fn only_length(headers: &HeaderMap) -> Result<Option<u64>, ()> {
+pub(super) fn only_length(headers: &HeaderMap) -> Result<Option<u64>, ()> {
     let mut lines = headers.get_all(CONTENT_LENGTH).into_iter();
     let (first, second) = (lines.next(), lines.next());
     let Some(line) = first else { return Ok(None) };
@@ -204,24 +140,53 @@ fn only_length(headers: &HeaderMap) -> Result<Option<u64>, ()> {
     digits.parse().map(Some).map_err(|_| ())
 }
 
-/// Judges an answer's head, and whether its connection may serve again as far as the head says.
-pub(super) fn judge(head: &response::Parts) -> Result<bool, Fault> {
-    if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Fault::Upgrade);
-    }
-    if head.headers.len() > HEADER_LINES {
+/// Whether a field may stand behind the content: it frames, routes and vouches for nothing, because by now
+/// all that has been done (RFC 9110 §6.5.1).
+pub(super) fn may_be_trailer(name: &HeaderName) -> bool {
+    const NEVER: [HeaderName; 14] = [
+        AUTHORIZATION,
+        CACHE_CONTROL,
+        CONNECTION,
+        CONTENT_ENCODING,
+        CONTENT_LENGTH,
+        CONTENT_RANGE,
+        CONTENT_TYPE,
+        HOST,
+        MAX_FORWARDS,
+        SET_COOKIE,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ];
+    !NEVER.contains(name)
+}
+
+/// What an answer's head says about the length of its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    /// It comes in chunks.
+    Chunked,
+    /// So many bytes.
+    Known(u64),
+    /// Nothing.
+    Unsaid,
+}
+
+/// Judges an answer's head: it says the length of its content in one way, or not at all.
+pub(super) fn judge(headers: &HeaderMap) -> Result<Length, Fault> {
+    if headers.len() > HEADER_LINES {
         return Err(Fault::AnswerTooManyHeaders);
     }
-    let length = only_length(&head.headers).map_err(|()| Fault::AnswerLength)?;
-    let mut codings = head.headers.get_all(TRANSFER_ENCODING).into_iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => {}
+    let length = only_length(headers).map_err(|()| Fault::AnswerLength)?;
+    let mut codings = headers.get_all(TRANSFER_ENCODING).into_iter();
+    match (codings.next(), codings.next(), length) {
+        (None, _, None) => Ok(Length::Unsaid),
+        (None, _, Some(length)) => Ok(Length::Known(length)),
         // A coding below `chunked` would reach the client undeclared, and two lengths are two readings.
-        (Some(coding), None)
-            if length.is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {}
-        (Some(_), _) => return Err(Fault::AnswerLength),
+        (Some(coding), None, None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            Ok(Length::Chunked)
+        }
+        (Some(_), _, _) => Err(Fault::AnswerLength),
     }
-    // To an HTTP/1.0 server hyper would send the next request as HTTP/1.0, and drop a body whose
-    // length it does not know.
-    Ok(head.version != Version::HTTP_10)
 }

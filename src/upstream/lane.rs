@@ -13,7 +13,8 @@ use super::checks::Checked;
 use super::connect::within;
 use super::endpoint::Endpoint;
 use super::health::{Health, Standing};
-use super::lease::{Http1, Http2, Link};
+use super::http1::Connection;
+use super::lease::{Http2, Link};
 use super::target::Address;
 use crate::base::{BootInstant, Clock};
 use crate::telemetry::UpstreamMetrics;
@@ -36,7 +37,7 @@ pub(super) struct Lane {
     permits: Arc<Semaphore>,
     waiting: Cell<usize>,
     /// Oldest first; taken from the back, so that what is not needed grows old.
-    idle: RefCell<VecDeque<(Http1, BootInstant)>>,
+    idle: RefCell<VecDeque<(Box<Connection>, BootInstant)>>,
     /// The HTTP/2 connections, which exchanges share. Those before are used first, so that what is
     /// not needed grows old.
     shared: RefCell<Vec<(Http2, BootInstant)>>,
@@ -155,7 +156,7 @@ impl Lane {
             return Some(Link::Http2(link));
         }
         let mut idle = self.idle.borrow_mut();
-        while let Some((link, since)) = idle.pop_back() {
+        while let Some((mut link, since)) = idle.pop_back() {
             if self.is_old(since) {
                 // So are all that lie below it.
                 idle.clear();
@@ -199,7 +200,7 @@ impl Lane {
     }
 
     /// Takes back a connection of such an age whose exchange ended cleanly.
-    pub(super) fn take_back(&self, link: Http1, age: u64) {
+    pub(super) fn take_back(&self, link: Box<Connection>, age: u64) {
         let mut idle = self.idle.borrow_mut();
         if !self.retired.get()
             && age == self.age.get()
@@ -213,7 +214,7 @@ impl Lane {
     pub(super) fn sweep(&self) {
         self.idle
             .borrow_mut()
-            .retain(|(link, since)| !self.is_old(*since) && link.is_clean());
+            .retain_mut(|(link, since)| !self.is_old(*since) && link.is_clean());
         self.shared
             .borrow_mut()
             .retain(|(link, used)| !(link.has_ended() || link.is_unused() && self.is_old(*used)));

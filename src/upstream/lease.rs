@@ -3,18 +3,24 @@
 use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::response::Parts;
+use http::{Request, StatusCode};
+use http_body::Frame;
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::{TrySendError, http2};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::JoinHandle;
 
 use super::connect::{Elapsed, within};
+use super::http1::{Connection, Failure};
 use super::lane::Lane;
 use super::outgoing::{Outgoing, Progress};
-use super::socket::Watch;
+use super::socket::{Stream, Watch};
+use super::target::Address;
+use super::{BreakError, Fault, Http1Error, framing};
 use crate::base::Clock;
 
 /// The shortest time that is waited at once, so that a timeout of zero does not spin.
@@ -22,7 +28,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 /// A connection.
 pub(super) enum Link {
-    Http1(Http1),
+    Http1(Box<Connection>),
     Http2(Http2),
 }
 
@@ -75,52 +81,84 @@ impl Http2 {
     }
 }
 
+/// The head of an answer, and where its content comes from.
+pub(super) struct Answer {
+    pub(super) head: Parts,
+    pub(super) content: Content,
+}
+
+/// Where the content of an answer comes from.
+pub(super) enum Content {
+    /// The connection.
+    Http1,
+    /// A stream of the connection.
+    Http2(Incoming),
+}
+
+/// Why an exchange got no answer.
+pub(super) enum ExchangeError {
+    /// HTTP failed.
+    Broken(BreakError),
+    /// The request or the answer has more than one reading.
+    Fault(Fault),
+    /// The head did not come in time.
+    Late,
+    /// The connection was dead before a byte was written.
+    Unsent(Box<Request<Outgoing>>, BreakError),
+}
+
+impl From<Fault> for ExchangeError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Failure> for ExchangeError {
+    fn from(failure: Failure) -> Self {
+        match (failure.error, failure.unsent) {
+            (Http1Error::Fault(fault), _) => Self::Fault(fault),
+            (error, Some(request)) => Self::Unsent(request, error.into()),
+            (error, None) => Self::Broken(error.into()),
+        }
+    }
+}
+
+impl From<TrySendError<Request<Outgoing>>> for ExchangeError {
+    fn from(mut error: TrySendError<Request<Outgoing>>) -> Self {
+        match error.take_message() {
+            Some(request) => Self::Unsent(Box::new(request), error.into_error().into()),
+            None => Self::Broken(error.into_error().into()),
+        }
+    }
+}
+
 impl Link {
-    /// Sends a request; gives it back if the connection was dead before a byte was written.
-    pub(super) async fn send(&mut self, request: Request<Outgoing>) -> Sent {
+    /// Sends a request and waits for the answer's head; gives the request back if the connection was dead
+    /// before a byte was written. Only over HTTP/1.1 can a WebSocket be asked for by its key.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Outgoing>,
+        address: &Address,
+        websocket_key: Option<&str>,
+    ) -> Result<Answer, ExchangeError> {
         match self {
-            Self::Http1(link) => link.sender.try_send_request(request).await,
-            Self::Http2(link) => link.sender.try_send_request(request).await,
+            Self::Http1(connection) => {
+                let sent = connection.send(request, &address.authority, websocket_key);
+                let head = sent.await?;
+                let content = Content::Http1;
+                Ok(Answer { head, content })
+            }
+            Self::Http2(link) => {
+                let request = framing::for_http2(request, &address.authority, address.tls)?;
+                let (head, body) = link.sender.try_send_request(request).await?.into_parts();
+                if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                    return Err(Fault::Upgrade.into());
+                }
+                framing::judge(&head.headers)?;
+                let content = Content::Http2(body);
+                Ok(Answer { head, content })
+            }
         }
-    }
-}
-
-/// A connection for one exchange at a time. Dropping it closes it.
-#[derive(Debug)]
-pub(super) struct Http1 {
-    sender: http1::SendRequest<Outgoing>,
-    watch: Watch,
-    task: JoinHandle<()>,
-}
-
-impl Http1 {
-    pub(super) const fn new(
-        sender: http1::SendRequest<Outgoing>,
-        watch: Watch,
-        task: JoinHandle<()>,
-    ) -> Self {
-        Self {
-            sender,
-            watch,
-            task,
-        }
-    }
-
-    /// Whether the last exchange is wholly over and nothing has come since.
-    pub(super) fn is_clean(&self) -> bool {
-        self.sender.is_ready() && self.watch.is_quiet()
-    }
-
-    #[cfg(test)]
-    pub(super) fn poison(&self) {
-        self.task.abort();
-    }
-}
-
-impl Drop for Http1 {
-    fn drop(&mut self) {
-        // hyper would first try to read a body that nobody wants, and keep the connection.
-        self.task.abort();
     }
 }
 
@@ -133,16 +171,6 @@ pub(super) struct Lease {
     permit: OwnedSemaphorePermit,
     /// The lane's age when the exchange began.
     age: u64,
-}
-
-/// Why an exchange got no answer.
-pub(super) enum ExchangeError {
-    /// HTTP failed.
-    Broken(hyper::Error),
-    /// Nothing came in time.
-    Late,
-    /// The connection was dead already; not a byte of the request was written.
-    Unsent(Box<Request<Outgoing>>, hyper::Error),
 }
 
 impl Lease {
@@ -173,44 +201,71 @@ impl Lease {
         clock: &Clock,
         timeout: Duration,
         request: Request<Outgoing>,
-    ) -> Result<Response<Incoming>, ExchangeError> {
+        websocket_key: Option<&str>,
+    ) -> Result<Answer, ExchangeError> {
+        if !self.pooled
+            && let Link::Http1(connection) = &mut self.link
+            && connection.has_spoken()
+        {
+            return Err(Fault::Unasked.into());
+        }
         let progress = request.body().progress();
-        let sent = in_time(clock, timeout, &progress, self.link.send(request)).await;
-        match sent {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(mut error)) => Err(match error.take_message() {
-                Some(request) => ExchangeError::Unsent(Box::new(request), error.into_error()),
-                None => ExchangeError::Broken(error.into_error()),
-            }),
-            Err(Elapsed) => {
-                // A connection that is silent to one exchange may be dead for all that would follow.
-                self.lane.forget(&self.link);
-                Err(ExchangeError::Late)
-            }
+        let sent = self.link.send(request, &self.lane.address, websocket_key);
+        let sent = in_time(clock, timeout, &progress, sent).await;
+        sent.unwrap_or_else(|Elapsed| {
+            // A connection that is silent to one exchange may be dead for all that would follow.
+            self.lane.forget(&self.link);
+            Err(ExchangeError::Late)
+        })
+    }
+
+    /// What comes next of an answer over HTTP/1.1.
+    pub(super) fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Http1Error>>> {
+        match &mut self.link {
+            Link::Http1(connection) => connection.poll_frame(context),
+            Link::Http2(_) => Poll::Ready(None),
+        }
+    }
+
+    /// The connection of an exchange over HTTP/1.1.
+    pub(super) fn http1(&self) -> Option<&Connection> {
+        match &self.link {
+            Link::Http1(connection) => Some(connection),
+            Link::Http2(_) => None,
         }
     }
 
     /// Ends the exchange cleanly: the connection may serve again, if it says so itself.
     pub(super) fn give_back(self) {
-        if let Link::Http1(link) = self.link
-            && link.sender.is_ready()
+        if let Link::Http1(mut connection) = self.link
+            && connection.rest()
         {
-            self.lane.take_back(link, self.age);
+            self.lane.take_back(connection, self.age);
         }
     }
-}
 
-pub(super) type Sent = Result<Response<Incoming>, TrySendError<Request<Outgoing>>>;
+    /// What is left of an HTTP/1.1 connection that has switched protocols, and its place.
+    pub(super) fn into_stream(self) -> Option<(Stream, Bytes, OwnedSemaphorePermit)> {
+        let Link::Http1(connection) = self.link else {
+            return None;
+        };
+        let (stream, unread) = connection.into_stream()?;
+        Some((stream, unread, self.permit))
+    }
+}
 
 /// Waits for the head no longer than `timeout`, counted from when the upstream was given the last
 /// byte of the request, or the last that it would take. While the client is still to send, only
 /// the client is waited for, and the time does not run.
-async fn in_time(
+async fn in_time<T>(
     clock: &Clock,
     timeout: Duration,
     progress: &Progress,
-    sent: impl Future<Output = Sent>,
-) -> Result<Sent, Elapsed> {
+    sent: impl Future<Output = T>,
+) -> Result<T, Elapsed> {
     let timeout = timeout.max(SHORTEST_WAIT);
     let mut sent = pin!(sent);
     loop {

@@ -2,9 +2,9 @@
 //! ([`Target`]), the connections that one worker keeps to them ([`Pool`]), and the credential that
 //! the gateway adds ([`Credential`]).
 //!
-//! A pool belongs to one thread: its connections run as local tasks, and nothing in it is locked.
-//! [`Pool::send`] takes one request to one target and gives back the answer's head; bodies stream
-//! both ways. A [`Received`] body holds the connection and decides what becomes of it. Addresses that
+//! A pool belongs to one thread, and nothing in it is locked. [`Pool::send`] takes one request to one
+//! target and gives back the answer's head; bodies stream both ways. HTTP/1.1 is spoken here, HTTP/2
+//! by hyper. A [`Received`] body holds the connection and decides what becomes of it. Addresses that
 //! fail are left out for a while; what workers share, health checks among it, is [`Common`].
 //!
 //! Invariant: a connection serves a second request only if the first exchange ended cleanly, that
@@ -22,6 +22,7 @@ mod error;
 mod framing;
 mod group;
 mod health;
+mod http1;
 mod lane;
 mod lease;
 mod limits;
@@ -36,8 +37,10 @@ mod tunnel;
 
 pub use common::Common;
 pub use credential::{Credential, Injected};
-pub use error::{ConnectError, Fault, Phase, Place, SendError, UpstreamError};
+pub use error::{BreakError, ConnectError, Fault, Phase, Place, SendError, UpstreamError};
+pub use http1::Http1Error;
 pub use limits::PoolLimits;
+pub use outgoing::OutgoingError;
 pub use pool::Pool;
 pub use received::Received;
 pub use target::Target;

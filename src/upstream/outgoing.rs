@@ -1,11 +1,13 @@
 //! The body of a request on its way out, and how far it has come.
 
 use std::cell::{Cell, RefCell};
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use thiserror::Error;
 
@@ -15,6 +17,9 @@ use crate::wire::{Body, BodyError};
 /// A request body that keeps its [`Progress`].
 pub(super) struct Outgoing {
     body: Body,
+    /// What was taken and has come back unsent.
+    returned: Bytes,
+    returned_trailers: Option<HeaderMap>,
     /// Bytes that the declared length still has room for.
     left: Option<u64>,
     progress: Rc<Progress>,
@@ -22,11 +27,16 @@ pub(super) struct Outgoing {
 
 /// Why a request body breaks off.
 #[derive(Debug, Error)]
-pub(super) enum OutgoingError {
+pub enum OutgoingError {
+    /// There is no use in sending more.
     #[error("nobody waits for the answer any more")]
     Abandoned,
+    /// The client did not send it whole.
     #[error("the client's part broke off")]
     Body(#[source] BodyError),
+    /// It is another length than the head said.
+    #[error("it is not as long as was said")]
+    Length,
 }
 
 /// How far a request has come.
@@ -68,6 +78,8 @@ impl Outgoing {
         Self {
             left: body.size_hint().exact(),
             body,
+            returned: Bytes::new(),
+            returned_trailers: None,
             progress,
         }
     }
@@ -81,9 +93,33 @@ impl Outgoing {
         self.left = Some(length);
     }
 
+    /// Says that nothing of the body is to be asked for.
+    pub(super) fn finish(&mut self) {
+        if !self.progress.has_ended() {
+            let now = self.progress.clock.now();
+            self.progress.state.set(State::Ended(now));
+        }
+    }
+
+    /// Takes back what was taken last, so that the body is whole again.
+    pub(super) fn put_back(&mut self, data: Bytes, trailers: Option<HeaderMap>) {
+        self.left = self.left.map(|left| left + data.len() as u64);
+        self.returned = data;
+        self.returned_trailers = trailers;
+        let now = self.progress.clock.now();
+        self.progress.state.set(State::Taken(now));
+    }
+
+    fn returned(&mut self) -> Option<Frame<Bytes>> {
+        if !self.returned.is_empty() {
+            return Some(Frame::data(mem::take(&mut self.returned)));
+        }
+        self.returned_trailers.take().map(Frame::trailers)
+    }
+
     fn after(&mut self, frame: &Frame<Bytes>) -> State {
         let now = self.progress.clock.now();
-        let mut ended = frame.is_trailers() || self.body.is_end_stream();
+        let mut ended = frame.is_trailers() || self.is_end_stream();
         if let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) {
             *left = left.saturating_sub(data.len() as u64);
             // HTTP/1 does not ask for the end of a body whose declared bytes it has.
@@ -141,7 +177,10 @@ impl http_body::Body for Outgoing {
         if let State::Abandoned = this.progress.state.get() {
             return Poll::Ready(Some(Err(OutgoingError::Abandoned)));
         }
-        let polled = Pin::new(&mut this.body).poll_frame(context);
+        let polled = match this.returned() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => Pin::new(&mut this.body).poll_frame(context),
+        };
         let state = match &polled {
             Poll::Pending => {
                 *this.progress.waker.borrow_mut() = Some(context.waker().clone());
@@ -156,10 +195,20 @@ impl http_body::Body for Outgoing {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.returned.is_empty() && self.returned_trailers.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let rest = self.body.size_hint();
+        if self.returned.is_empty() {
+            return rest;
+        }
+        let returned = self.returned.len() as u64;
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(returned));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(returned));
+        }
+        hint
     }
 }

@@ -11,17 +11,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::connect::{connect, share, within};
 use super::group::Group;
 use super::lane::Lane;
-use super::lease::{ExchangeError, Lease, Link};
+use super::lease::{Answer, ExchangeError, Lease, Link};
 use super::outgoing::{Outgoing, Progress};
 use super::received::Received;
 use super::target::{Address, Target};
-use super::{Common, Fault, Phase, PoolLimits, SendError, framing};
+use super::{Common, Fault, Phase, PoolLimits, SendError};
 use crate::base::{BootInstant, Clock, Digest, IdleTimer, random_bytes};
 use crate::wire::Body;
 
@@ -79,12 +78,9 @@ impl Pool {
         let timeout = timeout.unwrap_or(self.limits.response_timeout);
         let mut lease = self.lease(target).await?;
         let lane = Rc::clone(&lease.lane);
-        let address = &lane.address;
         loop {
-            let shaped = shape(&lease.link, request, address)
-                .map_err(|fault| protocol(target, address, fault))?;
-            match lease.exchange(&self.clock, timeout, shaped).await {
-                Ok(answer) => return self.receive(target, lease, &progress, answer),
+            match lease.exchange(&self.clock, timeout, request, None).await {
+                Ok(answer) => return Ok(self.receive(target, lease, &progress, answer)),
                 Err(ExchangeError::Unsent(unsent, _)) if lease.pooled => {
                     request = *unsent;
                     lease = self.replace(target, lease).await?;
@@ -222,21 +218,17 @@ impl Pool {
         target: &Target,
         lease: Lease,
         progress: &Rc<Progress>,
-        answer: Response<Incoming>,
-    ) -> Result<Response<Received>, SendError> {
-        let (head, body) = answer.into_parts();
-        let judged = framing::judge(&head);
-        lease
-            .lane
-            .note_answer(judged.is_ok() && !head.status.is_server_error());
-        let reusable = judged.map_err(|fault| protocol(target, &lease.lane.address, fault))?;
+        answer: Answer,
+    ) -> Response<Received> {
+        let Answer { head, content } = answer;
+        lease.lane.note_answer(!head.status.is_server_error());
         // What is still to be sent after an early answer may be read by nobody.
-        let reusable = reusable && progress.has_ended();
-        let unfinished = (!progress.has_ended()).then(|| Rc::clone(progress));
+        let reusable = progress.has_ended();
+        let unfinished = (!reusable).then(|| Rc::clone(progress));
         let idle = target.timeouts.idle.or(self.limits.body_idle_timeout);
         let idle = idle.map(|timeout| IdleTimer::new(&self.clock, timeout));
-        let body = Received::new(body, lease, reusable, idle, unfinished);
-        Ok(Response::from_parts(head, body))
+        let body = Received::new(content, lease, reusable, idle, unfinished);
+        Response::from_parts(head, body)
     }
 
     fn group(&self, target: &Arc<Target>) -> Rc<Group> {
@@ -275,17 +267,6 @@ impl Pool {
     }
 }
 
-pub(super) fn shape(
-    link: &Link,
-    request: Request<Outgoing>,
-    address: &Address,
-) -> Result<Request<Outgoing>, Fault> {
-    match link {
-        Link::Http1(_) => framing::for_http1(request, &address.authority),
-        Link::Http2(_) => framing::for_http2(request, &address.authority, address.tls),
-    }
-}
-
 fn protocol(target: &Target, address: &Address, fault: Fault) -> SendError {
     SendError::Protocol {
         place: target.place(address),
@@ -295,7 +276,8 @@ fn protocol(target: &Target, address: &Address, fault: Fault) -> SendError {
 
 fn broken(target: &Target, lane: &Lane, progress: &Progress, error: ExchangeError) -> SendError {
     let place = target.place(&lane.address);
-    if !progress.has_failed() {
+    let is_requests = matches!(&error, ExchangeError::Fault(fault) if fault.is_of_request());
+    if !progress.has_failed() && !is_requests {
         lane.note_answer(false);
     }
     match error {
@@ -303,6 +285,7 @@ fn broken(target: &Target, lane: &Lane, progress: &Progress, error: ExchangeErro
             place,
             phase: Phase::Response,
         },
+        ExchangeError::Fault(fault) => SendError::Protocol { place, fault },
         ExchangeError::Broken(source) if progress.has_failed() => {
             SendError::RequestBody { place, source }
         }

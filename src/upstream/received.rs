@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
-use super::lease::Lease;
+use super::http1::Connection;
+use super::lease::{Content, Lease};
 use super::outgoing::Progress;
 use crate::base::IdleTimer;
 use crate::wire::BodyError;
@@ -17,7 +17,7 @@ use crate::wire::BodyError;
 /// The body of an answer. Read to its end, it gives its connection back to the pool; dropped
 /// before, it closes the connection (HTTP/1.1) or resets the stream (HTTP/2), and drains nothing.
 pub struct Received {
-    body: Incoming,
+    content: Content,
     /// `None` once the exchange is over.
     lease: Option<Lease>,
     /// Whether the connection may serve again.
@@ -25,35 +25,61 @@ pub struct Received {
     idle: Option<IdleTimer>,
     /// The request, where it had not ended when the answer began.
     request: Option<Rc<Progress>>,
+    /// Whether the body came to its own end.
+    over: bool,
 }
 
 impl Received {
     pub(super) fn new(
-        body: Incoming,
+        content: Content,
         lease: Lease,
         reusable: bool,
         idle: Option<IdleTimer>,
         request: Option<Rc<Progress>>,
     ) -> Self {
         let mut received = Self {
-            body,
+            content,
             lease: Some(lease),
             reusable,
             idle,
             request,
+            over: false,
         };
         received.settle_if_over();
         received
     }
 
+    fn poll_content(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match (&mut self.content, &mut self.lease) {
+            (Content::Http2(body), _) => Pin::new(body)
+                .poll_frame(context)
+                .map_err(BodyError::transport),
+            (Content::Http1, Some(lease)) => {
+                lease.poll_frame(context).map_err(BodyError::transport)
+            }
+            (Content::Http1, None) => Poll::Ready(None),
+        }
+    }
+
     /// Whoever serves this body stops asking when it says that it is over.
     fn settle_if_over(&mut self) {
-        if self.body.is_end_stream() {
+        let over = match &self.content {
+            Content::Http1 => {
+                let connection = self.lease.as_ref().and_then(Lease::http1);
+                connection.is_some_and(Connection::is_over)
+            }
+            Content::Http2(body) => body.is_end_stream(),
+        };
+        if over {
             self.settle();
         }
     }
 
     fn settle(&mut self) {
+        self.over |= self.lease.is_some();
         if let Some(lease) = self.lease.take()
             && self.reusable
         {
@@ -85,7 +111,7 @@ impl Body for Received {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        match Pin::new(&mut this.body).poll_frame(context) {
+        match this.poll_content(context) {
             Poll::Pending => {
                 let stalled = this
                     .idle
@@ -106,7 +132,7 @@ impl Body for Received {
             }
             Poll::Ready(Some(Err(error))) => {
                 this.abandon();
-                Poll::Ready(Some(Err(BodyError::Transport(error))))
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
                 this.settle();
@@ -116,11 +142,19 @@ impl Body for Received {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.over
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match (&self.content, &self.lease) {
+            _ if self.over => SizeHint::with_exact(0),
+            (Content::Http2(body), _) => body.size_hint(),
+            (Content::Http1, Some(lease)) => {
+                let connection = lease.http1();
+                connection.map_or_else(SizeHint::default, Connection::size_hint)
+            }
+            (Content::Http1, None) => SizeHint::default(),
+        }
     }
 }
 

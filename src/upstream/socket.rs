@@ -49,6 +49,11 @@ impl Watch {
         matches!(self.look(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Whether the kernel holds bytes for this socket.
+    pub(super) fn holds_bytes(&self) -> bool {
+        matches!(self.look(), Ok(bytes) if bytes > 0)
+    }
+
     /// Whether the other side has closed and nothing is left to read.
     pub(super) fn has_ended(&self) -> bool {
         match self.look() {
@@ -57,14 +62,24 @@ impl Watch {
         }
     }
 
+    /// Has the next write fail.
+    #[cfg(test)]
+    pub(super) fn shut(&self) {
+        let shut = |socket: SockRef<'_>| socket.shutdown(std::net::Shutdown::Write);
+        self.with_socket(shut).expect("a connected socket");
+    }
+
     fn look(&self) -> io::Result<usize> {
+        self.with_socket(|socket| socket.peek(&mut [MaybeUninit::uninit()]))
+    }
+
+    fn with_socket<T>(&self, act: impl FnOnce(SockRef<'_>) -> io::Result<T>) -> io::Result<T> {
         let stream = self.0.upgrade().ok_or(io::ErrorKind::NotConnected)?;
         let stream = stream.try_borrow().map_err(io::Error::other)?;
-        let socket = match &*stream {
+        act(match &*stream {
             Plain::Tcp(stream) => SockRef::from(stream),
             Plain::Unix(stream) => SockRef::from(stream),
-        };
-        socket.peek(&mut [MaybeUninit::uninit()])
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The one body type of the data plane: a boxed stream that stays on its worker's thread.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -20,7 +21,14 @@ pub enum BodyError {
     Idle,
     /// The connection below broke off.
     #[error("the connection broke off")]
-    Transport(#[source] hyper::Error),
+    Transport(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+impl BodyError {
+    /// The connection below broke off like this.
+    pub fn transport(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Transport(error.into())
+    }
 }
 
 /// A request or response body on its way through. It is polled on one thread, so it need not be
@@ -54,7 +62,7 @@ impl Body {
     /// A body that hyper received, as it comes.
     #[must_use]
     pub fn incoming(body: hyper::body::Incoming) -> Self {
-        Self::stream(body.map_err(BodyError::Transport))
+        Self::stream(body.map_err(BodyError::transport))
     }
 }
 

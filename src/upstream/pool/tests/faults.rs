@@ -37,6 +37,18 @@ fn protocol_faults_are_named() {
             Fault::AnswerLength,
         ),
         (
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",
+            Fault::AnswerLength,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
+            Fault::AnswerLength,
+        ),
+        (
+            "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            Fault::AnswerLength,
+        ),
+        (
             "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
             Fault::AnswerLength,
         ),
@@ -48,17 +60,41 @@ fn protocol_faults_are_named() {
 }
 
 #[test]
-fn what_is_not_http_is_a_break() {
+fn what_is_too_much_is_a_fault() {
     let many = "x: y\r\n".repeat(101);
-    let long = format!("x: {}\r\n", "y".repeat(64 * 1024));
+    let long = format!("x: {}", "y".repeat(64 * 1024));
+    let interim = "HTTP/1.1 102 Processing\r\n\r\n".repeat(101);
+    for (answer, expected) in [
+        (
+            format!("HTTP/1.1 200 OK\r\n{many}"),
+            Fault::AnswerTooManyHeaders,
+        ),
+        (
+            format!("HTTP/1.1 200 OK\r\n{long}"),
+            Fault::AnswerHeadTooLarge,
+        ),
+        (interim, Fault::InterimAnswers),
+    ] {
+        let error = fault(answer);
+        let found = matches!(&error, SendError::Protocol { fault, .. } if *fault == expected);
+        assert!(found, "{expected:?} {error:?}");
+    }
+}
+
+#[test]
+fn what_is_not_http_is_a_break() {
     for answer in [
         "SSH-2.0-OpenSSH_9.9\r\n\r\n".to_owned(),
         "HTTP/1.1 200 OK\r\nfolded: a\r\n b\r\n\r\n".to_owned(),
         "HTTP/1.1 200 OK\r\nname : spaced\r\n\r\n".to_owned(),
-        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello".to_owned(),
-        "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n".to_owned(),
-        format!("HTTP/1.1 200 OK\r\n{many}\r\n"),
-        format!("HTTP/1.1 200 OK\r\n{long}\r\n"),
+        "HTTP/1.1 200 OK\r\nbare: a\rb\r\n\r\n".to_owned(),
+        "HTTP/1.1 200 OK\nbare: lf\n\n".to_owned(),
+        "\r\nHTTP/1.1 200 OK\r\n\r\n".to_owned(),
+        "HTTP/2.0 200 OK\r\n\r\n".to_owned(),
+        "HTTP/1.1 99 Low\r\n\r\n".to_owned(),
+        "HTTP/1.1 200 OK\r\nno colon\r\n\r\n".to_owned(),
+        "HTTP/1.1 200 OK\r\n: no name\r\n\r\n".to_owned(),
+        "HTTP/1.1 200 OK\r\nnul: a\0b\r\n\r\n".to_owned(),
     ] {
         let shown = answer.chars().take(60).collect::<String>();
         let error = fault(answer);

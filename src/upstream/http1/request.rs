@@ -1,0 +1,144 @@
+//! The head of a request, written straight into the bytes that go out.
+
+use std::io::Write as _;
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::Authority;
+use http::{Method, Request};
+use http_body::Body as _;
+
+use crate::upstream::framing::{check_length, check_method, host, wants_trailers};
+use crate::upstream::outgoing::Outgoing;
+use crate::upstream::{Fault, framing};
+use crate::wire::{WEBSOCKET, WEBSOCKET_VERSION};
+
+/// How the other side finds the end of the request (RFC 9112 §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::upstream) enum Framing {
+    /// In chunks.
+    Chunked,
+    /// After so many bytes, of which none may be left.
+    Length(u64),
+}
+
+/// Writes the head of `request`: origin-form, one `Host`, one statement of the content's length. Framing is
+/// written from the content at hand; what the headers say of this connection is not copied. With a
+/// `websocket_key` it asks for a WebSocket (RFC 6455 §4.1), whatever it says of that itself.
+///
+/// The request stays as it is, so one that comes back unsent can go out again.
+pub(in crate::upstream) fn write_head(
+    out: &mut Vec<u8>,
+    request: &mut Request<Outgoing>,
+    address: &Authority,
+    websocket_key: Option<&str>,
+) -> Result<Framing, Fault> {
+    check_method(request.method())?;
+    let length = framing::only_length(request.headers()).map_err(|()| Fault::RequestLength)?;
+    if let Some(length) = length {
+        check_length(length, request.body_mut())?;
+    }
+    let host = host(request, address)?;
+    out.extend_from_slice(request.method().as_str().as_bytes());
+    out.push(b' ');
+    let target = request.uri().path_and_query();
+    out.extend_from_slice(target.map_or("/", |target| target.as_str()).as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    line(out, &HOST, host);
+    let asks = websocket_key.is_some();
+    for (name, value) in request.headers() {
+        if !(is_written_here(name) || asks && is_of_websocket(name)) {
+            line(out, name, value.as_bytes());
+        }
+    }
+    if let Some(key) = websocket_key {
+        line(out, &CONNECTION, b"Upgrade");
+        line(out, &UPGRADE, WEBSOCKET.as_bytes());
+        line(out, &SEC_WEBSOCKET_KEY, key.as_bytes());
+        line(out, &SEC_WEBSOCKET_VERSION, WEBSOCKET_VERSION.as_bytes());
+    } else if wants_trailers(request.headers()) {
+        // RFC 9110 §10.1.4: `TE` is of this connection alone, and `Connection` says so.
+        line(out, &TE, b"trailers");
+        line(out, &CONNECTION, b"te");
+    }
+    let framing = write_length(out, request, length);
+    out.extend_from_slice(b"\r\n");
+    Ok(framing)
+}
+
+/// Says the content's length in one way, or nothing where there is none and none is expected.
+fn write_length(out: &mut Vec<u8>, request: &Request<Outgoing>, said: Option<u64>) -> Framing {
+    let length = said.or_else(|| request.body().size_hint().exact());
+    match length {
+        None => {
+            line(out, &TRANSFER_ENCODING, b"chunked");
+            Framing::Chunked
+        }
+        Some(length) => {
+            if length > 0 || said.is_some() || expects_content(request.method()) {
+                // Into memory, which takes it.
+                let _written = write!(out, "content-length: {length}\r\n");
+            }
+            Framing::Length(length)
+        }
+    }
+}
+
+/// RFC 9110 §8.6: for others, no content is not worth saying.
+fn expects_content(method: &Method) -> bool {
+    matches!(*method, Method::PATCH | Method::POST | Method::PUT)
+}
+
+/// Whether a header is about this connection or about the framing, and so is written here or not at all.
+fn is_written_here(name: &HeaderName) -> bool {
+    const NAMES: [HeaderName; 6] = [
+        CONNECTION,
+        CONTENT_LENGTH,
+        HOST,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ];
+    NAMES.contains(name)
+}
+
+fn is_of_websocket(name: &HeaderName) -> bool {
+    const NAMES: [HeaderName; 3] = [
+        SEC_WEBSOCKET_ACCEPT,
+        SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_VERSION,
+    ];
+    NAMES.contains(name)
+}
+
+/// The trailers that the request announces.
+pub(super) fn announced_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
+    let lines = headers.get_all(TRAILER).into_iter();
+    let names = lines.filter_map(|line| line.to_str().ok());
+    let names = names.flat_map(|line| line.split(','));
+    names
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .filter(framing::may_be_trailer)
+        .collect()
+}
+
+/// Writes the end of chunked content: the last chunk, and those trailers that were announced.
+pub(super) fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap, announced: &[HeaderName]) {
+    out.extend_from_slice(b"0\r\n");
+    for (name, value) in trailers {
+        if announced.contains(name) {
+            line(out, name, value.as_bytes());
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a field line. INVARIANT: no header's name or value holds CR or LF, and no authority does.
+fn line(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+    out.extend_from_slice(name.as_str().as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
