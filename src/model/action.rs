@@ -75,12 +75,39 @@ pub struct Input {
 pub enum InputSource {
     /// A JSON pointer (RFC 6901) into the request body.
     Body(Arc<str>),
+    /// A field of a form in the request body.
+    Form(Arc<str>),
+    /// What a GraphQL request asks for.
+    Graphql(GraphqlPart),
     /// A request header, by lower-case name.
     Header(Arc<str>),
     /// A `{name}` of the route.
     Path(Arc<str>),
     /// A query parameter.
     Query(Arc<str>),
+}
+
+/// What can be told of the operation that a GraphQL request selects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GraphqlPart {
+    /// The one field that it selects of the root.
+    Field,
+    /// Its name: the client's word.
+    Operation,
+    /// `query`, `mutation` or `subscription`.
+    Type,
+}
+
+impl GraphqlPart {
+    /// The word in files.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Field => "field",
+            Self::Operation => "operation",
+            Self::Type => "type",
+        }
+    }
 }
 
 /// The Cedar type of an input.

@@ -17,7 +17,9 @@ mod service;
 mod task;
 mod transition;
 
-pub use action::{Input, InputKind, InputSource, InputValue, Inputs, Operation, Protocol, Risk};
+pub use action::{
+    GraphqlPart, Input, InputKind, InputSource, InputValue, Inputs, Operation, Protocol, Risk,
+};
 pub use entitlement::{ApprovalRule, Entitlement, Holder, Proof};
 pub use grant::{Approval, Budget, Circumstances, Grant, GrantRequest, GrantState, Term};
 pub use name::{

@@ -3,6 +3,8 @@
 //! A body is held in memory only for an operation that declares an input from it, and only up to a
 //! limit; the very bytes that were read are then forwarded.
 
+mod graphql;
+mod json;
 #[cfg(test)]
 mod tests;
 
@@ -16,10 +18,9 @@ use serde_json::Value;
 use super::canonical::Canonical;
 use super::refusal::Refusal;
 use crate::model::{DenyReason, Input, InputKind, InputSource, InputValue, Inputs, Operation};
-use crate::wire::{Body, BodyError, parse_json};
-
-/// The deepest JSON that is read.
-const DEEPEST_BODY: usize = 32;
+use crate::wire::{
+    Body, BodyError, FormFault, GraphqlCall, connection_listed, form_fields, form_value,
+};
 
 /// Reads every declared input from its place. `body` is the held body, where one was wanted.
 pub(super) fn inputs(
@@ -31,15 +32,17 @@ pub(super) fn inputs(
     if operation.inputs.is_empty() {
         return Ok(Inputs::new());
     }
-    let body = body.map(|bytes| json_body(canonical.headers(), bytes));
-    let body = body.transpose()?;
+    let places = Places::read(operation, canonical, body)?;
     let mut inputs = Inputs::new();
     for (name, input) in &operation.inputs {
         let value = match &input.source {
-            InputSource::Path(param) => from_path(params, param, input.kind),
-            InputSource::Query(param) => from_query(canonical.query(), param, input.kind),
+            InputSource::Body(pointer) => json::value(places.json.as_ref(), pointer)
+                .and_then(|value| typed(value, input.kind)),
+            InputSource::Form(field) => from_fields(places.form.as_ref(), field, input.kind),
+            InputSource::Graphql(part) => graphql::part(places.graphql.as_ref(), *part),
             InputSource::Header(header) => from_header(canonical.headers(), header, input.kind),
-            InputSource::Body(pointer) => from_body(body.as_ref(), pointer, input.kind),
+            InputSource::Path(param) => from_path(params, param, input.kind),
+            InputSource::Query(param) => from_fields(places.query.as_ref(), param, input.kind),
         };
         let value = value.map_err(|why| invalid(name, input, &why))?;
         inputs.insert(name.clone(), value);
@@ -49,8 +52,120 @@ pub(super) fn inputs(
 
 /// Whether an operation reads its request's body.
 pub(super) fn wants_body(operation: &Operation) -> bool {
+    reads(operation, |source| {
+        matches!(
+            source,
+            InputSource::Body(_) | InputSource::Form(_) | InputSource::Graphql(_)
+        )
+    })
+}
+
+fn reads(operation: &Operation, place: impl Fn(&InputSource) -> bool) -> bool {
     let mut inputs = operation.inputs.values();
-    inputs.any(|input| matches!(input.source, InputSource::Body(_)))
+    inputs.any(|input| place(&input.source))
+}
+
+/// The decoded fields of a query or form.
+type Fields = Vec<(String, String)>;
+
+/// What inputs are read from, each read once, and only what some input wants.
+#[derive(Default)]
+struct Places {
+    form: Option<Result<Fields, FormFault>>,
+    graphql: Option<GraphqlCall>,
+    json: Option<Value>,
+    query: Option<Result<Fields, FormFault>>,
+}
+
+impl Places {
+    fn read(
+        operation: &Operation,
+        canonical: &Canonical,
+        body: Option<&Bytes>,
+    ) -> Result<Self, Refusal> {
+        let mut places = Self::default();
+        let graphql = reads(operation, |source| {
+            matches!(source, InputSource::Graphql(_))
+        });
+        if graphql || reads(operation, |source| matches!(source, InputSource::Query(_))) {
+            places.query = canonical.query().map(form_fields);
+        }
+        let Some(bytes) = body else {
+            return Ok(places);
+        };
+        if reads(operation, |source| matches!(source, InputSource::Form(_))) {
+            uncompressed(
+                canonical.headers(),
+                is_form,
+                "application/x-www-form-urlencoded",
+            )?;
+            let text = std::str::from_utf8(bytes).map_err(|_| FormFault::Encoding);
+            places.form = Some(text.and_then(form_fields));
+        } else if graphql && graphql::is_in_query(canonical.method()) {
+            let query = places.query.as_ref();
+            places.graphql = Some(graphql::from_query(query, bytes.is_empty())?);
+        } else {
+            uncompressed(canonical.headers(), is_json, "application/json")?;
+            let json = json::read(bytes)?;
+            if graphql {
+                let query = places.query.as_ref();
+                places.graphql = Some(graphql::from_body(canonical.method(), query, &json)?);
+            }
+            places.json = Some(json);
+        }
+        Ok(places)
+    }
+}
+
+/// Refuses a body that is not of the one type that is read, as it is.
+fn uncompressed(
+    headers: &HeaderMap,
+    is_right: fn(&str) -> bool,
+    right: &str,
+) -> Result<(), Refusal> {
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(unreadable(
+            "this operation's inputs are read from its body: send it uncompressed",
+        ));
+    }
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let found = types.next().and_then(|value| value.to_str().ok());
+    if !found.is_some_and(is_right) || types.next().is_some() {
+        return Err(unreadable(format!(
+            "this operation's inputs are read from its body: send `Content-Type: {right}`"
+        )));
+    }
+    Ok(())
+}
+
+fn unreadable(why: impl Into<String>) -> Refusal {
+    Refusal::new(DenyReason::InputInvalid, why)
+}
+
+fn is_json(content_type: &str) -> bool {
+    is_utf8(content_type, |essence| {
+        essence == "application/json"
+            || (essence.starts_with("application/") && essence.ends_with("+json"))
+    })
+}
+
+fn is_form(content_type: &str) -> bool {
+    is_utf8(content_type, |essence| {
+        essence == "application/x-www-form-urlencoded"
+    })
+}
+
+/// Another charset would be another reading of the same bytes (RFC 8259 §8.1).
+fn is_utf8(content_type: &str, is_right: impl Fn(&str) -> bool) -> bool {
+    let (essence, parameters) = match content_type.split_once(';') {
+        Some((essence, parameters)) => (essence, Some(parameters)),
+        None => (content_type, None),
+    };
+    let utf8 = parameters.is_none_or(|parameters| {
+        let parameters = parameters.trim().to_ascii_lowercase();
+        matches!(parameters.as_str(), "charset=utf-8" | "charset=\"utf-8\"")
+    });
+    utf8 && is_right(&essence.trim().to_ascii_lowercase())
 }
 
 /// Reads a whole body, if it is no longer than `limit`.
@@ -83,42 +198,6 @@ fn broken(error: &BodyError) -> Refusal {
     }
 }
 
-fn json_body(headers: &HeaderMap, bytes: &Bytes) -> Result<Value, Refusal> {
-    let invalid = |why: &str| Refusal::new(DenyReason::InputInvalid, why);
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(invalid(
-            "this operation's inputs are read from its body: send it uncompressed",
-        ));
-    }
-    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    let json = types
-        .next()
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(is_json);
-    if !json || types.next().is_some() {
-        return Err(invalid(
-            "this operation's inputs are read from its body: send `Content-Type: application/json`",
-        ));
-    }
-    parse_json(bytes, DEEPEST_BODY).map_err(|fault| invalid(&format!("the body is {fault}")))
-}
-
-fn is_json(content_type: &str) -> bool {
-    let (essence, parameters) = match content_type.split_once(';') {
-        Some((essence, parameters)) => (essence, Some(parameters)),
-        None => (content_type, None),
-    };
-    let essence = essence.trim().to_ascii_lowercase();
-    let json = essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"));
-    // Another charset would be another reading of the same bytes (RFC 8259 §8.1).
-    let utf8 = parameters.is_none_or(|parameters| {
-        let parameters = parameters.trim().to_ascii_lowercase();
-        matches!(parameters.as_str(), "charset=utf-8" | "charset=\"utf-8\"")
-    });
-    json && utf8
-}
-
 fn from_path(
     params: &[(Arc<str>, String)],
     name: &str,
@@ -129,31 +208,25 @@ fn from_path(
     from_text(text, kind)
 }
 
-/// A parameter of the query, decoded as a form (WHATWG URL §5.1). Twice is once too often: servers
-/// differ on which one counts.
-fn from_query(query: Option<&str>, name: &str, kind: InputKind) -> Result<InputValue, String> {
-    let mut found = None;
-    for pair in query.unwrap_or_default().split(['&', ';']) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let key = form_decoded(key).ok_or("the query is not percent-encoded UTF-8")?;
-        if !key.eq_ignore_ascii_case(name) {
-            continue;
-        }
-        if key != name || found.is_some() {
-            return Err("the query has it twice, or in other letters".to_owned());
-        }
-        found = Some(form_decoded(value).ok_or("the query is not percent-encoded UTF-8")?);
-    }
-    let text = found.ok_or("it is not in the query")?;
-    from_text(&text, kind)
+fn from_fields(
+    fields: Option<&Result<Fields, FormFault>>,
+    name: &str,
+    kind: InputKind,
+) -> Result<InputValue, String> {
+    let fields = match fields {
+        Some(Ok(fields)) => fields,
+        Some(Err(fault)) => return Err(fault.to_string()),
+        None => return Err(FormFault::Absent.to_string()),
+    };
+    let text = form_value(fields, name).map_err(|fault| fault.to_string())?;
+    from_text(text, kind)
 }
 
-fn form_decoded(text: &str) -> Option<String> {
-    let spaced = text.replace('+', " ");
-    crate::wire::decoded(&spaced)
-}
-
+/// A header that `Connection` lists ends at the gateway: a condition would see what the upstream does not.
 fn from_header(headers: &HeaderMap, name: &str, kind: InputKind) -> Result<InputValue, String> {
+    if connection_listed(headers).any(|listed| listed == name) {
+        return Err("`Connection` takes the header away".to_owned());
+    }
     let mut values = headers.get_all(name).iter();
     let value = values.next().ok_or("the header is absent")?;
     if values.next().is_some() {
@@ -163,10 +236,7 @@ fn from_header(headers: &HeaderMap, name: &str, kind: InputKind) -> Result<Input
     from_text(text.map_err(|_| "the header is not ASCII")?, kind)
 }
 
-fn from_body(body: Option<&Value>, pointer: &str, kind: InputKind) -> Result<InputValue, String> {
-    let body = body.ok_or("there is no body")?;
-    refuse_other_spellings(body, pointer)?;
-    let value = body.pointer(pointer).ok_or("it is not in the body")?;
+fn typed(value: &Value, kind: InputKind) -> Result<InputValue, String> {
     match (kind, value) {
         (InputKind::Bool, Value::Bool(value)) => Ok(InputValue::Bool(*value)),
         (InputKind::Long, Value::Number(number)) => {
@@ -178,31 +248,6 @@ fn from_body(body: Option<&Value>, pointer: &str, kind: InputKind) -> Result<Inp
         (InputKind::Long, _) => Err("it is not a whole number".to_owned()),
         (InputKind::String, _) => Err("it is not text".to_owned()),
     }
-}
-
-/// Some servers match names whatever their case, so that `Amount` beside `amount` is a second reading
-/// (GHSA-4gph-2hhr-5mwg).
-fn refuse_other_spellings(body: &Value, pointer: &str) -> Result<(), String> {
-    let mut place = body;
-    for token in pointer.split('/').skip(1) {
-        let name = token.replace("~1", "/").replace("~0", "~");
-        if let Value::Object(members) = place {
-            let alike = |key: &&String| key.to_lowercase() == name.to_lowercase() && **key != name;
-            if let Some(other) = members.keys().find(alike) {
-                return Err(format!("the body has `{other}` too"));
-            }
-        }
-        let next = match place {
-            Value::Object(members) => members.get(&name),
-            Value::Array(items) => name.parse::<usize>().ok().and_then(|n| items.get(n)),
-            _ => None,
-        };
-        let Some(next) = next else {
-            return Ok(());
-        };
-        place = next;
-    }
-    Ok(())
 }
 
 fn from_text(text: &str, kind: InputKind) -> Result<InputValue, String> {
@@ -227,6 +272,8 @@ fn from_text(text: &str, kind: InputKind) -> Result<InputValue, String> {
 fn invalid(name: &str, input: &Input, why: &str) -> Refusal {
     let place = match &input.source {
         InputSource::Body(pointer) => format!("body:{pointer}"),
+        InputSource::Form(field) => format!("form:{field}"),
+        InputSource::Graphql(part) => format!("graphql:{}", part.as_str()),
         InputSource::Header(header) => format!("header:{header}"),
         InputSource::Path(param) => format!("path:{param}"),
         InputSource::Query(param) => format!("query:{param}"),

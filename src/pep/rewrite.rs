@@ -11,7 +11,7 @@ use super::canonical::Canonical;
 use super::refusal::Refusal;
 use super::running::Shown;
 use crate::model::{DenyReason, Protocol};
-use crate::wire::{Body, connection_listed, is_hop_by_hop, is_identity_look_alike};
+use crate::wire::{Body, connection_listed, is_hop_by_hop, stays_at_gateway};
 
 const AGENT: HeaderName = HeaderName::from_static("portcullis-agent");
 const GRANT: HeaderName = HeaderName::from_static("portcullis-grant");
@@ -59,7 +59,7 @@ fn pass_on(from: &HeaderMap, protocol: Protocol) -> HeaderMap {
     let listed: Vec<String> = connection_listed(from).collect();
     let mut headers = HeaderMap::with_capacity(from.len() + 10);
     for (name, value) in from {
-        if !stays_here(name) && !listed.iter().any(|listed| listed == name.as_str()) {
+        if !stays_at_gateway(name) && !listed.iter().any(|listed| listed == name.as_str()) {
             headers.append(name.clone(), value.clone());
         }
     }
@@ -74,25 +74,10 @@ fn pass_on(from: &HeaderMap, protocol: Protocol) -> HeaderMap {
     headers
 }
 
-/// Whether a header of a client's is not for the upstream.
-fn stays_here(name: &HeaderName) -> bool {
-    is_hop_by_hop(name)
-        || is_identity_look_alike(name)
-        || matches!(
-            *name,
-            header::AUTHORIZATION
-                | header::CONTENT_LENGTH
-                | header::EXPECT
-                | header::HOST
-                | header::VIA
-        )
-        || matches!(name.as_str(), "dpop" | "traceparent")
-}
-
 /// Whether a trailer may reach the upstream: one that would not as a header does not either, nor one
 /// that frames, routes or describes what has passed already (RFC 9110 §6.5.1).
 fn may_trail(name: &HeaderName, credential: Option<&HeaderName>) -> bool {
-    !stays_here(name)
+    !stays_at_gateway(name)
         && credential != Some(name)
         && !matches!(
             *name,

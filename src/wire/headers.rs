@@ -79,3 +79,17 @@ pub fn is_identity_look_alike(name: &HeaderName) -> bool {
                     name.ends_with(ending) && name != "x-request-id" && name != "x-correlation-id"
                 }))
 }
+
+/// Whether a header of a client's never reaches the upstream: it belongs to one connection, or only the
+/// gateway may say it, or it is written anew.
+#[must_use]
+pub fn stays_at_gateway(name: &HeaderName) -> bool {
+    is_hop_by_hop(name)
+        || is_identity_look_alike(name)
+        || CONTROLLED_BY_GATEWAY.contains(name)
+        || matches!(
+            *name,
+            header::CONTENT_LENGTH | header::EXPECT | header::HOST | header::VIA
+        )
+        || name == "traceparent"
+}

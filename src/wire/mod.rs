@@ -1,10 +1,12 @@
 //! HTTP shapes that several rooms share: the body type, the problem document, challenges, the header
-//! names that may not cross the gateway, and the one spelling of a path segment.
+//! names that may not cross the gateway, and the one reading of a path segment, a form, JSON and GraphQL.
 //!
 //! Invariant: nothing here decides anything.
 
 mod body;
 mod challenge;
+mod form;
+mod graphql;
 mod headers;
 mod json;
 mod path;
@@ -15,8 +17,11 @@ mod websocket;
 
 pub use body::{Body, BodyError};
 pub use challenge::{Challenge, DPOP_ALGORITHMS};
+pub use form::{FormFault, form_fields, form_value};
+pub use graphql::{GraphqlCall, GraphqlFault, GraphqlType, graphql_call};
 pub use headers::{
     CONTROLLED_BY_GATEWAY, connection_listed, is_hop_by_hop, is_identity_look_alike,
+    stays_at_gateway,
 };
 pub use json::{JsonFault, parse_json};
 pub use path::{SegmentError, canonical_segment, decoded};

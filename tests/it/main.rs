@@ -28,6 +28,7 @@ mod habits;
 mod held;
 mod house;
 mod in_flight;
+mod inputs;
 mod lifecycle;
 mod oauth;
 mod readme;

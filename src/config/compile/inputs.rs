@@ -1,17 +1,17 @@
 //! Input specifications: `path:String`, `query:page:Long`, `header:x-reason:String`,
-//! `body:/amount:Long`.
+//! `body:/amount:Long`, `form:amount:Long`, `graphql:operation:String`.
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::{HeaderName, header};
 use thiserror::Error;
 
 use crate::config::suggest::closest;
-use crate::model::{Input, InputKind, InputSource};
-use crate::wire::{CONTROLLED_BY_GATEWAY, is_hop_by_hop, is_identity_look_alike};
+use crate::model::{GraphqlPart, Input, InputKind, InputSource};
+use crate::wire::stays_at_gateway;
 
 /// An input that can't be declared.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -19,6 +19,12 @@ pub(super) enum InputError {
     /// Not `source:Type`.
     #[error("`{0}` is not an input: write it like `path:String` or `body:/amount:Long`")]
     Form(String),
+    /// A part of GraphQL requests that there is not.
+    #[error("of a GraphQL request `field`, `operation` and `type` can be told, not `{0}`")]
+    Graphql(String),
+    /// The parts of GraphQL requests are words.
+    #[error("what is told of a GraphQL request is a String, not a {0}")]
+    GraphqlType(&'static str),
     /// A header that no condition may see, or that never arrives.
     #[error("the header `{0}` can't be an input")]
     Header(String),
@@ -29,7 +35,7 @@ pub(super) enum InputError {
     #[error("`{0}` is not a JSON pointer: it starts with a slash, and ~ is written ~0")]
     Pointer(String),
     /// Not a place to read inputs from.
-    #[error("inputs are read from body, header, path or query, not `{0}`")]
+    #[error("inputs are read from body, form, graphql, header, path or query, not `{0}`")]
     Source(String),
     /// Not a type.
     #[error("the types of inputs are Bool, Long and String, not `{found}`")]
@@ -64,12 +70,17 @@ pub(super) fn input(name: &str, spec: &str) -> Result<(Arc<str>, Input), InputEr
     let which = which.unwrap_or(if source == "body" { "" } else { name });
     let source = match source {
         "body" => InputSource::Body(pointer(which)?),
-        "header" => InputSource::Header(header(which)?),
+        "form" => InputSource::Form(which.into()),
+        "graphql" => InputSource::Graphql(graphql(which)?),
+        "header" => InputSource::Header(header_name(which)?),
         "path" => InputSource::Path(which.into()),
         "query" => InputSource::Query(which.into()),
         other => return Err(InputError::Source(other.to_owned())),
     };
     let kind = kind_of(kind)?;
+    if matches!(source, InputSource::Graphql(_)) && kind != InputKind::String {
+        return Err(InputError::GraphqlType(kind.as_str()));
+    }
     Ok((name.into(), Input { source, kind }))
 }
 
@@ -99,20 +110,23 @@ fn pointer(text: &str) -> Result<Arc<str>, InputError> {
     Ok(text.into())
 }
 
+fn graphql(text: &str) -> Result<GraphqlPart, InputError> {
+    let mut parts = [
+        GraphqlPart::Field,
+        GraphqlPart::Operation,
+        GraphqlPart::Type,
+    ]
+    .into_iter();
+    let found = parts.find(|part| part.as_str() == text);
+    found.ok_or_else(|| InputError::Graphql(text.to_owned()))
+}
+
 /// Credentials are no inputs, because inputs are recorded; neither is what the gateway itself removes
 /// or writes.
-fn header(text: &str) -> Result<Arc<str>, InputError> {
+fn header_name(text: &str) -> Result<Arc<str>, InputError> {
     let odd = || InputError::Header(text.to_owned());
     let name: HeaderName = text.parse().map_err(|_| odd())?;
-    let secret = matches!(
-        name.as_str(),
-        "cookie" | "host" | "content-length" | "expect"
-    );
-    if secret
-        || is_hop_by_hop(&name)
-        || is_identity_look_alike(&name)
-        || CONTROLLED_BY_GATEWAY.contains(&name)
-    {
+    if name == header::COOKIE || stays_at_gateway(&name) {
         return Err(odd());
     }
     Ok(name.as_str().into())

@@ -15,7 +15,9 @@ use crate::config::diagnostics::Diagnostics;
 use crate::config::pattern::{RouteError, RouteMethod, RoutePattern};
 use crate::config::raw::{Raw, RawOperation};
 use crate::config::text::{At, Place};
-use crate::model::{Entitlement, Input, InputSource, Operation, OperationId, Protocol, Risk};
+use crate::model::{
+    Entitlement, Input, InputSource, Operation, OperationId, Protocol, Risk, Service,
+};
 
 const RISKS: [(&str, Risk); 3] = [
     ("low", Risk::Low),
@@ -63,10 +65,10 @@ pub(super) fn compile(
             let shape = (service.value.as_str(), route.shape());
             claim_shape(shape, text, &mut shapes, problems);
         }
-        let inputs = inputs(entry, route.as_ref(), protocol, problems);
         let risk = word(entry.risk.as_ref(), "a risk", &RISKS, problems);
         let groups = groups(&entry.groups, problems);
         let drafted = service.and_then(|service| reach.service(&service.value));
+        let inputs = inputs(entry, (route.as_ref(), protocol), drafted, problems);
         if let (Some(id), Some(service), true) = (id, drafted, claimed) {
             drafts.push(Draft {
                 operation: Operation {
@@ -182,8 +184,8 @@ fn groups(texts: &[At<String>], problems: &mut Diagnostics) -> BTreeSet<crate::m
 
 fn inputs(
     entry: &RawOperation,
-    route: Option<&RoutePattern>,
-    protocol: Protocol,
+    (route, protocol): (Option<&RoutePattern>, Protocol),
+    service: Option<&Service>,
     problems: &mut Diagnostics,
 ) -> BTreeMap<Arc<str>, Input> {
     let mut inputs = BTreeMap::new();
@@ -191,6 +193,7 @@ fn inputs(
         match input(&name.value, &spec.value) {
             Ok((name, input)) => {
                 check_source(&input.source, spec, route, protocol, problems);
+                check_injected(&input.source, spec, service, problems);
                 inputs.insert(name, input);
             }
             Err(error @ InputError::Name(_)) => {
@@ -209,6 +212,7 @@ fn inputs(
             }
         }
     }
+    check_bodies(entry, &inputs, problems);
     inputs
 }
 
@@ -220,6 +224,7 @@ fn check_source(
     problems: &mut Diagnostics,
 ) {
     let Some(route) = route else { return };
+    let plain = !matches!(protocol, Protocol::Grpc | Protocol::Websocket);
     match source {
         InputSource::Path(name) => {
             let parameters: Vec<&str> = route.parameters().map(AsRef::as_ref).collect();
@@ -229,17 +234,68 @@ fn check_source(
                 problems.error(&spec.place, message).maybe_hint(hint);
             }
         }
-        InputSource::Body(_) => {
+        InputSource::Body(_) | InputSource::Form(_) => {
             let bodiless = match route.method() {
                 RouteMethod::One(method) => matches!(*method, Method::GET | Method::HEAD),
                 RouteMethod::Any => false,
             };
-            let not_json = matches!(protocol, Protocol::Grpc | Protocol::Websocket);
-            if bodiless || not_json {
-                let message = "such a request has no JSON body to read an input from";
+            if bodiless || !plain {
+                let what = match source {
+                    InputSource::Form(_) => "form",
+                    _ => "JSON body",
+                };
+                let message = format!("such a request has no {what} to read an input from");
+                problems.error(&spec.place, message);
+            }
+        }
+        InputSource::Graphql(_) => {
+            let other = match route.method() {
+                RouteMethod::One(method) => !matches!(*method, Method::GET | Method::POST),
+                RouteMethod::Any => false,
+            };
+            if other || !plain {
+                let message = "GraphQL is asked for with GET or POST, over plain HTTP or SSE";
                 problems.error(&spec.place, message);
             }
         }
         InputSource::Header(_) | InputSource::Query(_) => {}
+    }
+}
+
+/// A header in which the service's own credential travels is the gateway's to write.
+fn check_injected(
+    source: &InputSource,
+    spec: &At<String>,
+    service: Option<&Service>,
+    problems: &mut Diagnostics,
+) {
+    let injected = service.and_then(|service| service.inject.as_ref());
+    if let (InputSource::Header(name), Some(injected)) = (source, injected)
+        && injected.header == *name.as_ref()
+    {
+        let message = format!("the header `{name}` can't be an input: the gateway writes it");
+        problems
+            .error(&spec.place, message)
+            .hint("it carries the credential that `inject` of the service names");
+    }
+}
+
+/// A body has one form.
+fn check_bodies(
+    entry: &RawOperation,
+    inputs: &BTreeMap<Arc<str>, Input>,
+    problems: &mut Diagnostics,
+) {
+    let mut sources = inputs.values().map(|input| &input.source);
+    let json = sources
+        .clone()
+        .any(|source| matches!(source, InputSource::Body(_) | InputSource::Graphql(_)));
+    let form = sources.any(|source| matches!(source, InputSource::Form(_)));
+    if json && form {
+        let message = format!(
+            "the inputs of `{}` want a body that is both a form and JSON",
+            entry.id.value
+        );
+        problems.error(&entry.id.place, message);
     }
 }

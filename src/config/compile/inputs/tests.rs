@@ -46,6 +46,23 @@ fn inputs_name_their_place_and_type() {
         "header:X-Reason:String",
         "why = Header(\"x-reason\") String",
     );
+    check(
+        "amount",
+        "form:order[amount]:Long",
+        "amount = Form(\"order[amount]\") Long",
+    );
+    check("amount", "form:Long", "amount = Form(\"amount\") Long");
+    check(
+        "name",
+        "graphql:operation:String",
+        "name = Graphql(Operation) String",
+    );
+    check("type", "graphql:String", "type = Graphql(Type) String");
+    check(
+        "what",
+        "graphql:field:String",
+        "what = Graphql(Field) String",
+    );
 }
 
 #[test]
@@ -56,7 +73,7 @@ fn what_can_not_be_an_input_is_refused() {
     check(
         "a",
         "cookie:String",
-        "inputs are read from body, header, path or query",
+        "inputs are read from body, form, graphql, header, path or query",
     );
     check(
         "a",
@@ -72,7 +89,25 @@ fn what_can_not_be_an_input_is_refused() {
         "header:authorization:String",
         "the header `authorization` can't",
     );
-    check("a", "header:cookie:String", "the header `cookie` can't");
+    for name in [
+        "cookie",
+        "connection",
+        "content-length",
+        "dpop",
+        "expect",
+        "host",
+        "te",
+        "traceparent",
+        "transfer-encoding",
+        "via",
+        "x-real-ip",
+    ] {
+        let expected = format!("the header `{name}` can't");
+        check("a", &format!("header:{name}:String"), &expected);
+    }
+    check("a", "graphql:query:String", "of a GraphQL request");
+    check("a", "graphql:type:Long", "what is told of a GraphQL");
+    check("a", "form::Long", "`form::Long` is not an input");
     check(
         "a",
         "header:x-forwarded-for:String",

@@ -1,0 +1,92 @@
+//! Forms (`application/x-www-form-urlencoded`, WHATWG URL §5.1) with exactly one reading.
+//!
+//! Servers differ on which of two fields of one name counts, on whether `;` separates fields, and on
+//! which names are one: a form in which that matters is refused and not repaired.
+
+#[cfg(test)]
+mod tests;
+
+use thiserror::Error;
+
+use super::path::decoded;
+
+/// Why a form, or one field of it, has no single reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum FormFault {
+    /// The field is not there.
+    #[error("it is not there")]
+    Absent,
+    /// A control character in a name: some servers cut the name there.
+    #[error("a name has a control character")]
+    Control,
+    /// Not percent-encoded UTF-8.
+    #[error("it is not percent-encoded UTF-8")]
+    Encoding,
+    /// A `;` that is not percent-encoded: to some servers it separates fields.
+    #[error("a `;` in it is written `%3B`")]
+    Semicolon,
+    /// The field is there twice, or in a spelling that some servers take for the same.
+    #[error("it is there twice, or in another spelling")]
+    Twice,
+}
+
+/// The decoded fields of a form or query, in order.
+///
+/// # Errors
+///
+/// See [`FormFault`]: `Control`, `Encoding` and `Semicolon`.
+pub fn form_fields(text: &str) -> Result<Vec<(String, String)>, FormFault> {
+    if text.contains(';') {
+        return Err(FormFault::Semicolon);
+    }
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    let fields = pairs.map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let decode = |text: &str| decoded(&text.replace('+', " ")).ok_or(FormFault::Encoding);
+        let name = decode(name)?;
+        if name.chars().any(char::is_control) {
+            return Err(FormFault::Control);
+        }
+        Ok((name, decode(value)?))
+    });
+    fields.collect()
+}
+
+/// The value of one field.
+///
+/// # Errors
+///
+/// `Absent`, or `Twice`: also where another name differs in case only, or is what PHP or Rails take for
+/// the same (`amount[]`, ` amount`, `order.id` for `order_id`).
+pub fn form_value<'f>(fields: &'f [(String, String)], name: &str) -> Result<&'f str, FormFault> {
+    let (folded, base) = (folded(name), base(name));
+    let bracketed = base.len() < name.len();
+    let mut found = None;
+    for (key, value) in fields {
+        let alike = if bracketed {
+            let key = self::folded(key);
+            key == folded || key == self::folded(base)
+        } else {
+            self::folded(self::base(key)) == folded
+        };
+        if !alike {
+            continue;
+        }
+        if key != name || found.is_some() {
+            return Err(FormFault::Twice);
+        }
+        found = Some(value.as_str());
+    }
+    found.ok_or(FormFault::Absent)
+}
+
+/// The name before its first bracket.
+fn base(name: &str) -> &str {
+    name.split_once('[').map_or(name, |(base, _)| base)
+}
+
+/// One spelling of all that some server takes for one name.
+fn folded(name: &str) -> String {
+    let name = name.trim_start().to_lowercase();
+    name.replace(['.', ' '], "_")
+}
