@@ -3,6 +3,7 @@
 mod actions;
 mod address;
 mod agents;
+mod approvals;
 mod entitlements;
 mod inputs;
 mod names;
@@ -125,6 +126,10 @@ fn compile_with(
     let policies = conditions(&catalogue, &files.cedar, memory, &mut found);
     if let Some(policies) = policies.as_ref().filter(|one| !one.rules().is_empty()) {
         entitlements::warn_of_unreachable(&raw, policies, &mut found);
+        let texts = by_name(&files.cedar);
+        approvals::warn_of_empty_groups(policies, &people, &texts, &mut found);
+        let asking = (&drafted_agents[..], &people);
+        approvals::warn_of_owners_alone(&raw, &entitlements, asking, policies, &mut found);
     }
     let services = open(services, sources.stand_in.as_ref(), &mut found);
     // Where the syntax is broken, entries may lack what their file has: only their names are of use.
@@ -172,10 +177,7 @@ fn conditions(
         text: Arc::clone(file.text.text()),
     };
     let sources: Vec<pdp::Source> = files.iter().map(source).collect();
-    let texts: HashMap<&str, &Arc<Text>> = files
-        .iter()
-        .map(|file| (file.text.name().as_ref(), &file.text))
-        .collect();
+    let texts = by_name(files);
     let (policies, found) = match Policies::compile(catalogue, &sources, memory) {
         Ok((policies, warnings)) => (Some(policies), warnings),
         Err(found) => (None, found),
@@ -193,6 +195,11 @@ fn conditions(
         problems.about_file("", "the conditions can't be compiled");
     }
     policies
+}
+
+fn by_name(files: &[PolicyFile]) -> HashMap<&str, &Arc<Text>> {
+    let texts = files.iter().map(|file| &file.text);
+    texts.map(|text| (text.name().as_ref(), text)).collect()
 }
 
 fn add(problem: Problem, texts: &HashMap<&str, &Arc<Text>>, problems: &mut Diagnostics) {

@@ -55,7 +55,7 @@ pub struct ApprovalRule {
 }
 
 /// How a token is bound to its holder.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Proof {
     /// Not at all: whoever holds it may use it.
     #[default]

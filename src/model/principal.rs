@@ -20,7 +20,7 @@ pub struct Agent {
 }
 
 /// Who answers for an agent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// Everyone in a people's group.
     Group(GroupName),

@@ -217,6 +217,11 @@ pub(super) fn action(id: &str) -> EntityUid {
     uid("Action", id)
 }
 
+/// An entity by the name of its type and its own.
+pub(super) fn entity(type_name: &'static str, id: &str) -> EntityUid {
+    uid(type_name, id)
+}
+
 fn uid(type_name: &'static str, id: &str) -> EntityUid {
     #[expect(
         clippy::expect_used,

@@ -18,6 +18,7 @@ use crate::base::ErrorChain;
 use super::Catalogue;
 use super::bounds;
 use super::catalogue::action;
+use super::clauses::Clauses;
 use super::problem::{Finding, Problem, Severity};
 use super::reads::Reads;
 use super::rule::{Annotations, Effect};
@@ -34,6 +35,8 @@ pub(super) struct Checked {
     /// The entities that it names, and where.
     pub(super) names: Vec<(EntityUid, Range<usize>)>,
     pub(super) findings: Vec<Finding>,
+    /// Whether its scope or its clauses exclude that it ever applies.
+    pub(super) idle: bool,
 }
 
 /// A statement that could be parsed.
@@ -43,6 +46,7 @@ pub(super) struct Draft {
     pub(super) effect: Effect,
     pub(super) annotations: Annotations,
     pub(super) reads: Reads,
+    pub(super) clauses: Clauses,
 }
 
 /// Checks statements against one catalogue.
@@ -92,6 +96,7 @@ impl<'a> Checker<'a> {
                 draft: None,
                 names: Vec::new(),
                 findings: vec![exceeded],
+                idle: false,
             };
         }
         let mut findings = Vec::new();
@@ -106,6 +111,7 @@ impl<'a> Checker<'a> {
                         draft: None,
                         names: names(None, statement),
                         findings,
+                        idle: false,
                     };
                 }
             };
@@ -114,23 +120,24 @@ impl<'a> Checker<'a> {
             CedarEffect::Permit => Effect::Permit,
         };
         let annotations = annotations(&policy, effect, statement, &mut findings);
-        if sound {
-            self.validate(&policy, statement, &mut findings);
-        }
+        let idle = sound && self.validate(&policy, statement, &mut findings);
         let draft = Draft {
             effect,
             annotations,
             reads: Reads::of(statement),
+            clauses: Clauses::of(&policy, statement),
             policy,
         };
         Checked {
             names: names(Some(&draft.policy), statement),
             draft: Some(draft),
             findings,
+            idle,
         }
     }
 
-    fn validate(&self, policy: &Policy, statement: &str, findings: &mut Vec<Finding>) {
+    /// Tells whether it is a statement that can never apply.
+    fn validate(&self, policy: &Policy, statement: &str, findings: &mut Vec<Finding>) -> bool {
         let alone = PolicySet::from_policies([policy.clone()]).map_err(|error| error.to_string());
         let validator = self.validator(&self.district(policy));
         let (alone, validator) = match (alone, validator) {
@@ -138,7 +145,7 @@ impl<'a> Checker<'a> {
             // What can't be validated can't go live.
             (Err(error), _) | (_, Err(error)) => {
                 findings.push(Finding::error(0..statement.len(), error, None));
-                return;
+                return false;
             }
         };
         let result = validator.validate(&alone, ValidationMode::Strict);
@@ -154,6 +161,13 @@ impl<'a> Checker<'a> {
             found.extend(warned(&result, statement));
         }
         merge(found, findings);
+        result.validation_warnings().any(|warning| {
+            matches!(
+                warning,
+                ValidationWarning::ImpossiblePolicy(_)
+                    | ValidationWarning::InvalidActionApplication(_)
+            )
+        })
     }
 
     fn validator(&self, district: &District) -> Result<&Validator, String> {

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -12,18 +12,19 @@ use std::sync::Arc;
 use cedar_policy::{Policy, PolicyId};
 
 use crate::base::Digest;
-use crate::model::{EntitlementId, OperationId};
+use crate::model::{AgentId, EntitlementId, GroupName, OperationId};
 
 use super::catalogue::{Directory, Names};
 use super::check::{Checked, Checker, Draft};
 use super::context::Addresses;
 use super::fact::Fact;
 use super::index::Index;
+use super::lint::{Written, lint};
 use super::problem::{Finding, Problem, Severity};
 use super::reads::Reads;
 use super::scan;
 use super::schema::{self, District};
-use super::{Catalogue, Depends, Memory, Rule};
+use super::{Catalogue, Depends, Memory, Requirement, Rule};
 
 /// The text of one `*.cedar` file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,10 @@ pub struct Policies {
     reads: Reads,
     /// What of the rules that grants at rest are asked about can change.
     turning: Option<Depends>,
+    /// Where the head of each rule stands in its file, in bytes.
+    heads: Vec<Range<usize>>,
+    /// The entitlements that a rule forbids everyone to ask for, and its number.
+    closed: BTreeMap<EntitlementId, usize>,
     pub(super) addresses: Addresses,
     schema: String,
 }
@@ -94,6 +99,10 @@ impl Policies {
         if problems.iter().any(|one| one.severity == Severity::Error) {
             return Err(problems);
         }
+        let policies = book.policies.iter().map(|(policy, _)| policy);
+        let lints = lint(catalogue, &book.rules, policies, &book.written);
+        problems.extend(lints.problems);
+        let heads = book.written.into_iter().map(|one| one.head).collect();
         let index = Index::new(book.policies);
         let directory = match Directory::new(catalogue, &index.principals()) {
             Ok(directory) => directory,
@@ -109,6 +118,8 @@ impl Policies {
                 reads: index.all_reads(),
                 turning: index.has_turning().then(|| index.turning_reads().depends()),
                 index,
+                heads,
+                closed: lints.closed,
                 addresses: Addresses::new(),
                 schema,
             },
@@ -150,6 +161,34 @@ impl Policies {
         let all = self.directory.entitlements();
         let unnamed = all.filter(|(_, target)| !named.contains(&target.resource));
         unnamed.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The rules that want people's agreement: where each one's head stands in its file, in bytes, and the
+    /// group that has to agree.
+    pub fn approvals(&self) -> impl Iterator<Item = (&Rule, Range<usize>, &GroupName)> {
+        let rules = self.rules.iter().zip(&self.heads);
+        rules.flat_map(|(rule, head)| {
+            let groups = rule.requires.iter().filter_map(|one| match one {
+                Requirement::Approval(group) => Some(group),
+                Requirement::Mfa | Requirement::Proof(_) => None,
+            });
+            groups.map(move |group| (rule, head.clone(), group))
+        })
+    }
+
+    /// Whether any rule permits an agent to ask for an entitlement, under whichever conditions.
+    #[must_use]
+    pub fn may_ask(&self, agent: &AgentId, entitlement: &EntitlementId) -> bool {
+        let agent = self.directory.agent(agent);
+        let target = self.directory.entitlement(entitlement);
+        let asked = agent.zip(target);
+        asked.is_some_and(|(agent, target)| self.index.slice(agent, target).permits())
+    }
+
+    /// The rule that forbids everyone to ask for an entitlement, whatever the circumstances.
+    #[must_use]
+    pub fn closes(&self, entitlement: &str) -> Option<&Rule> {
+        self.rules.get(*self.closed.get(entitlement)?)
     }
 
     /// Whether any rule reads what is usual for an agent, or whether its network is known.
@@ -225,6 +264,7 @@ struct Book {
     taken: HashMap<Arc<str>, Place>,
     rules: Vec<Rule>,
     policies: Vec<(Policy, Reads)>,
+    written: Vec<Written>,
     problems: Vec<Problem>,
 }
 
@@ -235,6 +275,7 @@ impl Book {
             taken: HashMap::new(),
             rules: Vec::new(),
             policies: Vec::new(),
+            written: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -251,7 +292,7 @@ impl Book {
             line += before.matches('\n').count();
             counted = span.start;
             let mut findings = checked.findings.clone();
-            self.find_unknown_names(&checked, &mut findings);
+            let unknown = self.find_unknown_names(&checked, &mut findings);
             if let Some(draft) = &checked.draft {
                 let statement = source.text.get(span.clone()).unwrap_or_default();
                 let id = draft.annotations.id.clone().unwrap_or_else(|| {
@@ -261,6 +302,12 @@ impl Book {
                 });
                 let place = (Arc::clone(&source.file), line);
                 findings.extend(self.take(&id, &place, statement));
+                let head = &draft.clauses.head;
+                self.written.push(Written {
+                    head: head.start + span.start..head.end + span.start,
+                    clauses: draft.clauses.clone(),
+                    idle: checked.idle || unknown,
+                });
                 self.enter_rule(id, place, draft);
             }
             findings.sort_by_key(|one| (one.span.start, one.span.end));
@@ -270,7 +317,8 @@ impl Book {
         }
     }
 
-    fn find_unknown_names(&self, checked: &Checked, findings: &mut Vec<Finding>) {
+    /// Tells whether there are any.
+    fn find_unknown_names(&self, checked: &Checked, findings: &mut Vec<Finding>) -> bool {
         let mut unknown = Vec::new();
         for (uid, span) in &checked.names {
             if let Some((severity, message, hint)) = self.names.unknown(uid) {
@@ -283,10 +331,12 @@ impl Book {
             }
         }
         // That a rule can never apply is then only a consequence.
-        if !unknown.is_empty() {
+        let any = !unknown.is_empty();
+        if any {
             findings.retain(|one| one.severity == Severity::Error);
         }
         findings.append(&mut unknown);
+        any
     }
 
     /// Takes an id, or says who has it.

@@ -289,6 +289,12 @@ impl Index {
 }
 
 impl Slice {
+    /// Whether one of the rules permits anything.
+    pub(super) fn permits(&self) -> bool {
+        let mut policies = self.policies.policies();
+        policies.any(|policy| policy.effect() == Effect::Permit)
+    }
+
     /// Adds a rule to the program, or gives the program up.
     fn compile(&mut self, number: usize, indexed: &Indexed) {
         let compiled = (self.program.take(), indexed.conditions());

@@ -16,12 +16,14 @@
 mod bounds;
 mod catalogue;
 mod check;
+mod clauses;
 mod compile;
 mod context;
 mod decide;
 mod decision;
 mod fact;
 mod index;
+mod lint;
 mod memory;
 mod problem;
 mod program;

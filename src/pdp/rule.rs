@@ -53,7 +53,7 @@ pub enum OnChange {
 }
 
 /// What has to be shown before a permit counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Requirement {
     /// That people have agreed in the name of a group.
     Approval(GroupName),

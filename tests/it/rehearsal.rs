@@ -151,6 +151,85 @@ fn tables_that_cant_be_read_fail_and_a_gateway_never_reads_them() {
     assert!(check.status.success(), "{check:?}");
 }
 
+#[test]
+fn check_doubts_rules_that_make_no_difference() {
+    let files = Files::new();
+    files.write(
+        "more.toml",
+        r#"
+[[operation]]
+id = "shop.other"
+service = "shop"
+route = "POST /shop/other"
+
+[[person]]
+id = "ana"
+groups = ["leads"]
+
+[[agent]]
+id = "bot"
+owner = "ana"
+subject = "bot"
+
+[[entitlement]]
+id = "alone"
+operations = ["shop.pay"]
+max_ttl = "1h"
+approval = { group = "leads" }
+
+[[entitlement]]
+id = "shut"
+operations = ["shop.pay"]
+max_ttl = "1h"
+"#,
+    );
+    files.write(
+        "more.cedar",
+        r#"
+@id("again") permit (principal == Agent::"bot", action in Action::"call", resource == Service::"shop")
+when { context has grant && context.grant.entitlement == "shut" };
+@id("paid") @require("approval:nobody") permit (
+  principal, action == Action::"shop.pay", resource
+);
+@id("other") permit (principal, action == Action::"shop.other", resource);
+@id("shutter") forbid (principal, action == Action::"request", resource == Entitlement::"shut");
+@id("asks") permit (principal, action == Action::"request", resource == Entitlement::"shut");
+"#,
+    );
+    let (code, report) = told(files.path(), &["check", "."]);
+    assert_eq!((code, &report["ok"]), (0, &json!(true)), "{report:#}");
+    let diagnostics = report["diagnostics"].as_array().unwrap();
+    let told: Vec<_> = diagnostics
+        .iter()
+        .map(|one| {
+            let text = |name: &str| one[name].as_str().unwrap().to_owned();
+            let number = |name: &str| one[name].as_u64().unwrap();
+            let file = text("file");
+            let file = file.rsplit('/').next().unwrap();
+            format!(
+                "{file}:{}:{}: {}",
+                number("line"),
+                number("column"),
+                text("message")
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "more.cedar:4:41: nobody can agree to this: no person is in the group `nobody`",
+            "more.cedar:4:41: this rule changes nothing: `open` (./rules.cedar:2) permits all that it does",
+            "more.cedar:7:14: this rule permits nothing: no entitlement covers what it is for",
+            "more.cedar:9:13: this rule permits nothing: `shutter` in line 8 forbids all that it is for",
+            "more.toml:3:6: no agent can call `shop.other`: no entitlement covers it",
+            "more.toml:17:6: nobody can approve `alone`: 1 of `leads` have to agree, and too few of them don't own \
+             the agent that asks, such as `bot`",
+            "more.toml:23:6: nobody can ask for `shut`: the rule `shutter` forbids it to all",
+        ],
+        "{report:#}"
+    );
+}
+
 /// A policy set of its own.
 struct Files(tempfile::TempDir);
 

@@ -146,6 +146,15 @@ pub(super) fn warn_of_unreachable(raw: &Raw, policies: &Policies, problems: &mut
             problems
                 .warning(&id.place, message)
                 .hint("permit `Action::\"request\"` on it, for the agents or groups that may ask");
+        } else if let Some(rule) = policies.closes(&id.value) {
+            let (by, file, line) = (&rule.id, &rule.file, rule.line);
+            let message = format!(
+                "nobody can ask for `{}`: the rule `{by}` forbids it to all",
+                id.value
+            );
+            problems
+                .warning(&id.place, message)
+                .hint(format!("it stands at {file}:{line}"));
         }
     }
 }

@@ -18,7 +18,7 @@ const OPERATORS: &str = "operators";
 pub(super) struct People {
     people: Vec<Person>,
     ids: BTreeSet<PersonId>,
-    groups: HashMap<GroupName, u64>,
+    groups: HashMap<GroupName, Vec<PersonId>>,
 }
 
 /// Compiles the `[[person]]` entries and adds the built-in operator.
@@ -40,9 +40,14 @@ pub(super) fn compile(raw: &[RawPerson], problems: &mut Diagnostics) -> People {
         let groups = BTreeSet::from([group]);
         people.push(Person { id, groups });
     }
-    let mut groups = HashMap::new();
-    for group in people.iter().flat_map(|person| &person.groups) {
-        *groups.entry(group.clone()).or_default() += 1;
+    let mut groups: HashMap<GroupName, Vec<PersonId>> = HashMap::new();
+    for person in &people {
+        for group in &person.groups {
+            groups
+                .entry(group.clone())
+                .or_default()
+                .push(person.id.clone());
+        }
     }
     People {
         ids: people.iter().map(|person| person.id.clone()).collect(),
@@ -94,7 +99,12 @@ impl People {
                 });
             problems.error(&group.place, message).hint(hint);
         }
-        found.map(|(group, members)| (group.clone(), *members))
+        found.map(|(group, members)| (group.clone(), members.len() as u64))
+    }
+
+    /// The people of a group.
+    pub(super) fn members(&self, group: &GroupName) -> impl Iterator<Item = &PersonId> {
+        self.groups.get(group).into_iter().flatten()
     }
 
     /// All of them.

@@ -192,7 +192,8 @@ fn rules_say_where_they_stand_and_what_they_ask_for() {
                 @message(\"stop\") @on_change(\"end\") forbid(principal, action, resource);\n\
                 @id(\"third\") @require(\"mfa, approval:leads\") permit(principal, action, resource);";
     let (policies, warnings) = House::new().compile(&["", text]).unwrap();
-    assert_eq!(warnings.len(), 1);
+    let unnamed = warnings.iter().filter(|one| one.message.contains("`@id`"));
+    assert_eq!(unnamed.count(), 1);
     let rule = |id: &str, line, effect| Rule {
         id: Arc::from(id),
         file: Arc::from("b.cedar"),
@@ -261,7 +262,7 @@ fn where_names_collide_the_form_of_rules_is_still_looked_at() {
 fn what_is_remembered_is_found_again_and_only_under_the_same_schema() {
     let texts = [
         "@id(\"1\") permit(principal, action == Action::\"orders.list\", resource) when { context.input.page < 9 };",
-        "@id(\"2\") permit(principal, action, resource);",
+        "@id(\"2\") permit(principal, action == Action::\"orders.refund\", resource);",
     ];
     let (before, mut after) = (House::new(), House::new());
     after.operations[0] = operation(

@@ -5,6 +5,7 @@ fn checked() -> Arc<Checked> {
         draft: None,
         names: Vec::new(),
         findings: Vec::new(),
+        idle: false,
     })
 }
 
