@@ -26,6 +26,7 @@ mod explain;
 mod forwarding;
 mod habits;
 mod held;
+mod hostile_upstream;
 mod house;
 mod in_flight;
 mod inputs;

@@ -108,7 +108,7 @@ impl Chunked {
             && let Some(end) = self.section.end(bytes)?
         {
             let lines = bytes.split_to(end);
-            self.trailers = read_trailers(lines.freeze())?;
+            self.trailers = read_trailers(&lines.freeze())?;
             self.place = Place::Over;
         }
         Ok(())

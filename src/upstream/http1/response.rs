@@ -115,20 +115,20 @@ fn closes(headers: &HeaderMap) -> bool {
 }
 
 /// Reads trailers that end with their empty line; `None` where there are none that may be.
-pub(super) fn read_trailers(section: Bytes) -> Result<Option<HeaderMap>, Http1Error> {
+pub(super) fn read_trailers(section: &Bytes) -> Result<Option<HeaderMap>, Http1Error> {
     if section.as_ref() == b"\r\n" {
         return Ok(None);
     }
     let mut lines = [EMPTY_HEADER; HEADER_LINES];
     let Status::Complete((end, lines)) =
-        httparse::parse_headers(&section, &mut lines).map_err(malformed)?
+        httparse::parse_headers(section, &mut lines).map_err(malformed)?
     else {
         return Err(Http1Error::Malformed("its trailers end where none may"));
     };
     if end != section.len() {
         return Err(Http1Error::Malformed("its trailers end where none may"));
     }
-    let mut trailers = read_fields(&section, lines)?;
+    let mut trailers = read_fields(section, lines)?;
     let never: Vec<_> = trailers
         .keys()
         .filter(|name| !may_be_trailer(name))

@@ -61,11 +61,23 @@ impl Peer {
         self.0.write_all(text.as_ref()).await.unwrap();
     }
 
+    /// Says this, unless the other side has closed.
+    pub(crate) async fn say_if_open(&mut self, text: impl AsRef<[u8]>) {
+        // That it is closed is what some tests are about.
+        let _written = self.0.write_all(text.as_ref()).await;
+    }
+
     /// Says as much as the other side takes, until it takes no more for a while.
     pub(crate) async fn flood(&mut self, piece: &[u8], pause: Duration) {
         while let Ok(written) = tokio::time::timeout(pause, self.0.write_all(piece)).await {
             written.expect("the connection holds");
         }
+    }
+
+    /// Says the same over and over, until the other side has had enough of it.
+    pub(crate) async fn drone(&mut self, piece: impl AsRef<[u8]>) {
+        let droning = async { while self.0.write_all(piece.as_ref()).await.is_ok() {} };
+        within("the other side has had enough", droning).await;
     }
 
     /// Ends the connection in order.

@@ -197,7 +197,7 @@ fn check_broken(headers: &[(&'static str, &str)], pieces: &[Result<&'static str,
             drop(sender);
         };
         let (sent, ()) = tokio::join!(sent, feed);
-        let Failure { error, unsent } = sent.err().expect("no answer");
+        let Failure { error, unsent } = sent.expect_err("no answer");
         assert!(matches!(error, Http1Error::Request(_)), "{error:?}");
         assert!(unsent.is_none());
         drop(connection);
