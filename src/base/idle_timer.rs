@@ -37,6 +37,17 @@ impl IdleTimer {
         self.last_moved = self.clock.now();
     }
 
+    /// It has moved at this moment, and not since.
+    pub const fn moved_at(&mut self, moment: BootInstant) {
+        self.last_moved = moment;
+    }
+
+    /// How long nothing may move.
+    #[must_use]
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Ready when nothing has moved for the whole timeout.
     pub fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {

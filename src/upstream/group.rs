@@ -109,6 +109,9 @@ impl Group {
         self: &Rc<Self>,
         deadline: BootInstant,
     ) -> Result<Rc<[Rc<Lane>]>, SendError> {
+        if let Some(lanes) = self.known() {
+            return Ok(lanes);
+        }
         loop {
             let looked_up = self.looked_up.notified();
             if let Some(lanes) = self.known() {

@@ -1,6 +1,7 @@
 //! A connection while one exchange has it.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -14,14 +15,14 @@ use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http2};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::connect::{Elapsed, within};
+use super::connect::Elapsed;
 use super::http1::{Connection, Failure};
 use super::lane::Lane;
 use super::outgoing::{Outgoing, Progress};
 use super::socket::{Stream, Watch};
 use super::target::Address;
 use super::{BreakError, Fault, Http1Error, framing};
-use crate::base::Clock;
+use crate::base::{Clock, IdleTimer};
 
 /// The shortest time that is waited at once, so that a timeout of zero does not spin.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
@@ -133,6 +134,16 @@ impl From<TrySendError<Request<Outgoing>>> for ExchangeError {
 }
 
 impl Link {
+    /// A timer for such a time: the last exchange's, where there is one, which saves setting another.
+    fn patience(&mut self, clock: &Clock, timeout: Duration) -> IdleTimer {
+        let kept = match self {
+            Self::Http1(connection) => connection.patience.take(),
+            Self::Http2(_) => None,
+        };
+        let kept = kept.filter(|kept| kept.timeout() == timeout);
+        kept.unwrap_or_else(|| IdleTimer::new(clock, timeout))
+    }
+
     /// Sends a request and waits for the answer's head; gives the request back if the connection was dead
     /// before a byte was written. Only over HTTP/1.1 can a WebSocket be asked for by its key.
     pub(super) async fn send(
@@ -210,8 +221,12 @@ impl Lease {
             return Err(Fault::Unasked.into());
         }
         let progress = request.body().progress();
+        let mut patience = self.link.patience(clock, timeout.max(SHORTEST_WAIT));
         let sent = self.link.send(request, &self.lane.address, websocket_key);
-        let sent = in_time(clock, timeout, &progress, sent).await;
+        let sent = in_time(clock, &mut patience, &progress, sent).await;
+        if let Link::Http1(connection) = &mut self.link {
+            connection.patience = Some(patience);
+        }
         sent.unwrap_or_else(|Elapsed| {
             // A connection that is silent to one exchange may be dead for all that would follow.
             self.lane.forget(&self.link);
@@ -257,26 +272,32 @@ impl Lease {
     }
 }
 
-/// Waits for the head no longer than `timeout`, counted from when the upstream was given the last
-/// byte of the request, or the last that it would take. While the client is still to send, only
-/// the client is waited for, and the time does not run.
+/// Waits for the head no longer than `patience` has, counted from when the upstream was given the last
+/// byte of the request, or the last that it would take. While the client is still to send, only the
+/// client is waited for, and the time does not run.
 async fn in_time<T>(
     clock: &Clock,
-    timeout: Duration,
+    patience: &mut IdleTimer,
     progress: &Progress,
     sent: impl Future<Output = T>,
 ) -> Result<T, Elapsed> {
-    let timeout = timeout.max(SHORTEST_WAIT);
+    let timeout = patience.timeout();
     let mut sent = pin!(sent);
-    loop {
-        // If the upstream's time starts later than now, it can't be over before this.
-        let wake = progress.upstream_since().unwrap_or_else(|| clock.now()) + timeout;
-        if let Ok(sent) = within(clock, wake, &mut sent).await {
-            return Ok(sent);
+    // If the upstream's time starts later than now, it can't be over before this.
+    patience.moved_at(progress.upstream_since().unwrap_or_else(|| clock.now()));
+    poll_fn(|context| {
+        if let Poll::Ready(sent) = sent.as_mut().poll(context) {
+            return Poll::Ready(Ok(sent));
         }
-        let over = |since| clock.now() - since >= timeout;
-        if progress.upstream_since().is_some_and(over) {
-            return Err(Elapsed);
+        while patience.poll_idle(context).is_ready() {
+            let now = clock.now();
+            let since = progress.upstream_since().unwrap_or(now);
+            if now - since >= timeout {
+                return Poll::Ready(Err(Elapsed));
+            }
+            patience.moved_at(since);
         }
-    }
+        Poll::Pending
+    })
+    .await
 }

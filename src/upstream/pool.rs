@@ -10,7 +10,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use http::{Request, Response};
+use smallvec::SmallVec;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::connect::{connect, share, within};
@@ -30,7 +32,7 @@ pub struct Pool {
     clock: Clock,
     limits: PoolLimits,
     common: Arc<Common>,
-    groups: RefCell<HashMap<Digest, Rc<Group>>>,
+    groups: RefCell<HashMap<Digest, Rc<Group>, RandomState>>,
     dice: Dice,
 }
 
@@ -240,8 +242,8 @@ impl Pool {
     }
 
     /// The lanes in the order in which they are tried.
-    fn order<'l>(&self, lanes: &'l [Rc<Lane>]) -> Vec<&'l Rc<Lane>> {
-        let mut order: Vec<_> = lanes.iter().collect();
+    fn order<'l>(&self, lanes: &'l [Rc<Lane>]) -> SmallVec<[&'l Rc<Lane>; 4]> {
+        let mut order: SmallVec<[&Rc<Lane>; 4]> = lanes.iter().collect();
         if lanes.len() > 1 {
             let now = self.clock.now();
             order.rotate_left(self.choose(lanes));

@@ -18,6 +18,7 @@ use tokio::io::AsyncReadExt as _;
 use super::Http1Error;
 use super::inbound::{Answer, Inbound, Step};
 use super::upload::{Beside, Upload};
+use crate::base::IdleTimer;
 use crate::upstream::Fault;
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::socket::{Stream, Watch};
@@ -33,6 +34,8 @@ pub(in crate::upstream) struct Connection {
     beside: Option<Beside>,
     /// Whether it serves again once the answer has been read.
     persists: bool,
+    /// A timer that exchange after exchange uses.
+    pub(in crate::upstream) patience: Option<IdleTimer>,
 }
 
 /// Why an exchange got no head.
@@ -60,6 +63,7 @@ impl Connection {
             lines: Vec::new(),
             beside: None,
             persists: true,
+            patience: None,
         }
     }
 
