@@ -17,6 +17,7 @@ use crate::model::{
     Inputs, TaskId,
 };
 use crate::pdp::{Decision, Denial, Permit, Requirement};
+use crate::signals::{Became, Seen};
 
 /// How long people may take where a rule, and not the entitlement, wants them asked.
 const RULE_EXPIRES: Duration = Duration::from_mins(30);
@@ -303,9 +304,28 @@ impl Requests {
             record.verdict = Verdict::Deny(*reason);
             record.rules.clone_from(rules);
             record.detail = Some(detail.clone());
+            if reason.tells_of_agent() {
+                self.show_refusal(asker);
+            }
         }
         place.write(record);
         refused
+    }
+
+    /// A request that is refused tells of its agent as a refused call does.
+    fn show_refusal(&self, asker: &Asker<'_>) {
+        let seen = Seen {
+            agent: asker.agent.agent.id.clone(),
+            task: asker.task.map(|task| task.task().id.clone()),
+            source: asker.source,
+            operation: None,
+            numbers: Vec::new(),
+            at: self.clock.wall(),
+            became: Became::Refused,
+            again: false,
+        };
+        // It is counted; where there is no room it is not compared with what is usual.
+        let _ = self.grants.signals().observe(seen);
     }
 
     pub(super) fn record(

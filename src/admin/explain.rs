@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use super::caller::{AgentCaller, Caller};
 use super::error::ApiError;
 use super::json::Json;
+use super::risk;
 use super::state::Admin;
 use crate::access::{Asker, Explanation, SupposedCall, holder, risk_of};
 use crate::base::BootInstant;
@@ -94,7 +95,13 @@ pub(super) async fn explain(
         supposed: None,
     };
     let explanation = admin.explains.explain(&asker, call);
-    Ok(Answer(view(&snapshot, &explanation, operator)))
+    let mut view = view(&snapshot, &explanation, operator);
+    if operator {
+        let task = asker.task.map(|task| &task.task().id);
+        let risk = risk::view(admin.grants.signals(), &asker.agent.agent.id, task);
+        view.insert("risk".to_owned(), json!(risk));
+    }
+    Ok(Answer(Value::Object(view)))
 }
 
 /// Who is supposed to call.
@@ -266,7 +273,7 @@ fn headers(given: Option<&BTreeMap<String, Value>>) -> Result<HeaderMap, ApiErro
 }
 
 /// What is told: to agents the rules' ids and messages, to operators also where they stand.
-fn view(snapshot: &Snapshot, explanation: &Explanation, operator: bool) -> Value {
+fn view(snapshot: &Snapshot, explanation: &Explanation, operator: bool) -> Map<String, Value> {
     let mut view = Map::new();
     let decision = match explanation.code {
         None => "allow",
@@ -310,7 +317,7 @@ fn view(snapshot: &Snapshot, explanation: &Explanation, operator: bool) -> Value
             view.insert("internal".to_owned(), internal.as_str().into());
         }
     }
-    Value::Object(view)
+    view
 }
 
 fn sources(snapshot: &Snapshot, explanation: &Explanation) -> Value {

@@ -25,6 +25,7 @@ mod openapi;
 mod people;
 mod policies;
 mod requests;
+mod risk;
 mod signals;
 mod state;
 mod tasks;
@@ -88,6 +89,7 @@ pub fn router(admin: Arc<Admin>, face: Face) -> Router {
     let people = Router::new()
         .route("/v1/agents/{id}/revoke", post(agents::revoke))
         .route("/v1/agents/{id}/restore", post(agents::restore))
+        .route("/v1/agents/{id}/risk", get(risk::show))
         .route("/v1/agents/{id}/usual", get(usual::show))
         .route("/v1/agents/{id}/usual/reset", post(usual::reset))
         .route("/v1/agents/{id}/usual/pin", post(usual::pin))

@@ -5,7 +5,7 @@ use utoipa::OpenApi;
 
 use super::{
     agents, audit, decisions, events, explain, grants, keys, lifecycle, people, policies, requests,
-    signals, tasks, usual, views,
+    risk, signals, tasks, usual, views,
 };
 
 #[derive(OpenApi)]
@@ -34,6 +34,7 @@ use super::{
         lifecycle::delegate,
         agents::revoke,
         agents::restore,
+        risk::show,
         usual::show,
         usual::reset,
         usual::pin,
@@ -63,6 +64,7 @@ use super::{
         lifecycle::RenewBody,
         lifecycle::DelegateBody,
         signals::SignalBody,
+        risk::RiskView,
         usual::UsualView,
         people::CodeBody,
         policies::ReloadBody,

@@ -29,6 +29,9 @@ const LONGEST_LIFE: Duration = Duration::from_hours(24);
 /// The longest name of a source, in characters.
 const LONGEST_SOURCE: usize = 64;
 
+/// How much of a reason is kept to be shown, in characters; all of it is recorded.
+const SHOWN_REASON: usize = 200;
+
 /// The longest reason, in characters.
 const LONGEST_REASON: usize = 1000;
 
@@ -80,6 +83,10 @@ pub(super) async fn push(
         score: Score::try_from(body.score)
             .map_err(|error| ApiError::malformed(error.to_string()))?,
         source: line("source", &body.source, LONGEST_SOURCE)?.into(),
+        reason: reason.map(|reason| {
+            let shown: String = reason.chars().take(SHOWN_REASON).collect();
+            shown.into()
+        }),
         life: life(body.expires_in)?,
     };
     let task = body
@@ -119,7 +126,8 @@ fn agent(admin: &Admin, id: &str) -> Result<AgentId, ApiError> {
     enrolled.then_some(agent).ok_or_else(missing)
 }
 
-fn task(admin: &Admin, agent: &AgentId, id: &str) -> Result<TaskId, ApiError> {
+/// An open task of the agent.
+pub(super) fn task(admin: &Admin, agent: &AgentId, id: &str) -> Result<TaskId, ApiError> {
     let missing = || ApiError::not_found(format!("the agent `{agent}` has no open task `{id}`"));
     let task: TaskId = id.parse().map_err(|_| missing())?;
     let open = admin.grants.task(&task);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json as Answer;
 use axum::extract::State;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -17,7 +18,7 @@ use super::json::Json;
 use super::state::Admin;
 use crate::audit::{Record, RecordKind};
 use crate::model::AgentId;
-use crate::signals::{Habit, HabitRules, Signals};
+use crate::signals::{Baseline, Habit, HabitRules, Signals};
 
 /// What is usual for an agent, and why.
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,6 +32,9 @@ pub(super) struct UsualView {
     networks: Vec<NetworkView>,
     hours: Vec<HourView>,
     operations: Vec<OperationView>,
+    inputs: Vec<InputView>,
+    /// How many calls the agent makes in a minute in which it calls; null until enough was seen.
+    calls_per_minute: Option<f64>,
 }
 
 /// How something becomes usual.
@@ -68,6 +72,27 @@ struct HourView {
 #[derive(Debug, Serialize, ToSchema)]
 struct OperationView {
     operation: String,
+    #[serde(flatten)]
+    seen: HabitView,
+}
+
+/// A numeric input that the agent sent: the range that is usual, and the magnitudes that were seen.
+#[derive(Debug, Serialize, ToSchema)]
+struct InputView {
+    operation: String,
+    input: String,
+    /// The smallest number that is usual; null while none is.
+    from: Option<i64>,
+    /// The largest.
+    to: Option<i64>,
+    magnitudes: Vec<MagnitudeView>,
+}
+
+/// Numbers of one magnitude: about half as large again as those of the one before.
+#[derive(Debug, Serialize, ToSchema)]
+struct MagnitudeView {
+    from: i64,
+    to: i64,
     #[serde(flatten)]
     seen: HabitView,
 }
@@ -209,5 +234,40 @@ fn view(admin: &Admin, agent: &AgentId) -> UsualView {
         networks: networks.collect(),
         hours: hours.collect(),
         operations: operations.collect(),
+        inputs: inputs(&baseline, now, seen),
+        calls_per_minute: baseline.pace.per_minute(),
     }
+}
+
+/// The magnitudes, which are in the order of operations and inputs, by input.
+fn inputs(
+    baseline: &Baseline,
+    now: Timestamp,
+    seen: impl Fn(&Habit) -> HabitView,
+) -> Vec<InputView> {
+    let mut inputs: Vec<InputView> = Vec::new();
+    for (one, habit) in baseline.inputs.iter() {
+        let (from, to) = one.step.bounds();
+        let magnitude = MagnitudeView {
+            from,
+            to,
+            seen: seen(habit),
+        };
+        match inputs.last_mut() {
+            Some(last) if last.operation == one.operation.as_str() && last.input == *one.input => {
+                last.magnitudes.push(magnitude);
+            }
+            _ => {
+                let range = baseline.range(&one.operation, &one.input, now);
+                inputs.push(InputView {
+                    operation: one.operation.to_string(),
+                    input: one.input.as_ref().to_owned(),
+                    from: range.map(|(lowest, _)| lowest.bounds().0),
+                    to: range.map(|(_, highest)| highest.bounds().1),
+                    magnitudes: vec![magnitude],
+                });
+            }
+        }
+    }
+    inputs
 }

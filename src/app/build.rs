@@ -251,7 +251,9 @@ impl Core {
         upkeep::reconcile(&live, &self.grants);
         let is_enrolled = |agent: &AgentId| live.agent(agent.as_str()).is_some();
         let habits = self.grants.restore_habits(is_enrolled).await;
-        habits.context("what is usual for agents is not known")
+        habits.context("what is usual for agents is not known")?;
+        self.grants.signals().score_by(live.risk());
+        Ok(())
     }
 
     fn gate(&self, settings: &Settings) -> Gate {

@@ -160,6 +160,8 @@ pub(super) fn reconcile_on_publish(
     let gate = Arc::clone(gate);
     let (publish, published) = watch::channel(());
     reloader.on_publish(move |snapshot| {
+        // Before anybody is asked again, so that they are by the score of these rules.
+        grants.signals().score_by(snapshot.risk());
         reconcile(snapshot, &grants);
         gate.recheck();
         publish.send_replace(());

@@ -10,6 +10,7 @@ mod names;
 mod operations;
 mod people;
 mod reach;
+mod risk;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -102,6 +103,7 @@ fn compile_with(
     raw.agents.extend(more.iter().cloned());
     let mut found = Diagnostics::default();
     let people = people::compile(&raw.people, &mut found);
+    let risk = risk::compile(&raw.risk, &mut found);
     let agents = agents::compile(&raw.agents, &people, &mut found);
     let services = services::compile(&raw.services, &sources.credentials, &mut found);
     actions::check(&raw, &mut found);
@@ -149,6 +151,7 @@ fn compile_with(
             .collect(),
         entitlements,
         people: people.into_people(),
+        risk,
     };
     problems.verdict(Snapshot::new(parts))
 }

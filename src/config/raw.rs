@@ -22,6 +22,7 @@ pub(super) struct Raw {
     pub(super) operations: Vec<RawOperation>,
     pub(super) entitlements: Vec<RawEntitlement>,
     pub(super) people: Vec<RawPerson>,
+    pub(super) risk: Vec<RawRisk>,
 }
 
 #[derive(Clone, Debug)]
@@ -122,6 +123,30 @@ pub(super) struct RawPerson {
     pub(super) groups: Vec<At<String>>,
 }
 
+/// A `[risk]` table: its numbers by key, and the rest.
+#[derive(Debug)]
+pub(super) struct RawRisk {
+    pub(super) place: Place,
+    pub(super) combine: Option<At<String>>,
+    pub(super) fades: Option<At<String>>,
+    pub(super) numbers: Vec<(&'static str, At<String>)>,
+}
+
+/// The keys of `[risk]` that are numbers.
+pub(super) const RISK_NUMBERS: [&str; 11] = [
+    "network",
+    "hour",
+    "operation",
+    "input",
+    "refusals",
+    "refusals_from",
+    "refusals_full",
+    "velocity",
+    "velocity_least",
+    "velocity_from",
+    "velocity_full",
+];
+
 impl Raw {
     /// Adds what `file` says. False where its syntax is broken: then what could be made out is added
     /// all the same, so that its names are known, but no other complaint about it is of use.
@@ -151,6 +176,7 @@ impl Raw {
         file.each("operation", |f| self.operations.extend(operation(f)));
         file.each("entitlement", |f| self.entitlements.extend(entitlement(f)));
         file.each("person", |f| self.people.extend(person(f)));
+        self.risk.extend(file.table("risk").map(risk));
         file.finish();
     }
 }
@@ -306,6 +332,23 @@ fn person(mut fields: Fields<'_, '_>) -> Option<RawPerson> {
     let groups = fields.strings("groups");
     fields.finish();
     Some(RawPerson { id: id?, groups })
+}
+
+fn risk(mut fields: Fields<'_, '_>) -> RawRisk {
+    let place = fields.place().clone();
+    let combine = fields.string("combine");
+    let fades = fields.scalar("fades");
+    let mut numbers = Vec::new();
+    for key in RISK_NUMBERS {
+        numbers.extend(fields.scalar(key).map(|number| (key, number)));
+    }
+    fields.finish();
+    RawRisk {
+        place,
+        combine,
+        fades,
+        numbers,
+    }
 }
 
 fn lower_first(message: &str) -> String {

@@ -15,6 +15,7 @@ use crate::model::{
     Owner, Person, PersonId, Service, ServiceName,
 };
 use crate::pdp::Policies;
+use crate::signals::RiskRules;
 use crate::tokens::VerifyingKey;
 use crate::upstream::{Injected, Target};
 
@@ -66,6 +67,7 @@ pub struct Snapshot {
     entitlements: HashMap<EntitlementId, Arc<Entitlement>>,
     people: HashMap<PersonId, Arc<Person>>,
     members: HashMap<GroupName, BTreeSet<PersonId>>,
+    risk: Option<RiskRules>,
     routes: Routes,
 }
 
@@ -78,6 +80,7 @@ pub(super) struct Parts {
     pub(super) operations: Vec<(Operation, RoutePattern)>,
     pub(super) entitlements: Vec<Entitlement>,
     pub(super) people: Vec<Person>,
+    pub(super) risk: Option<RiskRules>,
 }
 
 impl Snapshot {
@@ -121,6 +124,7 @@ impl Snapshot {
             entitlements: by(parts.entitlements, |one| one.id.clone()),
             people: by(parts.people, |one| one.id.clone()),
             members,
+            risk: parts.risk,
         }
     }
 
@@ -214,6 +218,12 @@ impl Snapshot {
     /// The people of a group.
     pub fn members(&self, group: &str) -> impl Iterator<Item = &PersonId> {
         self.members.get(group).into_iter().flatten()
+    }
+
+    /// How the risk of agents is computed, where it is.
+    #[must_use]
+    pub const fn risk(&self) -> Option<RiskRules> {
+        self.risk
     }
 
     /// Whether `person` answers for `agent`, alone or as one of a group.

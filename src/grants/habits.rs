@@ -14,7 +14,7 @@ use crate::store::{Change, DocumentKind, StoreError};
 
 const KIND: DocumentKind = DocumentKind::Habits;
 
-/// How often is learnt from what waits.
+/// How often is learnt from what waits, and the risk computed.
 const LEARNT: Duration = Duration::from_secs(1);
 
 /// How often what was learnt is written, in rounds of learning: every five minutes. A crash forgets as much.
@@ -66,12 +66,14 @@ impl Grants {
         Ok(())
     }
 
-    /// Learns from calls, and writes what was learnt now and then, for as long as it is polled.
+    /// Learns from calls, computes the risk of their agents, and writes what was learnt now and then, for as
+    /// long as it is polled.
     pub async fn run_habits(self) {
         let clock = self.0.clock.clone();
         for round in 1_u32.. {
             clock.doze_until(clock.now() + LEARNT).await;
             self.signals().learn();
+            self.signals().score();
             if round.is_multiple_of(WRITTEN)
                 && let Err(error) = self.write_habits().await
             {

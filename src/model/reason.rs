@@ -95,6 +95,39 @@ codes! {
     }
 }
 
+impl DenyReason {
+    /// Whether it tells of what the agent tried, rather than of the clock, the gateway or the service.
+    #[must_use]
+    pub const fn tells_of_agent(self) -> bool {
+        match self {
+            Self::ApprovalRequired
+            | Self::BudgetExhausted
+            | Self::ConditionDenied
+            | Self::GrantRequired
+            | Self::InputInvalid
+            | Self::MfaRequired
+            | Self::NotEntitled
+            | Self::OperationUnknown
+            | Self::PathAmbiguous
+            | Self::ProofInvalid
+            | Self::ProofRequired
+            | Self::RequestMalformed
+            | Self::TokenInvalid
+            | Self::TokenMissing
+            | Self::TooLarge => true,
+            Self::AuditUnavailable
+            | Self::Overloaded
+            | Self::RateLimited
+            | Self::Stale
+            | Self::TaskEnded
+            | Self::Timeout
+            | Self::TokenExpired
+            | Self::UpstreamTimeout
+            | Self::UpstreamUnreachable => false,
+        }
+    }
+}
+
 codes! {
     /// Why a grant or a task is over.
     EndReason {

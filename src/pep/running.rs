@@ -21,9 +21,9 @@ use crate::access::Identity;
 use crate::audit::{Place, Record, RecordKind, Verdict};
 use crate::base::BootInstant;
 use crate::grants::{Claim, Closed, Exchange, LiveGrant, LiveTask, Presence};
-use crate::model::{DenyReason, EndReason, Inputs};
+use crate::model::{DenyReason, EndReason, InputValue, Inputs};
 use crate::pdp::Policies;
-use crate::signals::Seen;
+use crate::signals::{Became, Seen};
 
 /// An exchange that lasts longer has an `open` record too.
 const LONG: Duration = Duration::from_secs(1);
@@ -51,6 +51,8 @@ pub(super) struct Running {
     bytes_out: Cell<u64>,
     answered: Cell<Option<StatusCode>>,
     cut: Cell<Option<EndReason>>,
+    /// Whether the signals know of it.
+    shown: Cell<bool>,
 }
 
 /// Whom a permitted exchange is for.
@@ -113,6 +115,7 @@ impl Exchanges {
             bytes_out: Cell::new(0),
             answered: Cell::new(None),
             cut: Cell::new(None),
+            shown: Cell::new(false),
         });
         let mut all = self.running.borrow_mut();
         all.insert(number, Rc::downgrade(&running));
@@ -239,6 +242,9 @@ impl Running {
                 record.asked = Some(Box::new(asked.clone()));
             }
         });
+        if refusal.reason().tells_of_agent() {
+            self.show(Became::Refused, self.gate.clock.wall());
+        }
     }
 
     /// The upstream has answered.
@@ -305,21 +311,34 @@ impl Running {
             record.kind = RecordKind::Open;
             place.write(record);
             self.opened.set(true);
+            if self.under.borrow().standing.is_some() {
+                self.show(Became::Running, self.gate.clock.wall());
+            }
         }
     }
 
-    /// What was permitted and went well is what habits are made of.
-    fn teach(&self, at: Timestamp) {
-        let under = self.under.borrow();
-        let Some(standing) = &under.standing else {
+    /// Tells the signals what became of the call, where it is known whose it is. What was permitted and went
+    /// well is what habits are made of.
+    fn show(&self, became: Became, at: Timestamp) {
+        let record = self.record.borrow();
+        let (Some(agent), Some(source)) = (&record.agent, record.source) else {
             return;
         };
+        let under = self.under.borrow();
+        let inputs = under.standing.iter().flat_map(|standing| &standing.inputs);
+        let numbers = inputs.filter_map(|(name, value)| match value {
+            InputValue::Long(number) => Some((Arc::clone(name), *number)),
+            InputValue::Bool(_) | InputValue::String(_) => None,
+        });
         let seen = Seen {
-            agent: standing.identity.agent.agent.id.clone(),
-            task: under.task().map(|task| task.task().id.clone()),
-            source: standing.source,
-            operation: standing.operation.clone(),
+            agent: agent.clone(),
+            task: record.task.clone(),
+            source,
+            operation: record.operation.clone(),
+            numbers: numbers.collect(),
             at,
+            became,
+            again: self.shown.replace(true),
         };
         if !self.gate.grants.signals().observe(seen) {
             self.gate.metrics.unlearnt.inc();
@@ -352,7 +371,9 @@ impl Drop for Running {
         self.gate.metrics.finish(duration);
         let now = self.gate.clock.wall();
         if succeeded {
-            self.teach(now);
+            self.show(Became::Succeeded, now);
+        } else if !self.shown.get() && self.under.borrow().standing.is_some() {
+            self.show(Became::Failed, now);
         }
         let closed = Record::new(RecordKind::Call, now);
         let mut record = self.record.replace(closed);

@@ -1,5 +1,5 @@
-//! What one agent does again and again: its networks, its hours of the week, its operations, with counts
-//! that explain why each counts as usual or not yet.
+//! What one agent does again and again: its networks, its hours of the week, its operations, how large the
+//! numbers are that it sends, with counts that explain why each counts as usual or not yet.
 //!
 //! What is new is not usual. It becomes so once it was seen on as many different days (UTC) as the
 //! [rules](HabitRules) say, and only so many of a kind become so in one day: whoever drifts slowly is let in
@@ -13,9 +13,12 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::activity::Pace;
+use super::magnitude::{Magnitude, Step};
 use crate::model::{OperationId, UsualFacts};
 
 /// How long something is remembered that is not seen any more.
@@ -35,7 +38,8 @@ const DAY: i64 = 24 * HOUR;
 pub struct HabitRules {
     /// On how many different days something has to be seen until it is usual; two at least.
     pub days: u32,
-    /// How many networks, how many hours and how many operations can become usual in one day.
+    /// How many networks, how many hours, how many operations and how many magnitudes can become usual in
+    /// one day.
     pub new_per_day: u32,
     /// The risk, 0 to 100, from which on nothing is learnt.
     pub frozen_at: u32,
@@ -178,6 +182,12 @@ impl<K: Ord + Clone> Habits<K> {
         self.seen.get(one).is_some_and(|habit| habit.is_usual(at))
     }
 
+    /// Whether one is usual; none where nothing of its kind is, so that there is nothing to compare it with.
+    fn judge(&self, one: &K, at: Timestamp) -> Option<bool> {
+        let usual = self.is_usual(one, at);
+        (usual || self.seen.values().any(|habit| habit.is_usual(at))).then_some(usual)
+    }
+
     fn see(&mut self, one: &K, at: Timestamp, rules: &HabitRules) {
         if !self.seen.contains_key(one) {
             self.seen.retain(|_, habit| !habit.is_forgotten(at));
@@ -237,6 +247,20 @@ pub struct Baseline {
     pub hours: Habits<WeekHour>,
     /// What it calls.
     pub operations: Habits<OperationId>,
+    /// How large the numbers are that it sends.
+    pub inputs: Habits<Magnitude>,
+    /// How fast it calls.
+    pub pace: Pace,
+}
+
+/// How one call compares with what is usual; each is none where there is nothing to compare it with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Compared {
+    pub(super) network: Option<bool>,
+    pub(super) hour: Option<bool>,
+    pub(super) operation: Option<bool>,
+    /// The first number that lies outside its usual range, and that range.
+    pub(super) outside: Option<(Arc<str>, i64, (i64, i64))>,
 }
 
 impl Baseline {
@@ -244,7 +268,7 @@ impl Baseline {
     pub fn see(
         &mut self,
         address: IpAddr,
-        operation: &OperationId,
+        (operation, numbers): (&OperationId, &[(Arc<str>, i64)]),
         at: Timestamp,
         rules: &HabitRules,
     ) {
@@ -254,6 +278,53 @@ impl Baseline {
         self.networks.see(&Network::of(address), at, rules);
         self.hours.see(&WeekHour::of(at), at, rules);
         self.operations.see(operation, at, rules);
+        for (input, number) in numbers {
+            let magnitude = magnitude(operation, input, Step::of(*number));
+            self.inputs.see(&magnitude, at, rules);
+        }
+    }
+
+    /// Compares a call with what is usual.
+    pub(super) fn compare(
+        &self,
+        address: IpAddr,
+        (operation, numbers): (Option<&OperationId>, &[(Arc<str>, i64)]),
+        at: Timestamp,
+    ) -> Compared {
+        let outside = operation.and_then(|operation| {
+            numbers.iter().find_map(|(input, number)| {
+                let range = self.range(operation, input, at)?;
+                let step = Step::of(*number);
+                let inside = range.0 <= step && step <= range.1;
+                let shown = (range.0.bounds().0, range.1.bounds().1);
+                (!inside).then(|| (Arc::clone(input), *number, shown))
+            })
+        });
+        Compared {
+            network: self.networks.judge(&Network::of(address), at),
+            hour: self.hours.judge(&WeekHour::of(at), at),
+            operation: operation.and_then(|one| self.operations.judge(one, at)),
+            outside,
+        }
+    }
+
+    /// The smallest and the largest magnitude that are usual of a number; what lies between is, too.
+    #[must_use]
+    pub fn range(
+        &self,
+        operation: &OperationId,
+        input: &Arc<str>,
+        at: Timestamp,
+    ) -> Option<(Step, Step)> {
+        let all =
+            magnitude(operation, input, Step::LOWEST)..=magnitude(operation, input, Step::HIGHEST);
+        let usual = self.inputs.seen.range(all);
+        let mut usual = usual.filter(|(_, habit)| habit.is_usual(at));
+        let lowest = usual.next()?.0.step;
+        Some((
+            lowest,
+            usual.next_back().map_or(lowest, |(one, _)| one.step),
+        ))
     }
 
     /// What is usual of this. Of several operations, all have to be; of none, nothing is.
@@ -273,7 +344,15 @@ impl Baseline {
     }
 }
 
+fn magnitude(operation: &OperationId, input: &Arc<str>, step: Step) -> Magnitude {
+    Magnitude {
+        operation: operation.clone(),
+        input: Arc::clone(input),
+        step,
+    }
+}
+
 /// The day of a moment, counted from the epoch.
-fn day(at: Timestamp) -> i64 {
+pub(super) fn day(at: Timestamp) -> i64 {
     at.as_second().div_euclid(DAY)
 }

@@ -8,14 +8,14 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 use jiff::Timestamp;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::Signals;
-use super::habits::{Baseline, HabitRules};
+use super::habits::{Baseline, Compared, HabitRules, day};
 use super::written;
 use crate::model::{AgentId, OperationId, TaskId, UsualFacts};
 
@@ -25,7 +25,20 @@ const QUEUE: usize = 8192;
 /// How many are learnt from under one lock: few enough that a rule that reads meanwhile hardly waits.
 const BATCH: usize = 64;
 
-/// A call that was allowed and succeeded.
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Became {
+    /// It was allowed, and the service's answer was no success, or it was cut.
+    Failed,
+    /// It was refused.
+    Refused,
+    /// It was allowed, and runs on: it is looked at now, and not counted again at its end.
+    Running,
+    /// It was allowed and succeeded.
+    Succeeded,
+}
+
+/// A call.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// Whose.
@@ -34,10 +47,16 @@ pub struct Seen {
     pub task: Option<TaskId>,
     /// Where from.
     pub source: IpAddr,
-    /// What.
-    pub operation: OperationId,
+    /// What; none where it is no operation.
+    pub operation: Option<OperationId>,
+    /// Its numeric inputs.
+    pub numbers: Vec<(Arc<str>, i64)>,
     /// When it was over.
     pub at: Timestamp,
+    /// What became of it.
+    pub became: Became,
+    /// Whether it was looked at before, while it ran.
+    pub again: bool,
 }
 
 /// What is learnt, and what waits to be.
@@ -81,13 +100,19 @@ impl Learning {
 }
 
 impl Signals {
-    /// Puts a call into the queue of what is learnt from; false where there is no room. It never waits.
+    /// Counts a call, and puts it into the queue of what is looked at and learnt from; false where there is
+    /// no room. It never waits. Where no risk is computed only what succeeded is of use.
     #[must_use]
     pub fn observe(&self, seen: Seen) -> bool {
+        let teaches = seen.became == Became::Succeeded;
+        if !self.scoring.counts(&seen, teaches) {
+            return true;
+        }
         self.learning.queue.try_send(seen).is_ok()
     }
 
-    /// Learns from all calls that wait. Those of agents that look risky teach nothing.
+    /// Compares all calls that wait with what is usual, and learns from those that succeeded. Those of
+    /// agents that look risky teach nothing.
     pub fn learn(&self) {
         let learning = &self.learning;
         let waiting = learning.waiting.lock();
@@ -103,13 +128,43 @@ impl Signals {
             if batch.is_empty() {
                 return;
             }
-            batch.retain(|seen| !self.is_frozen(&seen.agent, seen.task.as_ref()));
+            if self.scoring.is_on() {
+                self.scoring.take_note(&batch, self.clock.now(), |seen| {
+                    learning.look(|learnt| learnt.compare(seen))
+                });
+            }
+            batch.retain(|seen| {
+                seen.became == Became::Succeeded && !self.is_frozen(&seen.agent, seen.task.as_ref())
+            });
             learning.change(|learnt| {
                 for seen in batch.drain(..) {
                     learnt.learn(seen, &learning.rules);
                 }
             });
         }
+    }
+
+    /// How fast an agent calls.
+    pub(super) fn pace(&self, agent: &AgentId) -> Option<f64> {
+        self.learning
+            .look(|learnt| learnt.agents.get(agent)?.pace.per_minute())
+    }
+
+    /// Learns how fast agents call from minutes in which they did.
+    pub(super) fn learn_paces(&self, mut minutes: Vec<(AgentId, u32)>, at: Timestamp) {
+        minutes.retain(|(agent, _)| !self.is_frozen(agent, None));
+        if minutes.is_empty() {
+            return;
+        }
+        self.learning.change(|learnt| {
+            for (agent, calls) in minutes {
+                let baseline = learnt.agents.entry(agent.clone()).or_default();
+                if !baseline.pinned {
+                    baseline.pace.learn(calls, day(at));
+                    learnt.unwritten.insert(agent);
+                }
+            }
+        });
     }
 
     /// Whether nothing is learnt of an agent at this moment because it looks risky.
@@ -205,12 +260,24 @@ impl Signals {
 }
 
 impl Learnt {
+    fn compare(&self, seen: &Seen) -> Compared {
+        let call = (seen.operation.as_ref(), seen.numbers.as_slice());
+        let baseline = self.agents.get(&seen.agent);
+        baseline.map_or_else(Compared::default, |one| {
+            one.compare(seen.source, call, seen.at)
+        })
+    }
+
     fn learn(&mut self, seen: Seen, rules: &HabitRules) {
+        let Some(operation) = &seen.operation else {
+            return;
+        };
         let baseline = self.agents.entry(seen.agent.clone()).or_default();
         if baseline.pinned {
             return;
         }
-        baseline.see(seen.source, &seen.operation, seen.at, rules);
+        let call = (operation, seen.numbers.as_slice());
+        baseline.see(seen.source, call, seen.at, rules);
         self.unwritten.insert(seen.agent);
     }
 }

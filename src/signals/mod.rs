@@ -1,17 +1,27 @@
-//! Measured inputs of conditions: how risky an agent looks, as those who watch it say, and what is usual
-//! for it, as its own calls show.
+//! Measured inputs of conditions: how risky an agent looks, as those who watch it say and as its own calls
+//! show, and what is usual for it.
 //!
 //! [`Signals`] takes scores and answers questions with them. A score has a source, an age and a life; one
 //! that has ended counts no more, and an agent of whom nobody says anything is not known to be harmless.
+//! Where operators have configured [rules](RiskRules) for it, a score is [computed](Signals::score) besides,
+//! once a second, from what the request path has counted.
 //!
 //! Invariant: nothing here says allow or deny. Whoever has to know that a signal has changed
 //! [subscribes](Signals::changes).
 
+mod activity;
 mod habits;
 mod learning;
+mod magnitude;
 mod risk;
+mod rules;
+mod scoring;
 mod written;
 
+pub use activity::Pace;
 pub use habits::{Baseline, Habit, HabitRules, Habits, Network, WeekHour};
-pub use learning::Seen;
+pub use learning::{Became, Seen};
+pub use magnitude::{Magnitude, Step};
 pub use risk::{Full, InvalidScore, Pushed, Score, Signals};
+pub use rules::{Combine, RiskRules};
+pub use scoring::{Component, RiskReport};

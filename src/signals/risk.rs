@@ -1,4 +1,5 @@
-//! Scores that are pushed from outside, by agent, task and source.
+//! How risky agents look: the scores that are pushed from outside, by agent, task and source, and the one
+//! that is computed from what an agent does.
 
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,8 @@ use tokio::sync::broadcast;
 
 use super::habits::HabitRules;
 use super::learning::Learning;
+use super::rules::Combine;
+use super::scoring::Scoring;
 use crate::base::{BootInstant, Clock};
 use crate::model::{AgentId, RiskFacts, TaskId};
 
@@ -54,6 +57,8 @@ pub struct Pushed {
     pub score: Score,
     /// Who says so: takes the place of what the same source said before.
     pub source: Arc<str>,
+    /// Why.
+    pub reason: Option<Arc<str>>,
     /// How long it counts.
     pub life: Duration,
 }
@@ -74,10 +79,11 @@ pub enum Full {
 /// The signals of all agents.
 #[derive(Debug)]
 pub struct Signals {
-    clock: Clock,
+    pub(super) clock: Clock,
     agents: RwLock<HashMap<AgentId, Risk, RandomState>>,
     changed: broadcast::Sender<AgentId>,
     pub(super) learning: Learning,
+    pub(super) scoring: Scoring,
 }
 
 /// What is said of one agent.
@@ -85,17 +91,28 @@ pub struct Signals {
 struct Risk {
     own: Said,
     tasks: HashMap<TaskId, Said, RandomState>,
+    /// What the scorer says of what it does.
+    computed: u8,
 }
 
 /// The scores of one thing, by source.
 #[derive(Debug, Default)]
 struct Said(BTreeMap<Arc<str>, Standing>);
 
-#[derive(Clone, Copy, Debug)]
-struct Standing {
-    score: Score,
-    since: BootInstant,
-    until: BootInstant,
+/// A score that was pushed.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    pub(super) score: Score,
+    pub(super) reason: Option<Arc<str>>,
+    pub(super) since: BootInstant,
+    pub(super) until: BootInstant,
+}
+
+impl Score {
+    /// The number.
+    pub(super) const fn number(self) -> u8 {
+        self.0
+    }
 }
 
 impl Signals {
@@ -107,6 +124,7 @@ impl Signals {
             agents: RwLock::default(),
             changed: broadcast::Sender::new(CHANGES),
             learning: Learning::new(rules),
+            scoring: Scoring::new(),
         }
     }
 
@@ -119,6 +137,7 @@ impl Signals {
         let now = self.clock.now();
         let standing = Standing {
             score: pushed.score,
+            reason: pushed.reason,
             since: now,
             until: now + pushed.life,
         };
@@ -137,26 +156,79 @@ impl Signals {
         Ok(())
     }
 
-    /// How risky an agent looks in a task: the highest of what is said of either.
+    /// How risky an agent looks in a task: of what is said of either and of what is computed of the agent,
+    /// the highest, or the sum, as the [rules](super::RiskRules) say.
     #[must_use]
     pub fn risk(&self, agent: &AgentId, task: Option<&TaskId>) -> RiskFacts {
         let now = self.clock.now();
+        let round = self.scoring.round(now);
+        let agents = self.agents.read().unwrap_or_else(PoisonError::into_inner);
+        let risk = agents.get(agent);
+        let pushed = risk.and_then(|risk| {
+            let said = risk.said(task).flat_map(|said| said.0.values());
+            // Of two that are as high, the younger shows its age.
+            let said = said.filter(|one| one.until > now);
+            let said = said.map(|one| (i64::from(one.score.0), one.since));
+            said.max()
+        });
+        let computed = round.map(|(since, combine)| {
+            let score = risk.map_or(0, |risk| risk.computed);
+            (i64::from(score), since, combine)
+        });
+        let (score, since) = match (pushed, computed) {
+            (None, None) => return RiskFacts::UNKNOWN,
+            (Some(pushed), None) => pushed,
+            (None, Some((score, since, _))) => (score, since),
+            (Some(pushed), Some((score, since, Combine::Highest))) => pushed.max((score, since)),
+            // As old as the older of the two.
+            (Some(pushed), Some((score, since, Combine::Sum))) => {
+                ((pushed.0 + score).min(100), pushed.1.min(since))
+            }
+        };
+        RiskFacts {
+            score,
+            age_seconds: i64::try_from((now - since).as_secs()).unwrap_or(i64::MAX),
+            known: true,
+        }
+    }
+
+    /// The pushed scores that count of an agent in a task, by source, and whether they are about the task.
+    pub(super) fn standing(
+        &self,
+        agent: &AgentId,
+        task: Option<&TaskId>,
+        now: BootInstant,
+    ) -> Vec<(Arc<str>, bool, Standing)> {
         let agents = self.agents.read().unwrap_or_else(PoisonError::into_inner);
         let Some(risk) = agents.get(agent) else {
-            return RiskFacts::UNKNOWN;
+            return Vec::new();
         };
-        let of_task = task.and_then(|task| risk.tasks.get(task));
-        let said = [Some(&risk.own), of_task].into_iter().flatten();
-        let said = said.flat_map(|said| said.0.values());
-        // Of two that are as high, the younger shows its age.
-        let highest = said
-            .filter(|one| one.until > now)
-            .max_by_key(|one| (one.score, one.since));
-        highest.map_or(RiskFacts::UNKNOWN, |one| RiskFacts {
-            score: one.score.0.into(),
-            age_seconds: i64::try_from((now - one.since).as_secs()).unwrap_or(i64::MAX),
-            known: true,
-        })
+        let own = risk.own.0.iter().map(|one| (false, one));
+        let of_task = task.and_then(|task| risk.tasks.get(task)).into_iter();
+        let of_task = of_task.flat_map(|said| said.0.iter().map(|one| (true, one)));
+        let counts = own.chain(of_task).filter(|(_, (_, one))| one.until > now);
+        let shown =
+            counts.map(|(of_task, (source, one))| (Arc::clone(source), of_task, one.clone()));
+        shown.collect()
+    }
+
+    /// Takes the scores that were computed anew and are others than before; whoever listens is told.
+    pub(super) fn take_computed(&self, scores: Vec<(AgentId, u8)>) {
+        if scores.is_empty() {
+            return;
+        }
+        {
+            let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
+            for (agent, score) in &scores {
+                if *score > 0 || agents.contains_key(agent) {
+                    agents.entry(agent.clone()).or_default().computed = *score;
+                }
+            }
+        }
+        for (agent, _) in scores {
+            // Nobody may be listening.
+            let _ = self.changed.send(agent);
+        }
     }
 
     /// Forgets the scores that have ended, and tells whoever listens whose they were: an agent's risk changes
@@ -187,6 +259,12 @@ impl Signals {
 }
 
 impl Risk {
+    /// What is said of the agent, and of a task of it.
+    fn said(&self, task: Option<&TaskId>) -> impl Iterator<Item = &Said> {
+        let of_task = task.and_then(|task| self.tasks.get(task));
+        [Some(&self.own), of_task].into_iter().flatten()
+    }
+
     fn of_task(&mut self, task: TaskId) -> Result<&mut Said, Full> {
         if self.tasks.len() >= TASKS && !self.tasks.contains_key(&task) {
             return Err(Full::Tasks);
@@ -205,7 +283,7 @@ impl Risk {
     }
 
     fn is_empty(&self) -> bool {
-        self.own.0.is_empty() && self.tasks.is_empty()
+        self.own.0.is_empty() && self.tasks.is_empty() && self.computed == 0
     }
 }
 

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::activity::Pace;
 use super::habits::{Baseline, Habit, Habits, Network, WeekHour};
+use super::magnitude::{Magnitude, Step};
 
 /// A baseline, as it is written.
 #[derive(Serialize, Deserialize)]
@@ -14,6 +16,20 @@ struct Written {
     networks: Kind<IpAddr>,
     hours: Kind<u8>,
     operations: Kind<String>,
+    /// Operation, input and step. Absent where an older version wrote.
+    #[serde(default)]
+    inputs: Kind<(String, String, i16)>,
+    /// Absent where an older version wrote.
+    #[serde(default)]
+    pace: WrittenPace,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct WrittenPace {
+    milli: u64,
+    minutes: u32,
+    day: i64,
+    most: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -41,6 +57,16 @@ pub(super) fn write(baseline: &Baseline) -> Option<String> {
         networks: Kind::of(&baseline.networks, |one| one.0),
         hours: Kind::of(&baseline.hours, |one| one.0),
         operations: Kind::of(&baseline.operations, ToString::to_string),
+        inputs: Kind::of(&baseline.inputs, |one| {
+            let input = one.input.as_ref().to_owned();
+            (one.operation.to_string(), input, one.step.number())
+        }),
+        pace: WrittenPace {
+            milli: baseline.pace.milli,
+            minutes: baseline.pace.minutes,
+            day: baseline.pace.day,
+            most: baseline.pace.most,
+        },
     };
     // Plain structures of texts, numbers and times always serialise.
     serde_json::to_string(&written).ok()
@@ -56,7 +82,31 @@ pub(super) fn read(text: &str) -> Option<Baseline> {
             .hours
             .read(|one| (*one < 7 * 24).then_some(WeekHour(*one)))?,
         operations: written.operations.read(|one| one.parse().ok())?,
+        inputs: written.inputs.read(|(operation, input, step)| {
+            Some(Magnitude {
+                operation: operation.parse().ok()?,
+                input: input.as_str().into(),
+                step: Step::from_number(*step)?,
+            })
+        })?,
+        pace: Pace {
+            milli: written.pace.milli,
+            minutes: written.pace.minutes,
+            day: written.pace.day,
+            most: written.pace.most,
+        },
     })
+}
+
+impl<W> Default for Kind<W> {
+    fn default() -> Self {
+        let (day, admitted) = Habits::<u8>::default().admitted;
+        Self {
+            day,
+            admitted,
+            seen: Vec::new(),
+        }
+    }
 }
 
 impl<W> Kind<W> {

@@ -36,6 +36,7 @@ mod readme;
 mod refusals;
 mod rehearsal;
 mod reload;
+mod risk;
 mod shipped_policies;
 mod signals;
 mod tokens;

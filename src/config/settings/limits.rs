@@ -88,9 +88,9 @@ limits! {
     task_max_age: Duration = Duration::from_hours(8), "8h";
     #[doc = "On how many different days (UTC) a network, an hour of the week or an operation has to be seen until it is usual for an agent; 2 to 30."]
     usual_days: usize = 3, "3";
-    #[doc = "How many networks, how many hours and how many operations can become usual for an agent in one day; at most 168."]
+    #[doc = "How many networks, how many hours, how many operations and how many magnitudes of inputs can become usual for an agent in one day; at most 168."]
     usual_new_per_day: usize = 8, "8";
-    #[doc = "The pushed risk, 1 to 100, from which on nothing is learnt of an agent."]
+    #[doc = "The risk, 1 to 100, from which on nothing is learnt of an agent."]
     usual_frozen_at: usize = 70, "70";
 }
 

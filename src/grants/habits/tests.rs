@@ -1,6 +1,6 @@
 use super::*;
 use crate::grants::fixture::World;
-use crate::signals::Seen;
+use crate::signals::{Became, Seen};
 
 fn agent() -> AgentId {
     "bot".parse().unwrap()
@@ -11,8 +11,11 @@ fn sees(world: &World, grants: &Grants) {
         agent: agent(),
         task: None,
         source: "192.0.2.7".parse().unwrap(),
-        operation: "orders.refund".parse().unwrap(),
+        operation: Some("orders.refund".parse().unwrap()),
+        numbers: Vec::new(),
         at: world.clock.wall(),
+        became: Became::Succeeded,
+        again: false,
     };
     assert!(grants.signals().observe(seen));
 }

@@ -29,7 +29,7 @@ fn usual(baseline: &Baseline, from: &str, name: &str, at: Timestamp) -> (bool, b
 }
 
 fn see(baseline: &mut Baseline, from: &str, name: &str, at: Timestamp) {
-    baseline.see(address(from), &operation(name), at, &RULES);
+    baseline.see(address(from), (&operation(name), &[]), at, &RULES);
 }
 
 fn usual_networks(baseline: &Baseline, at: Timestamp) -> usize {
@@ -147,7 +147,7 @@ fn what_is_usual_is_bounded_too_and_the_oldest_makes_room() {
             for number in 0..100_u8 {
                 let from = Ipv4Addr::new(10, round, number, 1).into();
                 let at = on(i64::from(round) * 3 + days);
-                baseline.see(from, &list, at, &many);
+                baseline.see(from, (&list, &[]), at, &many);
             }
         }
     }

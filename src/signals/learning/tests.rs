@@ -19,8 +19,11 @@ fn seen(clock: &Clock, task: Option<&str>) -> Seen {
         agent: agent(),
         task: task.map(|id| id.parse().unwrap()),
         source: "192.0.2.7".parse().unwrap(),
-        operation: "shop.list".parse().unwrap(),
+        operation: Some("shop.list".parse().unwrap()),
+        numbers: vec![("amount".into(), 40)],
         at: clock.wall(),
+        became: Became::Succeeded,
+        again: false,
     }
 }
 
@@ -30,6 +33,7 @@ fn says(signals: &Signals, task: Option<&str>, score: i64) {
         task: task.map(|id| id.parse().unwrap()),
         score: score.try_into().unwrap(),
         source: "siem".into(),
+        reason: None,
         life: Duration::from_hours(24),
     };
     signals.push(pushed).unwrap();

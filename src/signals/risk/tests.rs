@@ -12,6 +12,7 @@ fn says(source: &str, score: i64, seconds: u64) -> Pushed {
         task: None,
         score: score.try_into().unwrap(),
         source: source.into(),
+        reason: None,
         life: Duration::from_secs(seconds),
     }
 }
