@@ -117,6 +117,7 @@ impl Exchanges {
             cut: Cell::new(None),
             shown: Cell::new(false),
         });
+        gate.metrics.exchanges.inc();
         let mut all = self.running.borrow_mut();
         all.insert(number, Rc::downgrade(&running));
         Ok(running)
@@ -369,6 +370,7 @@ impl Drop for Running {
         self.exchanges.running.borrow_mut().remove(&self.number);
         let duration = self.gate.clock.now() - self.started;
         self.gate.metrics.finish(duration);
+        self.gate.metrics.exchanges.dec();
         let now = self.gate.clock.wall();
         if succeeded {
             self.show(Became::Succeeded, now);

@@ -30,6 +30,8 @@ pub struct Metrics {
     pub duration: Histogram,
     /// Open downstream connections.
     pub connections: Gauge,
+    /// Exchanges that run.
+    pub exchanges: Gauge,
     /// Grants in force.
     pub live_grants: Gauge,
     /// Open tasks.
@@ -94,6 +96,7 @@ impl Metrics {
             cut_delay: seconds(),
             duration: seconds(),
             connections: Gauge::default(),
+            exchanges: Gauge::default(),
             live_grants: Gauge::default(),
             live_tasks: Gauge::default(),
             tokens_issued: Counter::default(),
@@ -125,6 +128,7 @@ impl Metrics {
         );
         let connections = self.connections.clone();
         to.register("connections", "Open downstream connections", connections);
+        to.register("exchanges", "Exchanges that run", self.exchanges.clone());
         to.register("live_grants", "Grants in force", self.live_grants.clone());
         to.register("live_tasks", "Open tasks", self.live_tasks.clone());
         let issued = self.tokens_issued.clone();

@@ -3,8 +3,7 @@
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
@@ -12,7 +11,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{DevDirectories, program};
+use crate::harness::{DevDirectories, serve};
 
 /// Longer than any step takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,22 +33,7 @@ struct Served {
 
 impl Served {
     fn start(directories: &DevDirectories, sockets: &Sockets, more: &str) -> Self {
-        let owned = |socket: &TcpListener| OwnedFd::from(socket.try_clone().unwrap());
-        // The shell puts the sockets where sd_listen_fds(3) says that they are.
-        let script = format!(
-            "exec 3<&0 4<&1 </dev/null >/dev/null; export LISTEN_PID=$$ LISTEN_FDS=2; \
-             exec \"$1\" serve {more} --config \"$2\""
-        );
-        let mut child = Command::new("sh")
-            .args(["-c", &script, "sh"])
-            .arg(program())
-            .arg(directories.path("portcullis.toml"))
-            .stdin(Stdio::from(owned(&sockets.gateway)))
-            .stdout(Stdio::from(owned(&sockets.control)))
-            .stderr(Stdio::piped())
-            .env_remove("PORTCULLIS_LOG")
-            .spawn()
-            .unwrap();
+        let mut child = serve(directories, [&sockets.gateway, &sockets.control], more);
         let errors = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = sync_channel(1024);
         thread::spawn(move || {

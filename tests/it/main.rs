@@ -39,6 +39,7 @@ mod reload;
 mod risk;
 mod shipped_policies;
 mod signals;
+mod soak;
 mod tokens;
 mod walkthrough;
 mod websocket;

@@ -71,6 +71,24 @@ impl Feed {
             .expect("somebody reads");
     }
 
+    /// Sends trailers, if somebody reads.
+    pub(crate) async fn offer_trailers(&self, trailers: HeaderMap) {
+        let sent = self.0.send(Ok(Frame::trailers(trailers)));
+        // Nobody may be there to hear of it.
+        let _ = within("trailers are taken or their reader goes", sent).await;
+    }
+
+    /// Breaks off, whether or not somebody reads.
+    pub(crate) async fn break_off_if_heard(self) {
+        let broken = io::Error::other("the test breaks off");
+        // Nobody may be there to hear of it.
+        let _ = within(
+            "a break is noticed or its reader goes",
+            self.0.send(Err(broken)),
+        )
+        .await;
+    }
+
     /// Breaks off: the body never comes to its end.
     pub(crate) async fn break_off(self) {
         let broken = io::Error::other("the test breaks off");

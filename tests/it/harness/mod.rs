@@ -25,12 +25,12 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use agent::{Agent, Work};
 pub(crate) use answer::Answer;
-pub(crate) use body::{Feed, full, pipe};
+pub(crate) use body::{Feed, TestBody, full, pipe};
 pub(crate) use client::{Call, Client, Opened, http2_reset};
 pub(crate) use gateway::Gateway;
 pub(crate) use jwt::{Es256, base64url, hs256, now_seconds, unsigned};
 pub(crate) use plan::Plan;
-pub(crate) use process::{DevDirectories, Process, program};
+pub(crate) use process::{DevDirectories, Process, program, serve};
 pub(crate) use raw::{End, Raw};
 pub(crate) use stub::{Peer, Stub};
 pub(crate) use upstream::{HELLO, Recorded, Upstream};

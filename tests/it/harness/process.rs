@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -151,6 +153,31 @@ impl DevDirectories {
         }
         command
     }
+}
+
+/// Starts `portcullis serve` with the sockets of gateway and control handed over, and `portcullis.toml` of
+/// `directories`. What it says is to be read from its standard error output.
+pub(crate) fn serve(
+    directories: &DevDirectories,
+    [gateway, control]: [&TcpListener; 2],
+    more: &str,
+) -> Child {
+    let owned = |socket: &TcpListener| OwnedFd::from(socket.try_clone().unwrap());
+    // The shell puts the sockets where sd_listen_fds(3) says that they are.
+    let script = format!(
+        "exec 3<&0 4<&1 </dev/null >/dev/null; export LISTEN_PID=$$ LISTEN_FDS=2; \
+         exec \"$1\" serve {more} --config \"$2\""
+    );
+    Command::new("sh")
+        .args(["-c", &script, "sh"])
+        .arg(program())
+        .arg(directories.path("portcullis.toml"))
+        .stdin(Stdio::from(owned(gateway)))
+        .stdout(Stdio::from(owned(control)))
+        .stderr(Stdio::piped())
+        .env_remove("PORTCULLIS_LOG")
+        .spawn()
+        .unwrap()
 }
 
 fn copy(from: &Path, to: &Path) {
