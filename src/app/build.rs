@@ -121,7 +121,9 @@ pub async fn start(
         servers.push(tokio::spawn(server));
     }
     let workers = Workers::new(gate, pool_limits(&settings.limits));
-    let threads = workers::spawn(&workers, gateway, &acceptors.gateway, &stopping, drain)?;
+    let protocols = settings.gateway.listeners.iter().map(|one| one.protocols);
+    let ways = acceptors.gateway.iter().cloned().zip(protocols).collect();
+    let threads = workers::spawn(&workers, gateway, ways, &stopping, drain)?;
     let writer = std::thread::Builder::new()
         .name("audit".to_owned())
         .spawn(move || writer.run())

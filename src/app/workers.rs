@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tracing::error;
 
+use crate::config::Protocols;
 use crate::pep::{Listener, Workers};
 use crate::tls::Acceptor;
 
@@ -18,12 +19,12 @@ use crate::tls::Acceptor;
 pub(super) fn spawn(
     workers: &Workers,
     sockets: Vec<Vec<TcpListener>>,
-    acceptors: &[Option<Acceptor>],
+    ways: Vec<(Option<Acceptor>, Protocols)>,
     stop: &watch::Receiver<bool>,
     drain: Duration,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let mut by_worker: Vec<Vec<Listener>> = Vec::new();
-    for (listener, acceptor) in sockets.into_iter().zip(acceptors) {
+    for (listener, (acceptor, protocols)) in sockets.into_iter().zip(ways) {
         for (worker, socket) in listener.into_iter().enumerate() {
             if by_worker.len() <= worker {
                 by_worker.push(Vec::new());
@@ -32,6 +33,7 @@ pub(super) fn spawn(
                 own.push(Listener {
                     socket,
                     tls: acceptor.clone(),
+                    protocols,
                 });
             }
         }

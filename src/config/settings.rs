@@ -118,6 +118,20 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Without it: plain HTTP.
     pub tls: Option<ListenerTls>,
+    /// What is spoken without TLS; with it, both are offered.
+    pub protocols: Protocols,
+}
+
+/// What a listener without TLS speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocols {
+    /// HTTP/1.1 and HTTP/2, by what the client begins with.
+    Both,
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, with prior knowledge (RFC 9113 §3.3).
+    Http2,
 }
 
 /// The TLS identity of a listener. The files are read by whoever opens it.

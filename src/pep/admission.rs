@@ -21,6 +21,25 @@ struct Open {
     by_source: HashMap<IpAddr, usize>,
 }
 
+/// Which limit a connection is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// That of all.
+    All,
+    /// That of its address.
+    Source,
+}
+
+impl Full {
+    /// The limit's name.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "connections",
+            Self::Source => "connections_per_source",
+        }
+    }
+}
+
 /// An admitted connection; dropping it is its end.
 #[derive(Debug)]
 pub(super) struct Admitted {
@@ -37,19 +56,23 @@ impl Admission {
         }
     }
 
-    /// Admits a connection from `source`, if there is room.
-    pub(super) fn admit(self: &Arc<Self>, source: IpAddr) -> Option<Admitted> {
+    /// Admits a connection from `source`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room.
+    pub(super) fn admit(self: &Arc<Self>, source: IpAddr) -> Result<Admitted, Full> {
         let mut open = self.open();
         if open.all >= self.most {
-            return None;
+            return Err(Full::All);
         }
         let of_source = open.by_source.entry(source).or_default();
         if *of_source >= self.most_per_source {
-            return None;
+            return Err(Full::Source);
         }
         *of_source += 1;
         open.all += 1;
-        Some(Admitted {
+        Ok(Admitted {
             admission: Arc::clone(self),
             source,
         })

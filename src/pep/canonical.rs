@@ -5,7 +5,7 @@ mod tests;
 
 use http::request::Parts;
 use http::uri::Authority;
-use http::{Extensions, HeaderMap, HeaderValue, Method, Version, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use hyper::ext::Protocol;
 
 use super::refusal::Refusal;
@@ -66,7 +66,7 @@ impl Canonical {
         let target = uri.path_and_query().map_or("", |target| target.as_str());
         if target.len() > longest_uri {
             return Err(Refusal::too_large(
-                http::StatusCode::URI_TOO_LONG,
+                StatusCode::URI_TOO_LONG,
                 format!("a request target has at most {longest_uri} bytes"),
             ));
         }
@@ -137,6 +137,17 @@ impl Canonical {
     pub(super) const fn content_length(&self) -> Option<u64> {
         self.content_length
     }
+}
+
+/// Over HTTP/1 more lines are not even read; HTTP/2's engine counts bytes alone.
+pub(super) fn check_lines(headers: &HeaderMap, most: usize) -> Result<(), Refusal> {
+    if headers.len() > most {
+        return Err(Refusal::too_large(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            format!("a request has at most {most} header lines"),
+        ));
+    }
+    Ok(())
 }
 
 /// Whether this asks for a WebSocket over HTTP/2. Other protocols are not spoken.

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -25,9 +26,11 @@ use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::cut::{Ran, Slot, StreamExecutor, run_in_slot};
+use super::http2::{Paced, Rewound, begins};
 use super::strict::{Rest, Strict};
 use super::websocket::{Parting, Successor, Switched, over_http2};
 use super::worker::{Worker, stopped, stopped_for};
+use crate::config::Protocols;
 use crate::tls::{Acceptor, ServerStream, TlsError};
 use crate::wire::Peer;
 
@@ -66,6 +69,12 @@ impl Resettable for TcpStream {
     }
 }
 
+impl Resettable for Rewound<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref()
+    }
+}
+
 impl Resettable for ServerStream<TcpStream> {
     fn socket(&self) -> &TcpStream {
         self.get_ref()
@@ -77,7 +86,7 @@ pub(super) async fn serve(
     worker: Rc<Worker>,
     stream: TcpStream,
     peer: SocketAddr,
-    tls: Option<Acceptor>,
+    (tls, protocols): (Option<Acceptor>, Protocols),
     stop: watch::Receiver<bool>,
 ) -> Result<(), ConnectionError> {
     stream.set_nodelay(true)?;
@@ -90,7 +99,7 @@ pub(super) async fn serve(
         secure: tls.is_some(),
     };
     let Some(acceptor) = tls else {
-        return serve_http1(worker, connection, stream, stop).await;
+        return serve_plain(worker, connection, stream, protocols, stop).await;
     };
     let patience = worker.gate.facts.limits.header_timeout;
     let accepted = timeout(patience, acceptor.accept(stream)).await;
@@ -100,6 +109,34 @@ pub(super) async fn serve(
         serve_http2(worker, connection, stream, stop).await
     } else {
         serve_http1(worker, connection, stream, stop).await
+    }
+}
+
+/// Serves a connection without TLS in what the listener speaks, and where that is more than one, in what
+/// the client begins with.
+async fn serve_plain(
+    worker: Rc<Worker>,
+    connection: Connection,
+    stream: TcpStream,
+    protocols: Protocols,
+    stop: watch::Receiver<bool>,
+) -> Result<(), ConnectionError> {
+    match protocols {
+        Protocols::Http1 => serve_http1(worker, connection, stream, stop).await,
+        Protocols::Http2 => serve_http2(worker, connection, stream, stop).await,
+        Protocols::Both => {
+            let limits = worker.gate.facts.limits;
+            let begun = begins(stream, limits.idle_timeout, limits.header_timeout);
+            let begun = tokio::select! {
+                begun = begun => begun?,
+                () = stopped_for(stop.clone(), LAST_CALL) => None,
+            };
+            match begun {
+                None => Ok(()),
+                Some((stream, true)) => serve_http2(worker, connection, stream, stop).await,
+                Some((stream, false)) => serve_http1(worker, connection, stream, stop).await,
+            }
+        }
     }
 }
 
@@ -193,7 +230,8 @@ where
     if parting == Parting::Abrupt {
         return reset(&stream);
     }
-    // The exchange is over; only the connection has something left to do.
+    // The exchange is over; only the connection has something left to do, and is waited for.
+    let _leaving = switched.leaving();
     drop(switched);
     close(Rest {
         stream,
@@ -265,12 +303,21 @@ where
 {
     let limits = worker.gate.facts.limits;
     let executor = StreamExecutor::default();
+    let streams = executor.streams();
+    let metrics = Arc::clone(&worker.gate.metrics);
+    let stream = Paced::new(
+        stream,
+        &worker.gate.clock,
+        &limits,
+        Rc::clone(&streams),
+        metrics,
+    );
     let connection = Rc::new(connection);
     let service = {
         let executor = executor.clone();
         service_fn(move |mut request: Request<Incoming>| {
             let (worker, connection) = (Rc::clone(&worker), Rc::clone(&connection));
-            let executor = executor.clone();
+            let (executor, streams) = (executor.clone(), Rc::clone(&streams));
             async move {
                 // Inside the stream's own task from the first poll on.
                 let slot = executor.current().unwrap_or_default();
@@ -278,7 +325,11 @@ where
                 let successor = Successor::default();
                 let response = worker.handle(&connection, slot, request, &successor).await;
                 if let Some(switched) = successor.take() {
-                    spawn_local(over_http2(switched, stream));
+                    let runs = streams.begin();
+                    spawn_local(async move {
+                        over_http2(switched, stream).await;
+                        drop(runs);
+                    });
                 }
                 Ok::<_, Infallible>(response)
             }

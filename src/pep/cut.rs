@@ -159,13 +159,46 @@ pub(super) async fn run_in_slot<F: Future + Unpin>(slot: &Slot, future: &mut F) 
     .await
 }
 
+/// How many streams of an HTTP/2 connection run, tunnels among them.
+#[derive(Debug, Default)]
+pub(super) struct Streams(Cell<usize>);
+
+impl Streams {
+    /// Whether any runs.
+    pub(super) const fn run(&self) -> bool {
+        self.0.get() > 0
+    }
+
+    /// One more runs, for as long as what is returned is kept.
+    pub(super) fn begin(self: &Rc<Self>) -> OneStream {
+        self.0.set(self.0.get() + 1);
+        OneStream(Rc::clone(self))
+    }
+}
+
+/// A stream that runs.
+#[derive(Debug)]
+pub(super) struct OneStream(Rc<Streams>);
+
+impl Drop for OneStream {
+    fn drop(&mut self) {
+        self.0.0.set(self.0.0.get().saturating_sub(1));
+    }
+}
+
 /// Runs each HTTP/2 stream in a slot of its own, on this thread.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StreamExecutor {
     current: Rc<RefCell<Option<Rc<Slot>>>>,
+    streams: Rc<Streams>,
 }
 
 impl StreamExecutor {
+    /// The streams that it runs.
+    pub(super) fn streams(&self) -> Rc<Streams> {
+        Rc::clone(&self.streams)
+    }
+
     /// The slot of the stream that is being polled right now.
     pub(super) fn current(&self) -> Option<Rc<Slot>> {
         self.current.borrow().clone()
@@ -187,9 +220,12 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for StreamExecutor
             current: Rc::clone(&self.current),
             stream: Box::pin(future),
         };
+        let runs = self.streams.begin();
         spawn_local(async move {
             // A cut drops the stream's future, and with it the stream.
             run_in_slot(&slot, &mut stream).await;
+            drop(stream);
+            drop(runs);
         });
     }
 }

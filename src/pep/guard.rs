@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use super::cut::Slot;
 use super::gate::InboundLimits;
 use super::rewrite::clean_answer;
-use super::running::Running;
+use super::running::{Late, Running};
 use crate::base::{BootInstant, Clock, IdleTimer};
 use crate::model::EndReason;
 use crate::upstream::Received;
@@ -163,6 +163,13 @@ impl Upload {
         Body::stream(self)
     }
 
+    fn late(&self, late: Late) -> BodyError {
+        if let Some((running, _)) = &self.under {
+            running.note_late(late);
+        }
+        BodyError::Idle
+    }
+
     fn pass(&self, frame: &Frame<Bytes>) -> Result<(), BodyError> {
         let Some(running) = &self.under else {
             return Ok(());
@@ -196,7 +203,7 @@ impl http_body::Body for Upload {
             Poll::Ready(Some(Ok(frame))) => {
                 let late = |deadline| this.clock.now() >= deadline;
                 if this.deadline.is_some_and(late) {
-                    return Poll::Ready(Some(Err(BodyError::Idle)));
+                    return Poll::Ready(Some(Err(this.late(Late::Body))));
                 }
                 this.idle.moved();
                 let frame = match (frame.into_trailers(), &this.trailers) {
@@ -210,7 +217,7 @@ impl http_body::Body for Upload {
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::transport(error)))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending if this.idle.poll_idle(context).is_ready() => {
-                Poll::Ready(Some(Err(BodyError::Idle)))
+                Poll::Ready(Some(Err(this.late(Late::Pause))))
             }
             Poll::Pending => Poll::Pending,
         }

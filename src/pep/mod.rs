@@ -17,6 +17,7 @@ mod describe;
 mod enforce;
 mod gate;
 mod guard;
+mod http2;
 mod metadata;
 mod pipeline;
 mod recheck;

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tracing::warn;
 
-use super::canonical::Canonical;
+use super::canonical::{Canonical, check_lines};
 use super::connection::Connection;
 use super::cut::Slot;
 use super::describe;
@@ -22,7 +22,7 @@ use super::metadata;
 use super::recheck::Standing;
 use super::refusal::{DPOP_NONCE, REQUEST_ID, Refusal};
 use super::rewrite::{Statement, clean_answer, pass_on_trailers, rewrite};
-use super::running::Running;
+use super::running::{Late, Running};
 use super::source;
 use super::trace::TraceParent;
 use super::websocket::{Consent, Handshake, Successor};
@@ -33,7 +33,7 @@ use crate::base::{Digest, ErrorChain};
 use crate::config::{Endpoint, Matched, Snapshot};
 use crate::grants::Closed;
 use crate::model::{DenyReason, EndReason, Protocol};
-use crate::upstream::{Received, SendError, WebSocket};
+use crate::upstream::{Phase, Received, SendError, WebSocket};
 use crate::wire::Body;
 
 /// Tells an agent that its grant is about to end, in seconds.
@@ -109,7 +109,10 @@ impl Worker {
                 return self.refuse(&refusal, NOWHERE, &request_id);
             }
         };
-        let canonical = match Canonical::read(parts, self.gate.facts.limits.uri_bytes) {
+        let limits = &self.gate.facts.limits;
+        let canonical = check_lines(&parts.headers, limits.header_count)
+            .and_then(|()| Canonical::read(parts, limits.uri_bytes));
+        let canonical = match canonical {
             Ok(canonical) => Rc::new(canonical),
             Err(refusal) => {
                 running.refuse(&refusal);
@@ -512,6 +515,14 @@ fn refuse_send(error: &SendError, running: &Running) -> Refusal {
     }
     let internal = ErrorChain(error).to_string();
     let refusal = match error {
+        SendError::RequestBody { .. } if running.was_late() == Some(Late::Body) => {
+            let detail = "the request's body took longer than a whole request may";
+            Refusal::new(DenyReason::Timeout, detail).closing()
+        }
+        SendError::RequestBody { .. } if running.was_late() == Some(Late::Pause) => {
+            let detail = "the request's body stopped coming";
+            Refusal::new(DenyReason::Timeout, detail).closing()
+        }
         SendError::RequestBody { .. } => {
             Refusal::new(DenyReason::RequestMalformed, "the request's body broke off").closing()
         }
@@ -519,14 +530,16 @@ fn refuse_send(error: &SendError, running: &Running) -> Refusal {
             let detail = "the service has as many calls as it may have at once";
             Refusal::new(DenyReason::Overloaded, detail).with_retry_after(1)
         }
-        error if error.is_timeout() => Refusal::new(
-            DenyReason::UpstreamTimeout,
-            "the service did not answer in time",
-        ),
+        SendError::Timeout { phase, .. } => {
+            let detail = match phase {
+                Phase::Connect => "no connection to the service could be had in time",
+                Phase::Response => "the service did not answer in time",
+            };
+            Refusal::new(DenyReason::UpstreamTimeout, detail)
+        }
         SendError::BrokeOff { .. }
         | SendError::Connect { .. }
         | SendError::Protocol { .. }
-        | SendError::Timeout { .. }
         | SendError::Tls { .. } => Refusal::new(
             DenyReason::UpstreamUnreachable,
             "the service can't be reached, or answered with something that is not HTTP",

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Request, StatusCode, Uri};
 
-use super::canonical::Canonical;
+use super::canonical::{Canonical, check_lines};
 use super::describe;
 use super::enforce::{Call, Deciding, weigh};
 use super::gate::{Facts, Gate};
@@ -53,6 +53,7 @@ impl Facts {
     ) -> Result<Vec<Arc<str>>, Refusal> {
         let (disbelieved, given) = (call.disbelieved, call.inputs.clone());
         let (parts, body) = self.head(call)?;
+        check_lines(&parts.headers, self.limits.header_count)?;
         let canonical = Canonical::read(parts, self.limits.uri_bytes)?;
         if let Some((reason, detail)) = disbelieved {
             return Err(Refusal::new(reason, detail));

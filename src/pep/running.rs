@@ -53,6 +53,16 @@ pub(super) struct Running {
     cut: Cell<Option<EndReason>>,
     /// Whether the signals know of it.
     shown: Cell<bool>,
+    late: Cell<Option<Late>>,
+}
+
+/// How a request's body was too slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Late {
+    /// It took too long in all.
+    Body,
+    /// It paused for too long.
+    Pause,
 }
 
 /// Whom a permitted exchange is for.
@@ -116,6 +126,7 @@ impl Exchanges {
             answered: Cell::new(None),
             cut: Cell::new(None),
             shown: Cell::new(false),
+            late: Cell::new(None),
         });
         gate.metrics.exchanges.inc();
         let mut all = self.running.borrow_mut();
@@ -301,6 +312,16 @@ impl Running {
     /// Why it was cut, if it was.
     pub(super) fn was_cut(&self) -> Option<EndReason> {
         self.cut.get()
+    }
+
+    /// The request's body came too slowly.
+    pub(super) fn note_late(&self, late: Late) {
+        self.late.set(Some(late));
+    }
+
+    /// How the request's body was too slow, if it was.
+    pub(super) const fn was_late(&self) -> Option<Late> {
+        self.late.get()
     }
 
     fn write_open(&self) {

@@ -57,7 +57,7 @@ impl Worker {
         self.sign(response.headers_mut(), &running, request_id);
         slot.arm(running.ends());
         slot.begin();
-        let switched = Switched::new(tunnel, running, slot, &self.gate.clock);
+        let switched = Switched::new(tunnel, running, slot, self);
         successor.replace(Some(switched));
         response
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::admission::{Admission, Admitted};
@@ -19,6 +20,7 @@ use super::connection;
 use super::gate::Gate;
 use super::running::Exchanges;
 use crate::base::{ErrorChain, random_bytes};
+use crate::config::Protocols;
 use crate::telemetry::Counter;
 use crate::tls::Acceptor;
 use crate::upstream::{Common, Pool, PoolLimits};
@@ -28,6 +30,9 @@ const SWEEP: Duration = Duration::from_millis(500);
 
 /// After a failed accept (no file descriptors, say) the next try waits.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long goodbyes may take after the drain time.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What all workers share and what each is made of.
 #[derive(Clone, Debug)]
@@ -45,6 +50,8 @@ pub struct Listener {
     pub socket: std::net::TcpListener,
     /// TLS; plain HTTP where absent.
     pub tls: Option<Acceptor>,
+    /// What is spoken without TLS, which agrees on it.
+    pub protocols: Protocols,
 }
 
 /// One worker's state. It never leaves its thread.
@@ -52,6 +59,8 @@ pub(super) struct Worker {
     pub(super) gate: Arc<Gate>,
     pub(super) pool: Pool,
     pub(super) exchanges: Rc<Exchanges>,
+    /// Turns true when what still runs is about to be dropped: who can say goodbye does.
+    leaving: watch::Sender<bool>,
     admission: Arc<Admission>,
     ids: RequestIds,
 }
@@ -101,6 +110,7 @@ impl Workers {
         let worker = Rc::new(Worker {
             pool: Pool::new(self.gate.clock.clone(), self.pool, self.upstreams),
             exchanges: Rc::default(),
+            leaving: watch::Sender::new(false),
             admission: self.admission,
             ids,
             gate: self.gate,
@@ -109,8 +119,8 @@ impl Workers {
         let (connected, mut all_gone) = mpsc::channel::<()>(1);
         for listener in listeners {
             let socket = TcpListener::from_std(listener.socket)?;
-            let accept =
-                Rc::clone(&worker).accept(socket, listener.tls, stop.clone(), connected.clone());
+            let ways = (listener.tls, listener.protocols);
+            let accept = Rc::clone(&worker).accept(socket, ways, stop.clone(), connected.clone());
             spawn_local(accept);
         }
         drop(connected);
@@ -124,7 +134,10 @@ impl Workers {
         };
         tokio::select! {
             _ = all_gone.recv() => {}
-            () = drained => debug!("exchanges still run after the drain time; they are dropped"),
+            () = drained => {
+                worker.say_goodbye().await;
+                debug!("exchanges still run after the drain time; they are dropped");
+            }
         }
         sweeper.abort();
         rechecker.abort();
@@ -136,7 +149,7 @@ impl Worker {
     async fn accept(
         self: Rc<Self>,
         socket: TcpListener,
-        tls: Option<Acceptor>,
+        ways: (Option<Acceptor>, Protocols),
         stop: watch::Receiver<bool>,
         connected: mpsc::Sender<()>,
     ) {
@@ -147,9 +160,14 @@ impl Worker {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let Some(admitted) = self.admission.admit(peer.ip().to_canonical()) else {
-                        // Closed at once: an answer would cost what the limit is there to save.
-                        continue;
+                    let admitted = match self.admission.admit(peer.ip().to_canonical()) {
+                        Ok(admitted) => admitted,
+                        Err(full) => {
+                            // Closed at once: an answer would cost what the limit is there to save.
+                            self.gate.metrics.refuse_connection(full.as_str());
+                            debug!(%peer, limit = full.as_str(), "a connection is refused");
+                            continue;
+                        }
                     };
                     let alive = Alive {
                         _admitted: admitted,
@@ -158,9 +176,9 @@ impl Worker {
                     };
                     alive.gate.metrics.connections.inc();
                     let worker = Rc::clone(&self);
-                    let (tls, stop) = (tls.clone(), stop.clone());
+                    let (ways, stop) = (ways.clone(), stop.clone());
                     spawn_local(async move {
-                        worker.serve(stream, peer, tls, stop).await;
+                        worker.serve(stream, peer, ways, stop).await;
                         drop(alive);
                     });
                 }
@@ -176,12 +194,12 @@ impl Worker {
         self: Rc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        tls: Option<Acceptor>,
+        ways: (Option<Acceptor>, Protocols),
         stop: watch::Receiver<bool>,
     ) {
         let ip: IpAddr = peer.ip().to_canonical();
         let peer = SocketAddr::new(ip, peer.port());
-        if let Err(error) = connection::serve(self, stream, peer, tls, stop).await {
+        if let Err(error) = connection::serve(self, stream, peer, ways, stop).await {
             debug!(%peer, error = %ErrorChain(&error), "a connection ended early");
         }
     }
@@ -192,6 +210,18 @@ impl Worker {
             self.exchanges.sweep(self.gate.clock.now());
             self.pool.sweep();
         }
+    }
+
+    /// Says when who can say goodbye has to.
+    pub(super) fn leaving(&self) -> watch::Receiver<bool> {
+        self.leaving.subscribe()
+    }
+
+    /// Lets WebSockets tell their clients that the gateway goes, if there are any.
+    async fn say_goodbye(&self) {
+        self.leaving.send_replace(true);
+        // Those that have not said it by then don't read.
+        let _ = timeout(GOODBYE, self.leaving.closed()).await;
     }
 
     /// An id for a request, which client, upstream and record share.

@@ -15,6 +15,9 @@ use prometheus_client::registry::{Registry, Unit};
 
 type Label = [(&'static str, String); 1];
 
+/// The limits for which a client's connection is ended.
+const CONNECTION_LIMITS: [&str; 3] = ["connections", "connections_per_source", "http2_frames"];
+
 /// Every metric of the gateway. Handles are made once, so that counting on the request path is one
 /// atomic addition.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub struct Metrics {
     /// Requests that were let through to an upstream.
     pub allowed: Counter,
     refused: BTreeMap<&'static str, Counter>,
+    refused_connections: BTreeMap<&'static str, Counter>,
     cut: BTreeMap<&'static str, Counter>,
     /// Time from an end in memory to the last exchange gone.
     pub cut_delay: Histogram,
@@ -53,6 +57,8 @@ pub struct Metrics {
 struct UpstreamFamilies {
     connections: Family<Label, Counter>,
     connect_failures: Family<Label, Counter>,
+    connect_timeouts: Family<Label, Counter>,
+    response_timeouts: Family<Label, Counter>,
     ejections: Family<Label, Counter>,
     checks_failed: Family<Label, Counter>,
     lookups_failed: Family<Label, Counter>,
@@ -65,6 +71,10 @@ pub struct UpstreamMetrics {
     pub connections: Counter,
     /// Connections that could not be.
     pub connect_failures: Counter,
+    /// Those of them that were not there in time.
+    pub connect_timeouts: Counter,
+    /// Requests that were not answered in time.
+    pub response_timeouts: Counter,
     /// Addresses that were left out for a while because they failed.
     pub ejections: Counter,
     /// Health checks without a good answer.
@@ -91,6 +101,13 @@ impl Metrics {
                 "Requests refused",
                 "code",
                 refusals,
+            ),
+            refused_connections: family(
+                &mut registry,
+                "connections_refused",
+                "Connections of clients that were ended for a limit",
+                "limit",
+                CONNECTION_LIMITS.into_iter(),
             ),
             cut: family(&mut registry, "streams_cut", "Exchanges cut", "cause", ends),
             cut_delay: seconds(),
@@ -154,6 +171,8 @@ impl Metrics {
         UpstreamMetrics {
             connections: of(&self.upstreams.connections),
             connect_failures: of(&self.upstreams.connect_failures),
+            connect_timeouts: of(&self.upstreams.connect_timeouts),
+            response_timeouts: of(&self.upstreams.response_timeouts),
             ejections: of(&self.upstreams.ejections),
             checks_failed: of(&self.upstreams.checks_failed),
             lookups_failed: of(&self.upstreams.lookups_failed),
@@ -170,6 +189,13 @@ impl Metrics {
     /// Counts a refusal by its code.
     pub fn refuse(&self, code: &'static str) {
         if let Some(counter) = self.refused.get(code) {
+            counter.inc();
+        }
+    }
+
+    /// Counts a connection that was ended for a limit; `limit` is one of a few fixed words.
+    pub fn refuse_connection(&self, limit: &'static str) {
+        if let Some(counter) = self.refused_connections.get(limit) {
             counter.inc();
         }
     }
@@ -221,6 +247,16 @@ impl UpstreamFamilies {
                 "connect_failures",
                 "Connections to upstreams that could not be opened",
                 &self.connect_failures,
+            ),
+            (
+                "connect_timeouts",
+                "Connections to upstreams that were not there in time",
+                &self.connect_timeouts,
+            ),
+            (
+                "response_timeouts",
+                "Requests that upstreams did not answer in time",
+                &self.response_timeouts,
             ),
             (
                 "ejections",

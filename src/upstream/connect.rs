@@ -35,6 +35,7 @@ pub(super) async fn connect(
 }
 
 fn late(target: &Target, lane: &Lane) -> SendError {
+    lane.metrics.connect_timeouts.inc();
     SendError::Timeout {
         place: target.place(&lane.address),
         phase: Phase::Connect,

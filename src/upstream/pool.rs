@@ -283,10 +283,13 @@ fn broken(target: &Target, lane: &Lane, progress: &Progress, error: ExchangeErro
         lane.note_answer(false);
     }
     match error {
-        ExchangeError::Late => SendError::Timeout {
-            place,
-            phase: Phase::Response,
-        },
+        ExchangeError::Late => {
+            lane.metrics.response_timeouts.inc();
+            SendError::Timeout {
+                place,
+                phase: Phase::Response,
+            }
+        }
         ExchangeError::Fault(fault) => SendError::Protocol { place, fault },
         ExchangeError::Broken(source) if progress.has_failed() => {
             SendError::RequestBody { place, source }

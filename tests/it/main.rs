@@ -24,6 +24,7 @@ mod control;
 mod durability;
 mod explain;
 mod forwarding;
+mod h2c;
 mod habits;
 mod held;
 mod hostile_upstream;

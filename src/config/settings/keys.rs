@@ -80,6 +80,11 @@ const KEYS: &[Key] = &[
         "Where agents connect, such as `0.0.0.0:8443`. At least one listener is needed.",
     ),
     Key::list(
+        "gateway.listen[].protocols",
+        "[\"http/1.1\"]",
+        "What is spoken without `tls`: `http/1.1`, `h2` (unasked, h2c), or both by what the client begins with. Over TLS both are offered.",
+    ),
+    Key::list(
         "gateway.listen[].tls.certificate",
         "",
         "The certificate chain, PEM. Without `tls` the listener speaks plain HTTP.",

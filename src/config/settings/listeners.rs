@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::read::file;
-use super::{ClientAuth, Listener, ListenerTls};
+use super::{ClientAuth, Listener, ListenerTls, Protocols};
+use crate::config::diagnostics::Diagnostics;
 use crate::config::fields::Fields;
 use crate::config::suggest::did_you_mean;
 use crate::config::text::{At, Place};
@@ -40,6 +41,27 @@ impl<'d> Listeners<'d> {
                 Some(tls) => Some(tls?),
                 None => None,
             },
+            protocols: Protocols::default(),
+        })
+    }
+
+    /// As [`one`](Self::one), for a listener of the gateway.
+    pub(super) fn of_gateway(&mut self, fields: &mut Fields<'_, '_>) -> Option<Listener> {
+        let words = fields.strings("protocols");
+        let listener = self.one(fields, "address");
+        let Some(first) = words.first() else {
+            return listener;
+        };
+        if listener.as_ref().is_some_and(|one| one.tls.is_some()) {
+            let message = "`protocols` is for listeners without `tls`";
+            let problem = fields.problems().error(&first.place, message);
+            problem.hint("over TLS the client chooses between HTTP/1.1 and HTTP/2 (ALPN)");
+            return None;
+        }
+        let protocols = protocols(&words, fields.problems())?;
+        Some(Listener {
+            protocols,
+            ..listener?
         })
     }
 
@@ -101,4 +123,29 @@ impl<'d> Listeners<'d> {
             client_auth: client_auth?,
         })
     }
+}
+
+/// The words are those of ALPN (RFC 7301 §6).
+const HTTP1: &str = "http/1.1";
+const HTTP2: &str = "h2";
+
+fn protocols(words: &[At<String>], problems: &mut Diagnostics) -> Option<Protocols> {
+    let (mut http1, mut http2, mut known) = (false, false, true);
+    for word in words {
+        match word.value.as_str() {
+            HTTP1 => http1 = true,
+            HTTP2 => http2 = true,
+            other => {
+                known = false;
+                let hint = did_you_mean(other, [HTTP1, HTTP2]);
+                let message = format!("`protocols` are `{HTTP1}` and `{HTTP2}`, not `{other}`");
+                problems.error(&word.place, message).maybe_hint(hint);
+            }
+        }
+    }
+    known.then_some(match (http1, http2) {
+        (true, true) => Protocols::Both,
+        (false, true) => Protocols::Http2,
+        (_, false) => Protocols::Http1,
+    })
 }

@@ -100,7 +100,7 @@ fn gateway(mut fields: Fields<'_, '_>, listeners: &mut Listeners<'_>) -> Option<
     let mut found = Vec::new();
     fields.require("listen");
     fields.each("listen", |mut fields| {
-        found.extend(listeners.one(&mut fields, "address"));
+        found.extend(listeners.of_gateway(&mut fields));
         fields.finish();
     });
     let first = found.first();

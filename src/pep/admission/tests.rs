@@ -9,15 +9,12 @@ fn connections_are_limited_in_all_and_from_each_address() {
     let admission = Arc::new(Admission::new(3, 2));
     let first = admission.admit(from(1)).unwrap();
     let _second = admission.admit(from(1)).unwrap();
-    assert!(
-        admission.admit(from(1)).is_none(),
-        "two are all of one address"
-    );
+    assert_eq!(admission.admit(from(1)).unwrap_err(), Full::Source);
     let _third = admission.admit(from(2)).unwrap();
-    assert!(admission.admit(from(3)).is_none(), "three are all");
+    assert_eq!(admission.admit(from(3)).unwrap_err(), Full::All);
     drop(first);
     let _fourth = admission.admit(from(3)).unwrap();
-    assert!(admission.admit(from(4)).is_none());
+    assert_eq!(admission.admit(from(4)).unwrap_err(), Full::All);
 }
 
 #[test]

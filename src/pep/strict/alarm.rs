@@ -8,7 +8,7 @@ use crate::base::{BootInstant, Clock};
 
 /// Wakes a task at a deadline that is said anew each time it is asked for. A timer that is set for an
 /// earlier moment is kept and set again when it fires, so that a busy connection never touches one.
-pub(super) struct Alarm {
+pub(in crate::pep) struct Alarm {
     clock: Clock,
     set: Option<(BootInstant, Timer)>,
 }
@@ -16,19 +16,23 @@ pub(super) struct Alarm {
 type Timer = Pin<Box<dyn Future<Output = ()>>>;
 
 impl Alarm {
-    pub(super) fn new(clock: &Clock) -> Self {
+    pub(in crate::pep) fn new(clock: &Clock) -> Self {
         Self {
             clock: clock.clone(),
             set: None,
         }
     }
 
-    pub(super) fn now(&self) -> BootInstant {
+    pub(in crate::pep) fn now(&self) -> BootInstant {
         self.clock.now()
     }
 
     /// Ready when `deadline` has come.
-    pub(super) fn poll(&mut self, deadline: BootInstant, context: &mut Context<'_>) -> Poll<()> {
+    pub(in crate::pep) fn poll(
+        &mut self,
+        deadline: BootInstant,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
         loop {
             match &mut self.set {
                 Some((at, timer)) if *at <= deadline => {

@@ -22,3 +22,4 @@ mod field;
 mod head;
 
 pub(super) use adapter::{Rest, Strict};
+pub(super) use alarm::Alarm;

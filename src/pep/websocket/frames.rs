@@ -21,7 +21,7 @@ const LONGEST_REASON: usize = 123;
 /// Why the gateway closes (RFC 6455 §7.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CloseCode {
-    /// Nothing moved for too long.
+    /// Nothing moved for too long, or the gateway stops.
     GoingAway = 1001,
     /// What it ran under is over.
     PolicyViolation = 1008,

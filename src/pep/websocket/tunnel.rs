@@ -16,6 +16,7 @@ use bytes::{Buf as _, BytesMut};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep};
 
@@ -24,6 +25,7 @@ use crate::base::{Clock, IdleTimer};
 use crate::model::EndReason;
 use crate::pep::cut::{Ends, Slot};
 use crate::pep::running::Running;
+use crate::pep::worker::{Worker, stopped};
 use crate::upstream::Tunnel;
 
 /// A piece.
@@ -44,6 +46,9 @@ pub(in crate::pep) struct Switched {
     ends: Ends,
     clock: Clock,
     idle: Option<IdleTimer>,
+    leaving: watch::Receiver<bool>,
+    /// Ready when the gateway is about to drop what still runs.
+    gone: Pin<Box<dyn Future<Output = ()>>>,
     /// Runs once one side has ended.
     linger: Option<Pin<Box<Sleep>>>,
     up: Direction,
@@ -71,6 +76,8 @@ enum Stop {
     Cut(EndReason),
     Done,
     Idle,
+    /// The gateway stops.
+    Leaving,
 }
 
 /// One direction.
@@ -89,9 +96,11 @@ impl Switched {
         upstream: Tunnel,
         running: Rc<Running>,
         slot: Rc<Slot>,
-        clock: &Clock,
+        worker: &Worker,
     ) -> Self {
+        let clock = &worker.gate.clock;
         let idle = upstream.idle_timeout();
+        let leaving = worker.leaving();
         Self {
             ends: running.ends(),
             idle: idle.map(|timeout| IdleTimer::new(clock, timeout)),
@@ -99,12 +108,19 @@ impl Switched {
             upstream,
             running,
             slot,
+            gone: Box::pin(stopped(leaving.clone())),
+            leaving,
             linger: None,
             up: Direction::default(),
             down: Direction::default(),
             frames: Frames::default(),
             complete: false,
         }
+    }
+
+    /// Kept, it has the gateway wait for a goodbye when it stops.
+    pub(in crate::pep) fn leaving(&self) -> watch::Receiver<bool> {
+        self.leaving.clone()
     }
 
     /// Carries bytes until a side ends or what they pass under does. `held` are the first that the client
@@ -132,6 +148,11 @@ impl Switched {
                 self.note("nothing moved for too long");
                 self.say(downstream, CloseCode::GoingAway, "idle").await
             }
+            Stop::Leaving => {
+                self.note("the gateway stopped");
+                let reason = "the gateway stops";
+                self.say(downstream, CloseCode::GoingAway, reason).await
+            }
         }
     }
 
@@ -151,6 +172,9 @@ impl Switched {
     {
         if let Poll::Ready(reason) = self.poll_over(context) {
             return Poll::Ready(Stop::Cut(reason));
+        }
+        if self.gone.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Stop::Leaving);
         }
         let (running, ends, slot) = (&self.running, &self.ends, &self.slot);
         let over = || match ends.get().or_else(|| slot.withdrawn()) {

@@ -22,6 +22,8 @@ pub(crate) struct Plan {
     manual_clock: bool,
     client_auth: &'static str,
     gateway: String,
+    listener: String,
+    drain: Duration,
     policies: String,
     more: String,
     files: BTreeMap<String, String>,
@@ -44,6 +46,8 @@ impl Plan {
             manual_clock: false,
             client_auth: "optional",
             gateway: String::new(),
+            listener: String::new(),
+            drain: Duration::ZERO,
             policies: String::new(),
             more: String::new(),
             files: files.into_iter().map(owned).collect(),
@@ -73,6 +77,19 @@ impl Plan {
     pub(crate) fn gateway(mut self, line: &str) -> Self {
         self.gateway.push_str(line);
         self.gateway.push('\n');
+        self
+    }
+
+    /// A line of the gateway's `[[gateway.listen]]`.
+    pub(crate) fn listener(mut self, line: &str) -> Self {
+        self.listener.push_str(line);
+        self.listener.push('\n');
+        self
+    }
+
+    /// How long what runs may go on when the gateway stops; not at all unless told otherwise.
+    pub(crate) const fn drain(mut self, drain: Duration) -> Self {
+        self.drain = drain;
         self
     }
 
@@ -140,7 +157,7 @@ impl Plan {
             clock: clock.clone(),
             sources: settings.sources(),
             operator_key: root.join("data/operator.key"),
-            drain: Duration::ZERO,
+            drain: self.drain,
         };
         let running = start(settings, sockets, options).await.unwrap();
         Gateway::new(directory, upstream, running, (clock, time), urls, identity)
@@ -166,7 +183,7 @@ impl Plan {
         let tls = tls.unwrap_or_default();
         let text = format!(
             "[gateway]\npublic_url = \"{scheme}://localhost:{port}\"\n{gateway}\
-             [[gateway.listen]]\naddress = \"127.0.0.1:{port}\"\n{tls}\n\
+             [[gateway.listen]]\naddress = \"127.0.0.1:{port}\"\n{tls}\n{listener}\
              [control]\nlisten = \"127.0.0.1:{control_port}\"\n\
              public_url = \"{scheme}://localhost:{control_port}\"\n{tls}\n\
              [policies]\ndirectory = \"policies\"\n{policies}\
@@ -174,6 +191,7 @@ impl Plan {
              [audit]\ndirectory = \"data/audit\"\n\
              [tokens]\nsigning_key_directory = \"data/keys\"\n{more}",
             gateway = self.gateway,
+            listener = self.listener,
             policies = self.policies,
             more = self.more,
         );

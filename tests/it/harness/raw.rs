@@ -80,6 +80,11 @@ impl Raw {
         String::from_utf8(seen).unwrap()
     }
 
+    /// The next byte; nothing where the connection ends before it.
+    pub(crate) async fn byte(&mut self) -> Option<u8> {
+        within("a byte or the end", self.0.read_u8()).await.ok()
+    }
+
     /// Exactly so many bytes.
     pub(crate) async fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];

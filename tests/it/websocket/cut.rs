@@ -166,3 +166,31 @@ fn many_at_once_and_only_those() {
         }
     });
 }
+
+/// What runs when the gateway stops may go on for the drain time; then clients are told that it goes.
+#[test]
+fn a_gateway_that_stops_says_goodbye_after_the_drain_time() {
+    run(async {
+        let drain = Duration::from_millis(1500);
+        for plan in [Plan::new(), Plan::new().tls()] {
+            let (mut gate, stub) = played(plan.drain(drain)).await;
+            let work = gate.agent("bot").works("work").await;
+            let (mut client, mut peer) = opened(&gate, &stub, &work).await;
+            echoes(&mut client, &mut peer, "before").await;
+            let begun = Instant::now();
+            let (lines, ()) = tokio::join!(gate.stop(), async {
+                echoes(&mut client, &mut peer, "meanwhile").await;
+                is_told(&mut client, 1001, "the gateway stops").await;
+                assert!(begun.elapsed() >= drain, "{:?}", begun.elapsed());
+                let (rest, end) = client.rest().await;
+                assert!(rest.is_empty(), "{rest:?}");
+                assert_eq!(end, End::Closed);
+                peer.closed().await;
+            });
+            let mut lines = lines.iter();
+            let record = lines.find(|line| line["status"] == 101).unwrap();
+            assert_eq!(record["detail"], "the gateway stopped", "{record}");
+            assert_eq!(record["end"], serde_json::Value::Null, "{record}");
+        }
+    });
+}

@@ -229,3 +229,21 @@ fn an_upstream_that_refuses_is_passed_on() {
         assert!(peer.closed().await.is_empty());
     });
 }
+
+#[test]
+fn a_gateway_that_stops_says_goodbye_on_each_stream() {
+    run(async {
+        let drain = Duration::from_millis(500);
+        let (mut gate, stub) = played(Plan::new().tls().drain(drain)).await;
+        let work = gate.agent("bot").works("work").await;
+        let mut client = connect(&gate).await;
+        let (mut one, mut one_peer) = opened(&gate, &stub, &mut client, &work).await;
+        let (mut two, mut two_peer) = opened(&gate, &stub, &mut client, &work).await;
+        let (_, ()) = tokio::join!(gate.stop(), async {
+            for (stream, peer) in [(&mut one, &mut one_peer), (&mut two, &mut two_peer)] {
+                is_told(stream, 1001, "the gateway stops").await;
+                peer.closed().await;
+            }
+        });
+    });
+}

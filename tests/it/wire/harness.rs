@@ -39,6 +39,8 @@ pub(super) struct Gateway {
     pub(super) address: SocketAddr,
     /// TLS, with a certificate that `ca` has signed.
     pub(super) secure_address: SocketAddr,
+    /// Plain HTTP, in what the client begins with.
+    pub(super) either_address: SocketAddr,
     pub(super) ca: PathBuf,
     pub(super) token: String,
     pub(super) upstream: Upstream,
@@ -62,8 +64,8 @@ impl Gateway {
         let certificates = directory.path().join("certs");
         let identity = development_identity(&certificates, &Clock::system()).unwrap();
         let (running, issuer) = runtime.block_on(launch(&directory, &identity, limits));
-        let (address, secure_address) = match running.gateway_addresses() {
-            [address, secure_address] => (*address, *secure_address),
+        let (address, secure_address, either_address) = match running.gateway_addresses() {
+            [address, secure, either] => (*address, *secure, *either),
             addresses => panic!("{addresses:?}"),
         };
         let token = fetch_token(running.control_address(), &issuer, &key);
@@ -73,6 +75,7 @@ impl Gateway {
             directory,
             address,
             secure_address,
+            either_address,
             ca: identity.ca.certificate,
             token,
             upstream,
@@ -138,6 +141,8 @@ async fn launch(
              [[gateway.listen]]\naddress = \"127.0.0.1:{port}\"\n\
              [[gateway.listen]]\naddress = \"127.0.0.1:0\"\n\
              tls = {{ certificate = {certificate:?}, key = {key:?} }}\n\
+             [[gateway.listen]]\naddress = \"127.0.0.1:0\"\n\
+             protocols = [\"h2\", \"http/1.1\"]\n\
              [control]\nlisten = \"127.0.0.1:{control}\"\n\
              public_url = \"http://localhost:{control}\"\n\
              [policies]\ndirectory = \"{}\"\n[store]\npath = \"{}\"\n\

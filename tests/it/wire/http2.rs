@@ -1,139 +1,15 @@
 //! HTTP/2: frames by hand, for what no client library would send.
 
-use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
-use portcullis::base::Clock;
-use portcullis::tls::{ClientFiles, ClientStream, Connector};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Fields, HEADERS, Outcome, Raw, block, get,
+};
 use super::harness::Gateway;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-/// What becomes of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Status(u16),
-    /// The stream, or the connection, is over.
-    Reset,
-}
-
 use Outcome::{Reset, Status};
-
-struct Raw {
-    stream: ClientStream<TcpStream>,
-}
-
-impl Raw {
-    async fn connect(address: SocketAddr, ca: &Path) -> Self {
-        let files = ClientFiles {
-            ca: Some(ca.to_owned()),
-            client: None,
-        };
-        let connector = Connector::open(&files, true, Clock::system()).unwrap();
-        let stream = TcpStream::connect(address).await.unwrap();
-        let stream = connector.connect("localhost", stream).await.unwrap();
-        assert!(stream.is_http2());
-        let mut raw = Self { stream };
-        raw.stream
-            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-            .await
-            .unwrap();
-        raw.frame(SETTINGS, 0, 0, b"").await;
-        raw
-    }
-
-    async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let mut frame = length[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        // The other side may have closed already.
-        let _ = self.stream.write_all(&frame).await;
-        let _ = self.stream.flush().await;
-    }
-
-    /// What becomes of stream 1.
-    async fn outcome(&mut self) -> Outcome {
-        loop {
-            let mut head = [0; 9];
-            if self.stream.read_exact(&mut head).await.is_err() {
-                return Reset;
-            }
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let mut payload = vec![0; length as usize];
-            self.stream.read_exact(&mut payload).await.unwrap();
-            match head[3] {
-                HEADERS => return Status(status(&payload)),
-                RST_STREAM | GOAWAY => return Reset,
-                _ => {}
-            }
-        }
-    }
-}
-
-/// The status of a header block: the first field in it (RFC 7541, Appendix A for the indices).
-fn status(mut block: &[u8]) -> u16 {
-    while let [0x20..=0x3f, rest @ ..] = block {
-        block = rest;
-    }
-    match block {
-        [0x88, ..] => 200,
-        [0x8c, ..] => 400,
-        [0x8d, ..] => 404,
-        _ => 0,
-    }
-}
-
-/// Fields as literals that nobody indexes.
-fn block(fields: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        block.push(0);
-        string(&mut block, name.as_bytes());
-        string(&mut block, value);
-    }
-    block
-}
-
-fn string(block: &mut Vec<u8>, bytes: &[u8]) {
-    if bytes.len() < 127 {
-        block.push(u8::try_from(bytes.len()).unwrap());
-    } else {
-        block.push(127);
-        let mut rest = bytes.len() - 127;
-        while rest >= 128 {
-            block.push(0x80 | u8::try_from(rest % 128).unwrap());
-            rest /= 128;
-        }
-        block.push(u8::try_from(rest).unwrap());
-    }
-    block.extend(bytes);
-}
-
-type Fields<'a> = Vec<(&'a str, &'a [u8])>;
-
-fn get<'a>(authority: &'a str, path: &'a str) -> Fields<'a> {
-    vec![
-        (":method", b"GET"),
-        (":scheme", b"https"),
-        (":authority", authority.as_bytes()),
-        (":path", path.as_bytes()),
-    ]
-}
 
 #[test]
 fn heads() {
@@ -252,14 +128,15 @@ fn heads() {
     ];
     gateway.block_on(async {
         for (name, mut fields, expected) in cases {
-            let connected = Raw::connect(gateway.secure_address, &gateway.ca);
-            let mut raw = connected.await;
             fields.push(("authorization", authorization.as_bytes()));
-            raw.frame(HEADERS, END_STREAM | END_HEADERS, 1, &block(&fields))
-                .await;
-            let outcome = timeout(Duration::from_secs(10), raw.outcome()).await;
-            let outcome = outcome.unwrap_or_else(|_| panic!("{name}: nothing happens"));
-            assert_eq!(outcome, expected, "{name}");
+            // With and without TLS they are read alike.
+            for mut raw in [Raw::connect(&gateway).await, Raw::plain(&gateway).await] {
+                raw.frame(HEADERS, END_STREAM | END_HEADERS, 1, &block(&fields))
+                    .await;
+                let outcome = timeout(Duration::from_secs(10), raw.outcome()).await;
+                let outcome = outcome.unwrap_or_else(|_| panic!("{name}: nothing happens"));
+                assert_eq!(outcome, expected, "{name}");
+            }
         }
     });
     for seen in gateway.upstream.all() {
@@ -288,7 +165,7 @@ fn bodies() {
             ("/less", "6", "hello", Reset),
             ("/more", "4", "hello", Reset),
         ] {
-            let mut raw = Raw::connect(gateway.secure_address, &gateway.ca).await;
+            let mut raw = Raw::connect(&gateway).await;
             raw.frame(HEADERS, END_HEADERS, 1, &block(&post(path, length)))
                 .await;
             raw.frame(DATA, END_STREAM, 1, body.as_bytes()).await;
@@ -317,7 +194,7 @@ fn trailers() {
     ];
     gateway.block_on(async {
         for trailer in all {
-            let mut raw = Raw::connect(gateway.secure_address, &gateway.ca).await;
+            let mut raw = Raw::connect(&gateway).await;
             raw.frame(HEADERS, END_HEADERS, 1, &block(&head)).await;
             raw.frame(DATA, 0, 1, b"hello").await;
             raw.frame(HEADERS, END_STREAM | END_HEADERS, 1, &block(&[trailer]))
@@ -338,7 +215,7 @@ fn trailers() {
 fn rustsec_2024_0332_continuations_without_end() {
     let gateway = Gateway::start();
     gateway.block_on(async {
-        let mut raw = Raw::connect(gateway.secure_address, &gateway.ca).await;
+        let mut raw = Raw::connect(&gateway).await;
         raw.frame(HEADERS, END_STREAM, 1, &block(&get("h", "/x")))
             .await;
         let field = block(&[("x-a", &[b'b'; 4000])]);

@@ -6,15 +6,18 @@
 
 mod case;
 mod client;
+mod frames;
 mod harness;
 mod upstream;
 
+mod calm;
 mod chunks;
 mod framing;
 mod headers;
 mod heads;
 mod http2;
 mod limits;
+mod limits_in_time;
 mod mutations;
 mod pipelining;
 mod targets;
