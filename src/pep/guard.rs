@@ -164,7 +164,7 @@ impl Upload {
     }
 
     fn late(&self, late: Late) -> BodyError {
-        if let Some((running, _)) = &self.under {
+        if let Some(running) = &self.under {
             running.note_late(late);
         }
         BodyError::Idle

@@ -388,7 +388,7 @@ impl Worker {
         let body = self.body(payload, running, protocol, (canonical, secret))?;
         let trace = TraceParent::continue_from(canonical.headers());
         running.note(|record| record.trace_id = Some(trace.trace_id()));
-        let said = running.show(|who| {
+        let said = running.introduce(|who| {
             let statement = Statement {
                 who,
                 request_id,

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 
 use super::canonical::Canonical;
 use super::refusal::Refusal;
-use super::running::Shown;
+use super::running::Parties;
 use crate::model::{DenyReason, Protocol};
 use crate::wire::{Body, connection_listed, is_hop_by_hop, stays_at_gateway};
 
@@ -25,7 +25,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What the gateway says to the upstream about a call.
 #[derive(Debug)]
 pub(super) struct Statement<'a> {
-    pub(super) who: Shown<'a>,
+    pub(super) who: Parties<'a>,
     pub(super) request_id: &'a str,
     pub(super) traceparent: &'a HeaderValue,
     /// The address that the connection came from.
@@ -139,7 +139,7 @@ fn say(
         }
         Err(_) => Err(unspeakable(&name)),
     };
-    let Shown { agent, task, grant } = statement.who;
+    let Parties { agent, task, grant } = statement.who;
     set(AGENT, agent)?;
     if let Some(task) = task {
         set(TASK, task)?;

@@ -67,7 +67,7 @@ pub(super) enum Late {
 
 /// Whom a permitted exchange is for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shown<'a> {
+pub(super) struct Parties<'a> {
     pub(super) agent: &'a str,
     pub(super) task: Option<&'a str>,
     pub(super) grant: Option<&'a str>,
@@ -220,11 +220,11 @@ impl Running {
         Claim::new(under.exchange.as_ref(), counted)
     }
 
-    /// Shows whom it is for: the agent, the task and the grant that it was permitted to.
-    pub(super) fn show<T>(&self, look: impl FnOnce(Shown<'_>) -> T) -> Option<T> {
+    /// Tells whom it is for: the agent, the task and the grant that it was permitted to.
+    pub(super) fn introduce<T>(&self, look: impl FnOnce(Parties<'_>) -> T) -> Option<T> {
         let under = self.under.borrow();
         let standing = under.standing.as_ref()?;
-        Some(look(Shown {
+        Some(look(Parties {
             agent: standing.identity.agent.agent.id.as_str(),
             task: under.task().map(|task| task.task().id.as_str()),
             grant: standing

@@ -1,6 +1,7 @@
 //! A connection while one exchange has it.
 
 use std::cell::Cell;
+use std::error::Error as _;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -104,6 +105,8 @@ pub(super) enum ExchangeError {
     Fault(Fault),
     /// The head did not come in time.
     Late,
+    /// The other side says that it has not looked at the request (RFC 9113 §8.7).
+    Unprocessed(BreakError),
     /// The connection was dead before a byte was written.
     Unsent(Box<Request<Outgoing>>, BreakError),
 }
@@ -128,7 +131,10 @@ impl From<TrySendError<Request<Outgoing>>> for ExchangeError {
     fn from(mut error: TrySendError<Request<Outgoing>>) -> Self {
         match error.take_message() {
             Some(request) => Self::Unsent(Box::new(request), error.into_error().into()),
-            None => Self::Broken(error.into_error().into()),
+            None => match error.into_error() {
+                error if is_unprocessed(&error) => Self::Unprocessed(error.into()),
+                error => Self::Broken(error.into()),
+            },
         }
     }
 }
@@ -270,6 +276,20 @@ impl Lease {
         let (stream, unread) = connection.into_stream()?;
         Some((stream, unread, self.permit))
     }
+}
+
+/// Whether the other side has said that it did nothing for the stream and never will: by refusing it, or
+/// by a goodbye that names an earlier one as the last. Only streams above that one break off for it.
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<h2::Error>() {
+            let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return error.is_remote() && (refused || error.is_go_away());
+        }
+        source = cause.source();
+    }
+    false
 }
 
 /// Waits for the head no longer than `patience` has, counted from when the upstream was given the last

@@ -84,6 +84,13 @@ impl Outgoing {
         }
     }
 
+    /// The same body once more, for a request that was not looked at.
+    pub(super) fn again(&self) -> Option<Self> {
+        let body = self.body.again()?;
+        let clock = &self.progress.clock;
+        Some(Self::new(body, clock))
+    }
+
     pub(super) fn progress(&self) -> Rc<Progress> {
         Rc::clone(&self.progress)
     }

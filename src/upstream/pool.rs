@@ -60,7 +60,8 @@ impl Pool {
     /// trailers need a `Trailer` header over HTTP/1.1.
     ///
     /// An address that can't be connected to is passed over for the next. A kept connection that
-    /// proves dead before a byte was written is replaced once.
+    /// proves dead before a byte was written is replaced once, and so is one over which the other side
+    /// says that it has not looked at the request (RFC 9113 §8.7), if its body can be had again.
     ///
     /// # Errors
     ///
@@ -75,16 +76,29 @@ impl Pool {
         request: Request<Body>,
     ) -> Result<Response<Received>, SendError> {
         let mut request = request.map(|body| Outgoing::new(body, &self.clock));
-        let progress = request.body().progress();
+        let mut progress = request.body().progress();
         let timeout = target.timeouts.response;
         let timeout = timeout.unwrap_or(self.limits.response_timeout);
         let mut lease = self.lease(target).await?;
         let lane = Rc::clone(&lease.lane);
+        let mut copy = match lease.link {
+            Link::Http1(_) => None,
+            Link::Http2(_) => again(&request),
+        };
         loop {
             match lease.exchange(&self.clock, timeout, request, None).await {
                 Ok(answer) => return Ok(self.receive(target, lease, &progress, answer)),
                 Err(ExchangeError::Unsent(unsent, _)) if lease.pooled => {
                     request = *unsent;
+                    lease = self.replace(target, lease).await?;
+                }
+                Err(ExchangeError::Unprocessed(error)) => {
+                    let Some(copy) = copy.take() else {
+                        let error = ExchangeError::Broken(error);
+                        return Err(broken(target, &lane, &progress, error));
+                    };
+                    request = copy;
+                    progress = request.body().progress();
                     lease = self.replace(target, lease).await?;
                 }
                 Err(error) => return Err(broken(target, &lane, &progress, error)),
@@ -269,6 +283,15 @@ impl Pool {
     }
 }
 
+/// The same request once more, if its body can be had again.
+fn again(request: &Request<Outgoing>) -> Option<Request<Outgoing>> {
+    let mut copy = Request::new(request.body().again()?);
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    Some(copy)
+}
+
 fn protocol(target: &Target, address: &Address, fault: Fault) -> SendError {
     SendError::Protocol {
         place: target.place(address),
@@ -294,9 +317,9 @@ fn broken(target: &Target, lane: &Lane, progress: &Progress, error: ExchangeErro
         ExchangeError::Broken(source) if progress.has_failed() => {
             SendError::RequestBody { place, source }
         }
-        ExchangeError::Broken(source) | ExchangeError::Unsent(_, source) => {
-            SendError::BrokeOff { place, source }
-        }
+        ExchangeError::Broken(source)
+        | ExchangeError::Unprocessed(source)
+        | ExchangeError::Unsent(_, source) => SendError::BrokeOff { place, source },
     }
 }
 

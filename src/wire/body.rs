@@ -59,6 +59,15 @@ impl Body {
         Self::Stream(Box::pin(body))
     }
 
+    /// The same bytes once more, where they are at hand: a stream passes once.
+    #[must_use]
+    pub fn again(&self) -> Option<Self> {
+        match self {
+            Self::Full(full) => Some(Self::Full(full.clone())),
+            Self::Stream(stream) => stream.is_end_stream().then(Self::empty),
+        }
+    }
+
     /// A body that hyper received, as it comes.
     #[must_use]
     pub fn incoming(body: hyper::body::Incoming) -> Self {

@@ -9,7 +9,7 @@ static PEER: HeaderValue = HeaderValue::from_static("192.0.2.7");
 
 fn statement<'a>(trusted_proxy: bool) -> Statement<'a> {
     Statement {
-        who: Shown {
+        who: Parties {
             agent: "bot",
             task: Some("tsk_1"),
             grant: Some("grt_1"),

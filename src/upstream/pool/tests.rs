@@ -9,3 +9,4 @@ mod reuse;
 mod stub;
 mod timeouts;
 mod tls;
+mod unprocessed;

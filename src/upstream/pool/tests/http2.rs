@@ -18,7 +18,7 @@ use crate::upstream::Target;
 use crate::upstream::connect::LocalExecutor;
 use crate::wire::{Body, BodyError};
 
-fn bench(stub: &Stub) -> Bench {
+pub(super) fn bench(stub: &Stub) -> Bench {
     let mut bench = Bench::new(&[stub.address()]);
     let mut service = service(&[stub.address()]);
     service.protocol = UpstreamProtocol::Http2;
