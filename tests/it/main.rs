@@ -24,6 +24,7 @@ mod control;
 mod durability;
 mod explain;
 mod forwarding;
+mod grpc;
 mod h2c;
 mod habits;
 mod held;
