@@ -33,7 +33,7 @@ use crate::base::{Digest, ErrorChain};
 use crate::config::{Endpoint, Matched, Snapshot};
 use crate::grants::Closed;
 use crate::model::{DenyReason, EndReason, Protocol};
-use crate::upstream::{Phase, Received, SendError, WebSocket};
+use crate::upstream::{ConnectError, Phase, Received, SendError, WebSocket};
 use crate::wire::Body;
 
 /// Tells an agent that its grant is about to end, in seconds.
@@ -537,6 +537,13 @@ fn refuse_send(error: &SendError, running: &Running) -> Refusal {
             };
             Refusal::new(DenyReason::UpstreamTimeout, detail)
         }
+        SendError::Connect {
+            source: ConnectError::NoWebSockets,
+            ..
+        } => Refusal::new(
+            DenyReason::UpstreamUnreachable,
+            "the service takes no WebSockets over HTTP/2",
+        ),
         SendError::BrokeOff { .. }
         | SendError::Connect { .. }
         | SendError::Protocol { .. }

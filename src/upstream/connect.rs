@@ -9,6 +9,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::spawn_local;
 
+use super::alone;
 use super::endpoint::{PROBE_AFTER, PROBE_TIMEOUT};
 use super::framing::HEAD_BYTES;
 use super::http1::Connection;
@@ -52,6 +53,30 @@ pub(super) async fn connect_to_switch(
     let opened = async {
         let (stream, watch) = reach(target, lane, true).await?;
         Ok(Link::Http1(Box::new(Connection::new(stream, watch))))
+    };
+    let opened = within(clock, deadline, opened).await;
+    let opened = opened.unwrap_or_else(|Elapsed| Err(late(target, lane)));
+    lane.note_connection(opened.is_ok());
+    opened
+}
+
+/// Opens a connection to one address of `target` for a WebSocket over HTTP/2.
+pub(super) async fn connect_alone(
+    clock: &Clock,
+    target: &Target,
+    lane: &Lane,
+    deadline: BootInstant,
+) -> Result<(Http2, alone::Connection), SendError> {
+    let opened = async {
+        let (stream, watch) = reach(target, lane, false).await?;
+        let failed = |source| SendError::Connect {
+            place: target.place(&lane.address),
+            source,
+        };
+        if matches!(&stream, Stream::Tls(stream) if !stream.is_http2()) {
+            return Err(failed(ConnectError::NoHttp2));
+        }
+        alone::speak(stream, watch).await.map_err(failed)
     };
     let opened = within(clock, deadline, opened).await;
     let opened = opened.unwrap_or_else(|Elapsed| Err(late(target, lane)));

@@ -159,6 +159,11 @@ pub enum ConnectError {
     /// The name leads only to addresses that are never connected to.
     #[error("`{0}` is link-local or a cloud's metadata service")]
     Forbidden(IpAddr),
+    /// The other side speaks HTTP/2, and takes no WebSockets over it.
+    #[error(
+        "it takes no WebSockets over HTTP/2 (RFC 8441), which the service is configured to speak"
+    )]
+    NoWebSockets,
     /// The other side did not agree to HTTP/2.
     #[error("it does not offer HTTP/2, which the service is configured to speak")]
     NoHttp2,

@@ -9,21 +9,39 @@ mod tests;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, SEC_WEBSOCKET_ACCEPT,
-    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version, response};
 use http_body::Body as _;
+use hyper::ext::Protocol;
 
 use super::Fault;
 use super::outgoing::Outgoing;
-use crate::wire::{WEBSOCKET, connection_listed};
+use crate::wire::{WEBSOCKET, WEBSOCKET_VERSION, connection_listed};
 
 /// The most header lines of an answer; [`HEAD_BYTES`] bounds their size.
 pub(super) const HEADER_LINES: usize = 100;
 
 /// The largest head of an answer.
 pub(super) const HEAD_BYTES: usize = 64 * 1024;
+
+/// Makes a request that is shaped for HTTP/2 one for a WebSocket (RFC 8441 §5), whatever it says about
+/// that itself.
+pub(super) fn connect_to_websocket(
+    mut request: Request<Outgoing>,
+) -> Result<Request<Outgoing>, Fault> {
+    *request.method_mut() = Method::CONNECT;
+    let protocol = Protocol::from_static(WEBSOCKET);
+    request.extensions_mut().insert(protocol);
+    let version = HeaderValue::from_str(WEBSOCKET_VERSION).map_err(|_| Fault::Handshake)?;
+    let headers = request.headers_mut();
+    headers.insert(SEC_WEBSOCKET_VERSION, version);
+    for name in [SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_ACCEPT, CONTENT_LENGTH, TE] {
+        headers.remove(name);
+    }
+    Ok(request)
+}
 
 /// Judges the head of an answer that switches protocols: to what was asked for, and by somebody who has
 /// understood it (RFC 6455 §4.1).

@@ -151,7 +151,8 @@ impl Link {
     }
 
     /// Sends a request and waits for the answer's head; gives the request back if the connection was dead
-    /// before a byte was written. Only over HTTP/1.1 can a WebSocket be asked for by its key.
+    /// before a byte was written. With a `websocket_key` it asks for a WebSocket, in the way of HTTP/2
+    /// (RFC 8441 §5) without the key.
     pub(super) async fn send(
         &mut self,
         request: Request<Outgoing>,
@@ -167,6 +168,10 @@ impl Link {
             }
             Self::Http2(link) => {
                 let request = framing::for_http2(request, &address.authority, address.tls)?;
+                let request = match websocket_key {
+                    Some(_) => framing::connect_to_websocket(request)?,
+                    None => request,
+                };
                 let (head, body) = link.sender.try_send_request(request).await?.into_parts();
                 if head.status == StatusCode::SWITCHING_PROTOCOLS {
                     return Err(Fault::Upgrade.into());

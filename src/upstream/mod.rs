@@ -13,6 +13,7 @@
 //! redirect is followed, no protocol is switched to but a WebSocket by [`Pool::websocket`], and no
 //! client's credential is known here.
 
+mod alone;
 mod checks;
 mod common;
 mod connect;

@@ -11,6 +11,7 @@ use http::Response;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::alone::Streamed;
 use super::received::Received;
 use super::socket::Stream;
 
@@ -26,14 +27,35 @@ pub enum WebSocket {
 /// The bytes behind a switch, both ways. It keeps its place among the exchanges of its address; dropping
 /// it closes the connection.
 pub struct Tunnel {
-    stream: Stream,
+    carrier: Carrier,
     /// What came with the answer's head.
     unread: Bytes,
     idle: Option<Duration>,
     _permit: OwnedSemaphorePermit,
 }
 
+/// What the bytes go over.
+enum Carrier {
+    /// A connection that has become the WebSocket.
+    Connection(Stream),
+    /// The only stream of a connection.
+    Stream(Box<Streamed>),
+}
+
 impl Tunnel {
+    pub(super) fn over_http2(
+        streamed: Streamed,
+        idle: Option<Duration>,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            carrier: Carrier::Stream(Box::new(streamed)),
+            unread: Bytes::new(),
+            idle,
+            _permit: permit,
+        }
+    }
+
     pub(super) const fn new(
         stream: Stream,
         unread: Bytes,
@@ -41,7 +63,7 @@ impl Tunnel {
         permit: OwnedSemaphorePermit,
     ) -> Self {
         Self {
-            stream,
+            carrier: Carrier::Connection(stream),
             unread,
             idle,
             _permit: permit,
@@ -63,7 +85,10 @@ impl AsyncRead for Tunnel {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.unread.is_empty() {
-            return Pin::new(&mut this.stream).poll_read(context, buffer);
+            return match &mut this.carrier {
+                Carrier::Connection(stream) => Pin::new(stream).poll_read(context, buffer),
+                Carrier::Stream(stream) => Pin::new(&mut stream.io).poll_read(context, buffer),
+            };
         }
         let count = this.unread.len().min(buffer.remaining());
         if let Some(bytes) = this.unread.get(..count) {
@@ -80,15 +105,24 @@ impl AsyncWrite for Tunnel {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+        match &mut self.get_mut().carrier {
+            Carrier::Connection(stream) => Pin::new(stream).poll_write(context, bytes),
+            Carrier::Stream(stream) => Pin::new(&mut stream.io).poll_write(context, bytes),
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        match &mut self.get_mut().carrier {
+            Carrier::Connection(stream) => Pin::new(stream).poll_flush(context),
+            Carrier::Stream(stream) => Pin::new(&mut stream.io).poll_flush(context),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        match &mut self.get_mut().carrier {
+            Carrier::Connection(stream) => Pin::new(stream).poll_shutdown(context),
+            Carrier::Stream(stream) => Pin::new(&mut stream.io).poll_shutdown(context),
+        }
     }
 }
 

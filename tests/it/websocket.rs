@@ -5,6 +5,7 @@ mod cut;
 mod handshake;
 mod http2;
 mod socket;
+mod upstream;
 
 use serde_json::json;
 

@@ -1,18 +1,22 @@
-//! WebSockets: a connection of their own, asked in HTTP/1.1 to become one (RFC 6455 §4.1).
+//! WebSockets: a connection of their own, asked in HTTP/1.1 to become one (RFC 6455 §4.1), or where the
+//! service is configured to speak HTTP/2, asked over it for a stream (RFC 8441).
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderValue, Request, StatusCode};
 
-use super::super::connect::connect_to_switch;
+use super::super::alone::{Connection, Streamed};
+use super::super::connect::{connect_alone, connect_to_switch, within};
 use super::super::lane::Lane;
-use super::super::lease::Lease;
+use super::super::lease::{Content, Http2, Lease, Link};
 use super::super::outgoing::Outgoing;
 use super::super::target::Target;
 use super::super::tunnel::{Tunnel, WebSocket};
 use super::super::{Fault, SendError, framing};
 use super::{Pool, broken, protocol};
+use crate::model::UpstreamProtocol;
 use crate::wire::{Body, websocket_accept, websocket_key};
 
 impl Pool {
@@ -38,6 +42,9 @@ impl Pool {
         let progress = request.body().progress();
         let timeout = target.timeouts.response;
         let timeout = timeout.unwrap_or(self.limits.response_timeout);
+        if target.protocol == UpstreamProtocol::Http2 {
+            return self.websocket_over_http2(target, request, timeout).await;
+        }
         let mut lease = self.open_to_switch(target).await?;
         let lane = Rc::clone(&lease.lane);
         let at_fault = |fault| protocol(target, &lane.address, fault);
@@ -61,6 +68,52 @@ impl Pool {
         let idle = target.timeouts.idle.or(self.limits.body_idle_timeout);
         let tunnel = Tunnel::new(stream, unread, idle, permit);
         let head = http::Response::from_parts(head, ());
+        Ok(WebSocket::Switched(head, tunnel))
+    }
+
+    async fn websocket_over_http2(
+        &self,
+        target: &Arc<Target>,
+        request: Request<Outgoing>,
+        timeout: Duration,
+    ) -> Result<WebSocket, SendError> {
+        let progress = request.body().progress();
+        let open = async |lane: &Rc<Lane>, permit, deadline| {
+            let opened = connect_alone(&self.clock, target, lane, deadline).await;
+            let (link, connection) = opened?;
+            let lease = Lease::new(Rc::clone(lane), Link::Http2(link.clone()), false, permit);
+            Ok((lease, link, connection))
+        };
+        let opened: (Lease, Http2, Connection) = self.at_one_of(target, open).await?;
+        let (mut lease, link, connection) = opened;
+        let lane = Rc::clone(&lease.lane);
+        let at_fault = |fault| protocol(target, &lane.address, fault);
+        // HTTP/2 has its own proof that the other side means it: the key is not sent.
+        let answer = lease.exchange(&self.clock, timeout, request, Some(""));
+        let answer = answer.await;
+        let answer = answer.map_err(|error| broken(target, &lane, &progress, error))?;
+        if answer.head.status != StatusCode::OK {
+            connection.detach();
+            let refused = self.receive(target, lease, &progress, answer);
+            return Ok(WebSocket::Refused(refused));
+        }
+        lane.note_answer(true);
+        let Content::Http2(stream) = answer.content else {
+            return Err(at_fault(Fault::Handshake));
+        };
+        let mut answer = http::Response::from_parts(answer.head, stream);
+        let deadline = self.clock.now() + timeout;
+        let upgraded = hyper::upgrade::on(&mut answer);
+        let Ok(Ok(upgraded)) = within(&self.clock, deadline, upgraded).await else {
+            return Err(at_fault(Fault::Handshake));
+        };
+        let (_lane, permit) = lease.into_place();
+        let idle = target.timeouts.idle.or(self.limits.body_idle_timeout);
+        let streamed = Streamed::new(upgraded, link, connection);
+        let (mut head, _no_body) = answer.into_parts();
+        head.extensions.clear();
+        let head = http::Response::from_parts(head, ());
+        let tunnel = Tunnel::over_http2(streamed, idle, permit);
         Ok(WebSocket::Switched(head, tunnel))
     }
 
