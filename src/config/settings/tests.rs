@@ -273,6 +273,44 @@ fn client_certificates_need_someone_who_vouches_for_them() {
 }
 
 #[test]
+fn protocols_are_for_listeners_without_tls() {
+    let listener = |rest: &str| {
+        format!(
+            "[gateway]\n[[gateway.listen]]\naddress = \"127.0.0.1:8080\"\n{rest}\n\
+             [control]\nlisten = \"127.0.0.1:8444\"\n"
+        )
+    };
+    let spoken = |rest: &str| {
+        let (settings, _) = parse(&listener(rest), &[]).unwrap();
+        settings.gateway.listeners[0].protocols
+    };
+    assert_eq!(spoken(""), Protocols::Http1);
+    assert_eq!(spoken("protocols = []"), Protocols::Http1);
+    assert_eq!(spoken("protocols = [\"http/1.1\"]"), Protocols::Http1);
+    assert_eq!(spoken("protocols = [\"h2\"]"), Protocols::Http2);
+    assert_eq!(
+        spoken("protocols = [\"http/1.1\", \"h2\"]"),
+        Protocols::Both
+    );
+    let told = |rest: &str| parse(&listener(rest), &[]).unwrap_err().to_string();
+    let unknown = told("protocols = [\"h2c\"]");
+    assert!(
+        unknown.contains("`protocols` are `http/1.1` and `h2`, not `h2c`"),
+        "{unknown}"
+    );
+    let tls = "tls = { certificate = \"a\", key = \"b\" }\nprotocols = [\"h2\"]";
+    let beside = told(tls);
+    assert!(
+        beside.contains("`protocols` is for listeners without `tls`"),
+        "{beside}"
+    );
+    let control = "[gateway]\n[[gateway.listen]]\naddress = \"127.0.0.1:8080\"\n\
+                   [control]\nlisten = \"127.0.0.1:8444\"\nprotocols = [\"h2\"]\n";
+    let elsewhere = parse(control, &[]).unwrap_err().to_string();
+    assert!(elsewhere.contains("protocols"), "{elsewhere}");
+}
+
+#[test]
 fn issuers_are_trusted_once_and_with_keys() {
     let issuer = |rest: &str| format!("[[trusted_issuer]]\nissuer = \"https://i\"\n{rest}\n");
     let keys = "jwks_file = \"a\"";

@@ -43,6 +43,8 @@ pub(super) struct Frames {
 /// What some bytes came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Passed {
+    /// Frames that carry a piece of a body.
+    pub(super) data: u32,
     /// Frames that cost work and bring nothing.
     pub(super) idle: u32,
     /// Whether a stream was opened.
@@ -139,6 +141,7 @@ impl Frames {
             _ => true,
         };
         passed.idle += u32::from(idle);
+        passed.data += u32::from(self.data && self.left > 0);
     }
 }
 

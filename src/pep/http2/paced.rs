@@ -21,8 +21,9 @@ use crate::pep::gate::InboundLimits;
 use crate::pep::strict::Alarm;
 use crate::telemetry::Metrics;
 
-/// So many frames that bring nothing a client may send at once, and so many more each second: a
-/// hundred streams can be given up in one go, and pings measure a connection as often as they like.
+/// So many frames that bring nothing a client may send at once, and so many more each second, so that
+/// a hundred streams can be given up in one go. Each piece of a body that it takes brings one back: gRPC
+/// clients measure a connection with a ping for every burst of data.
 const AT_ONCE: u32 = 1000;
 const A_SECOND: u32 = 100;
 
@@ -114,6 +115,12 @@ impl<S> Paced<S> {
         } else {
             Err(Unruly::Flood)
         }
+    }
+
+    /// Follows what the client is sent.
+    fn sent(&mut self, bytes: &[u8]) {
+        let passed = self.outgoing.pass(bytes);
+        self.budget.earn(passed.data);
     }
 
     /// The client says nothing. Ready when its time is over.
@@ -221,7 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<S> {
             return Poll::Ready(Err(over));
         }
         let count = ready!(Pin::new(&mut this.stream).poll_write(context, bytes))?;
-        this.outgoing.pass(bytes.get(..count).unwrap_or_default());
+        this.sent(bytes.get(..count).unwrap_or_default());
         Poll::Ready(Ok(count))
     }
 
@@ -239,7 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         let mut left = count;
         for slice in slices {
             let here = left.min(slice.len());
-            this.outgoing.pass(slice.get(..here).unwrap_or_default());
+            this.sent(slice.get(..here).unwrap_or_default());
             left -= here;
         }
         Poll::Ready(Ok(count))
@@ -272,6 +279,10 @@ impl Budget {
             left: AT_ONCE,
             filled: now,
         }
+    }
+
+    fn earn(&mut self, count: u32) {
+        self.left = self.left.saturating_add(count).min(AT_ONCE);
     }
 
     /// Takes `count`, if there are as many.

@@ -188,6 +188,31 @@ fn a_hundred_streams_can_be_given_up_at_once() {
     });
 }
 
+/// gRPC clients send a ping for every burst of data that they are sent.
+#[test]
+fn who_is_served_all_the_while_may_ping_all_the_while() {
+    let gateway = Gateway::start();
+    gateway.block_on(async {
+        let mut raw = Raw::connect(&gateway).await;
+        let head = ask(&gateway, "/measured");
+        let measures = async {
+            for round in 0..40 {
+                let mut bytes = Vec::new();
+                for n in 0..50 {
+                    let stream = round * 100 + n * 2 + 1;
+                    bytes.extend(frame(HEADERS, END_STREAM | END_HEADERS, stream, &head));
+                    bytes.extend(frame(PING, 0, 0, &[7; 8]));
+                }
+                assert!(raw.bytes(&bytes).await, "round {round}");
+                for _ in 0..50 {
+                    raw.next_of(DATA).await;
+                }
+            }
+        };
+        timeout(SOON, measures).await.expect("all are answered");
+    });
+}
+
 #[test]
 fn streams_over_the_limit_are_refused() {
     let gateway = Gateway::with_limits("streams_per_connection = 3");

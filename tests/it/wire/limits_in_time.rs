@@ -7,6 +7,7 @@ use http::Response;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use super::frames::{PING, PREFACE, SETTINGS, frame};
 use crate::harness::{Client, End, Gateway, Plan, Raw, Stub, join_all, pipe, run, within};
 
 /// Longer than the limits below by as much as a slow machine may need.
@@ -267,6 +268,23 @@ fn an_address_that_has_all_its_connections_leaves_others_theirs() {
         assert!(raw.head().await.starts_with("HTTP/1.1 401 "));
         let (_, end) = raw.rest().await;
         assert_eq!(end, End::Closed);
+    });
+}
+
+/// What ends a connection is counted, so that a flood can be seen.
+#[test]
+fn a_flood_over_http2_is_counted() {
+    run(async {
+        let gate = Plan::new().listener("protocols = [\"h2\"]").start().await;
+        let mut raw = Raw::connect(&gate).await;
+        raw.say([PREFACE, &frame(SETTINGS, 0, 0, b"")].concat())
+            .await;
+        raw.offer(frame(PING, 0, 0, &[7; 8]).repeat(2000)).await;
+        raw.rest().await;
+        let floods = "portcullis_connections_refused_total{limit=\"http2_frames\"}";
+        assert_eq!(counts(&gate, floods).await, 1);
+        let all = "portcullis_connections_refused_total{limit=\"connections\"}";
+        assert_eq!(counts(&gate, all).await, 0);
     });
 }
 

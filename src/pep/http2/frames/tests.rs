@@ -62,6 +62,18 @@ fn frames_that_bring_nothing_are_counted() {
 }
 
 #[test]
+fn pieces_of_bodies_are_counted() {
+    let mut frames = Frames::of_server();
+    let bytes = [
+        frame(DATA, 0, 1, 10),
+        frame(HEADERS, END_HEADERS, 1, 10),
+        frame(DATA, END_STREAM, 1, 1),
+        frame(DATA, END_STREAM, 3, 0),
+    ];
+    assert_eq!(frames.pass(&bytes.concat()).data, 2);
+}
+
+#[test]
 fn what_has_begun_is_told_from_a_pause() {
     let mut frames = Frames::of_client();
     assert!(frames.is_begun(), "the preface is still to come");

@@ -15,6 +15,20 @@ fn a_budget_comes_back_with_time_and_has_an_end() {
     assert!(budget.spend(0, clock.now()));
 }
 
+/// Who takes a large answer may measure all the while, and saves nothing up.
+#[test]
+fn what_is_taken_pays_for_what_is_asked() {
+    let (clock, _time) = Clock::manual("2026-11-24T12:00:00Z".parse().unwrap());
+    let mut budget = Budget::new(clock.now());
+    for _ in 0..10 * AT_ONCE {
+        budget.earn(1);
+        assert!(budget.spend(1, clock.now()));
+    }
+    // The last one was paid for after what could be saved was.
+    assert!(budget.spend(AT_ONCE - 1, clock.now()));
+    assert!(!budget.spend(1, clock.now()));
+}
+
 /// Looking often does not lose what comes back in the meantime.
 #[test]
 fn a_budget_comes_back_in_small_steps_too() {
