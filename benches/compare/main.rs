@@ -16,6 +16,7 @@
 
 #[path = "../support/control.rs"]
 mod control;
+mod forwarder;
 mod load;
 mod ours;
 mod peers;
@@ -33,13 +34,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use control::{Client, request};
+use forwarder::forward;
 use http::{Method, StatusCode};
 use load::{Protocol, Sample, measure, send};
 use ours::{Certificate, Ours, free};
 use peers::{Issuer, Peer, Site};
 use process::{MEASURED, Process};
 use report::{Goal, Line, median, print_goals, print_heading, print_lines, spread};
-use server::{ANSWER, forward, serve};
+use server::{ANSWER, serve};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -69,6 +71,36 @@ struct Way<'a> {
     address: SocketAddr,
     path: &'static str,
     line: Line,
+}
+
+impl<'a> Way<'a> {
+    fn new(
+        name: &str,
+        checks: &'static str,
+        process: &'a Process,
+        address: SocketAddr,
+        path: &'static str,
+    ) -> Self {
+        Self {
+            process,
+            address,
+            path,
+            line: Line {
+                name: name.to_owned(),
+                checks,
+                samples: Vec::new(),
+                resident: 0,
+            },
+        }
+    }
+}
+
+/// A peer that has shown that it does its work.
+struct Shown {
+    name: &'static str,
+    checks: &'static str,
+    address: SocketAddr,
+    peer: Peer,
 }
 
 /// How a peer is started.
@@ -156,56 +188,33 @@ async fn compare(options: &Options) {
         panic!("{OURS}: {reason}");
     }
 
-    let mut left_out = Vec::new();
-    let mut running = Vec::new();
-    for (name, checks, start) in PEERS {
-        if options.wants(name) {
-            let place = directory.path().join(name);
-            let site = site(&place, upstream);
-            let started = match start(site, &issuer) {
-                Ok(peer) => match tried(site.listen, &ours.token, checks != "nothing").await {
-                    Ok(()) => Ok(peer),
-                    Err(reason) => Err(reason),
-                },
-                Err(reason) => Err(reason),
-            };
-            match started {
-                Ok(peer) => running.push((name, checks, site.listen, peer)),
-                Err(reason) => left_out.push(format!("{name}: {reason}")),
-            }
-        }
-    }
-
+    let (running, mut left_out) =
+        peers_running(directory.path(), upstream, (&issuer, &ours.token), options).await;
     let (forwarder, address) = forwarder(directory.path(), upstream);
-    let way = |name: &str, checks, process, address, path| Way {
-        process,
-        address,
-        path,
-        line: Line {
-            name: name.to_owned(),
-            checks,
-            samples: Vec::new(),
-            resident: 0,
-        },
-    };
-    let mut ways = vec![way(
+    let mut ways = vec![Way::new(
         "byte forwarder",
         "nothing, parses nothing",
         &forwarder,
         address,
         CALL,
     )];
-    for (name, checks, listen, peer) in &running {
-        let name = format!("{name} {}", peer.version);
-        ways.push(way(&name, checks, &peer.process, *listen, CALL));
+    for shown in &running {
+        let name = format!("{} {}", shown.name, shown.peer.version);
+        ways.push(Way::new(
+            &name,
+            shown.checks,
+            &shown.peer.process,
+            shown.address,
+            CALL,
+        ));
     }
     if options.wants("baseline") {
         let (name, checks) = ("portcullis, baseline operation", "token, 7 rules, record");
-        ways.push(way(name, checks, &ours.process, ours.listen, BASELINE));
+        ways.push(Way::new(name, checks, &ours.process, ours.listen, BASELINE));
     }
     if options.wants(OURS) {
         let checks = "token, live grant, budget, 20 rules, record";
-        ways.push(way(OURS, checks, &ours.process, ours.listen, CALL));
+        ways.push(Way::new(OURS, checks, &ours.process, ours.listen, CALL));
     }
     let http1 = Protocol::Http1 {
         connections: AT_ONCE,
@@ -241,6 +250,39 @@ async fn compare(options: &Options) {
     for reason in left_out {
         println!("\nLeft out: {reason}");
     }
+}
+
+/// The peers that were asked for, and why others can't be measured.
+async fn peers_running(
+    directory: &Path,
+    upstream: SocketAddr,
+    (issuer, token): (&Issuer, &str),
+    options: &Options,
+) -> (Vec<Shown>, Vec<String>) {
+    let (mut running, mut left_out) = (Vec::new(), Vec::new());
+    for (name, checks, start) in PEERS {
+        if options.wants(name) {
+            let place = directory.join(name);
+            let site = site(&place, upstream);
+            let address = site.listen;
+            let shown = match start(site, issuer) {
+                Ok(peer) => tried(address, token, checks != "nothing")
+                    .await
+                    .map(|()| peer),
+                Err(reason) => Err(reason),
+            };
+            match shown {
+                Ok(peer) => running.push(Shown {
+                    name,
+                    checks,
+                    address,
+                    peer,
+                }),
+                Err(reason) => left_out.push(format!("{name}: {reason}")),
+            }
+        }
+    }
+    (running, left_out)
 }
 
 fn site(directory: &Path, upstream: SocketAddr) -> Site<'_> {
@@ -368,22 +410,11 @@ async fn tls(
         streams: AT_ONCE / HTTP2_CONNECTIONS,
         certificate: certificate.der.clone(),
     };
-    let way = |name: String, checks, process, address| Way {
-        process,
-        address,
-        path: CALL,
-        line: Line {
-            name,
-            checks,
-            samples: Vec::new(),
-            resident: 0,
-        },
-    };
     let name = format!("haproxy {}", peer.version);
     let checks = "token, live grant, budget, 20 rules, record";
     let ways = vec![
-        way(name, "nothing", &peer.process, secure),
-        way(OURS.to_owned(), checks, &ours.process, ours.secure),
+        Way::new(&name, "nothing", &peer.process, secure, CALL),
+        Way::new(OURS, checks, &ours.process, ours.secure, CALL),
     ];
     let lines = rounds(ways, &protocol, &ours.token, options).await;
     println!(

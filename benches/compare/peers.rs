@@ -46,7 +46,12 @@ type Started = Result<Peer, String>;
 pub(crate) fn nginx(site: Site<'_>, _: &Issuer) -> Started {
     let program = find("nginx")?;
     let config = site.write("nginx.conf", include_str!("peers/nginx.conf"), &[]);
-    start(site, &program, nginx_command(&program, &config, site), "-v")
+    start(
+        site,
+        &program,
+        &nginx_command(&program, &config, site),
+        "-v",
+    )
 }
 
 pub(crate) fn nginx_lua(site: Site<'_>, issuer: &Issuer) -> Started {
@@ -70,7 +75,12 @@ pub(crate) fn nginx_lua(site: Site<'_>, issuer: &Issuer) -> Started {
         ("@AGENT@", AGENT),
     ];
     let config = site.write("nginx.conf", include_str!("peers/nginx-lua.conf"), &more);
-    start(site, &program, nginx_command(&program, &config, site), "-v")
+    start(
+        site,
+        &program,
+        &nginx_command(&program, &config, site),
+        "-v",
+    )
 }
 
 pub(crate) fn haproxy(site: Site<'_>, _: &Issuer) -> Started {
@@ -88,7 +98,7 @@ fn haproxy_with(site: Site<'_>, bind: &str) -> Started {
     let program = find("haproxy")?;
     let template = include_str!("peers/haproxy.cfg");
     let config = site.write("haproxy.cfg", template, &[("@TLS@", bind)]);
-    start(site, &program, haproxy_command(&program, &config), "-v")
+    start(site, &program, &haproxy_command(&program, &config), "-v")
 }
 
 pub(crate) fn haproxy_jwt(site: Site<'_>, issuer: &Issuer) -> Started {
@@ -102,7 +112,7 @@ pub(crate) fn haproxy_jwt(site: Site<'_>, issuer: &Issuer) -> Started {
     ];
     let template = include_str!("peers/haproxy-jwt.cfg");
     let config = site.write("haproxy.cfg", template, &more);
-    start(site, &program, haproxy_command(&program, &config), "-v")
+    start(site, &program, &haproxy_command(&program, &config), "-v")
 }
 
 pub(crate) fn envoy(site: Site<'_>, issuer: &Issuer) -> Started {
@@ -124,11 +134,11 @@ pub(crate) fn envoy(site: Site<'_>, issuer: &Issuer) -> Started {
     command.arg("-c").arg(config);
     command.args(["--concurrency", "1", "--log-level", "error"]);
     command.args(["--disable-hot-restart", "--use-dynamic-base-id"]);
-    start(site, &program, command, "--version")
+    start(site, &program, &command, "--version")
 }
 
-fn start(site: Site<'_>, program: &Path, command: Command, version: &str) -> Started {
-    let mut process = Process::start(MEASURED, &command, &site.directory.join("log"));
+fn start(site: Site<'_>, program: &Path, command: &Command, version: &str) -> Started {
+    let mut process = Process::start(MEASURED, command, &site.directory.join("log"));
     process.ready(site.listen)?;
     let said = Command::new(program).arg(version).output().unwrap();
     let said = [said.stdout, said.stderr].concat();

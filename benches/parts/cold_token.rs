@@ -11,6 +11,8 @@ use portcullis::base::Clock;
 use portcullis::tokens::{Algorithm, Authority, Issue};
 use tempfile::TempDir;
 
+use crate::processor::Processor;
+
 const GATE: &str = "https://gate.example";
 
 /// An authority with a key of its own.
@@ -36,7 +38,7 @@ pub(crate) fn token(authority: &Authority) -> String {
     issued.unwrap().token.expose().to_owned()
 }
 
-pub(crate) fn cold_token(criterion: &mut Criterion) {
+pub(crate) fn cold_token(criterion: &mut Criterion<Processor>) {
     let directory = TempDir::new().unwrap();
     let authority = authority(&directory);
     let token = token(&authority);

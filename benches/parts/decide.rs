@@ -15,6 +15,8 @@ use portcullis::model::{
 };
 use portcullis::pdp::{Catalogue, Decision, Memory, Policies, Source};
 
+use crate::processor::Processor;
+
 pub(crate) const SERVICES: usize = 20;
 pub(crate) const OPERATIONS: usize = 200;
 
@@ -195,7 +197,7 @@ pub(crate) fn compile(house: &House, sources: &[Source], memory: &mut Memory) ->
     policies
 }
 
-pub(crate) fn decide(criterion: &mut Criterion) {
+pub(crate) fn decide(criterion: &mut Criterion<Processor>) {
     let house = house();
     let mut group = criterion.benchmark_group("decide");
     for rules in [10, 1_000, 10_000] {

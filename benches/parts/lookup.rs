@@ -11,10 +11,11 @@ use tempfile::TempDir;
 
 use crate::cold_token::{authority, token};
 use crate::decide::{ask, compile, house, sources};
+use crate::processor::Processor;
 
 const TOKENS: usize = 10_000;
 
-pub(crate) fn lookup(criterion: &mut Criterion) {
+pub(crate) fn lookup(criterion: &mut Criterion<Processor>) {
     let directory = TempDir::new().unwrap();
     let first = token(&authority(&directory));
     let (rest, signature) = first.rsplit_once('.').unwrap();

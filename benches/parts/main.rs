@@ -1,7 +1,8 @@
 //! What the parts of a request cost, and of a change of the rules, one group each.
 //!
 //! `cargo bench --bench parts`, some minutes; `cargo bench --bench parts -- decide` only one group:
-//! `decide` `compile_10000` `lookup` `cold_token` `record` `reload` `pipeline`.
+//! `decide` `compile_10000` `lookup` `cold_token` `record` `reload` `pipeline`. `decide`, `lookup` and
+//! `cold_token` are processor time, the others time by the clock.
 
 #![expect(
     clippy::unwrap_used,
@@ -20,19 +21,23 @@ mod cold_token;
 mod decide;
 mod lookup;
 mod pipeline;
+mod processor;
 mod record;
 mod reload;
 
-use criterion::{criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
+use processor::Processor;
 
 criterion_group!(
-    benches,
-    decide::decide,
-    lookup::lookup,
-    cold_token::cold_token,
+    name = on_one_thread;
+    config = Criterion::default().with_measurement(Processor);
+    targets = decide::decide, lookup::lookup, cold_token::cold_token
+);
+criterion_group!(
+    on_several,
     record::record,
     pipeline::pipeline,
     reload::reload,
     decide::compiling,
 );
-criterion_main!(benches);
+criterion_main!(on_one_thread, on_several);
