@@ -145,7 +145,8 @@ fn start(site: Site<'_>, program: &Path, command: &Command, version: &str) -> St
     let said = String::from_utf8_lossy(&said);
     let number = said
         .split(|letter: char| letter.is_whitespace() || letter == '/')
-        .find(|word| word.contains('.') && word.starts_with(|first: char| first.is_ascii_digit()));
+        .find(|word| word.contains('.') && word.starts_with(|first: char| first.is_ascii_digit()))
+        .and_then(|word| word.split('-').next());
     Ok(Peer {
         process,
         version: number.unwrap_or("of an unknown version").to_owned(),
