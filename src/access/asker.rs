@@ -36,7 +36,8 @@ pub struct Asker<'a> {
     pub source: IpAddr,
     /// How risky it looks.
     pub risk: RiskFacts,
-    /// Where it can be looked up what is usual for it; nothing is where it can't.
+    /// Where it can be looked up what is usual for it, and which country its address is in; nothing is
+    /// usual, and no country known, where it can't.
     pub habits: Option<&'a Signals>,
     /// The moment, on the boot clock.
     pub now: BootInstant,
@@ -90,7 +91,7 @@ impl<'a> Asker<'a> {
             source: SourceFacts {
                 ip: self.source,
                 known: usual.network,
-                country: None,
+                country: self.country(),
             },
             risk: self.risk,
             task: self.task.map(|live| self.task_facts(live)),
@@ -105,6 +106,12 @@ impl<'a> Asker<'a> {
             supposed.replace(&mut question);
         }
         question
+    }
+
+    /// The country of its address, where any rule reads it and it is known.
+    fn country(&self) -> Option<Arc<str>> {
+        let read = self.snapshot.policies().reads_country();
+        self.habits.filter(|_| read)?.country(self.source)
     }
 
     /// What is usual for it, where any rule reads it. Of an entitlement, every operation has to be.

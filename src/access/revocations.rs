@@ -8,10 +8,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use thiserror::Error;
 
+use crate::model::AgentId;
 use crate::store::{Change, DocumentKind, GrantStore, StoreError};
-use crate::tokens::{REVOKED_MARGIN, Replay, Revoked};
+use crate::tokens::{REVOKED_MARGIN, Replay, Revoked, SESSIONS_ENDED, Sessions};
 
 const KIND: DocumentKind = DocumentKind::RevokedToken;
+
+/// What the ids of ended sessions start with. No token of ours has a blank in its name.
+const SESSIONS: &str = "sessions ";
 
 /// The tokens that were taken back, in memory and in the store.
 #[derive(Clone, Debug)]
@@ -45,6 +49,11 @@ impl Revocations {
         let revoked = Arc::new(Revoked::new());
         for (jti, text) in store.documents(KIND).await? {
             let (owner, until) = read(&text).ok_or(RevocationError::Broken(jti.clone()))?;
+            if jti.starts_with(SESSIONS) {
+                let end = until.checked_sub(SESSIONS_ENDED).unwrap_or(until);
+                revoked.end_sessions(owner.to_owned(), end.as_second(), now);
+                continue;
+            }
             let kept = revoked.revoke(owner, &jti, until, now);
             kept.map_err(RevocationError::Full)?;
         }
@@ -74,6 +83,31 @@ impl Revocations {
         kept.map_err(RevocationError::Full)?;
         let text = format!("{} {owner}", until.as_second());
         self.store.commit(vec![put(jti, Some(text))]).await?;
+        Ok(())
+    }
+
+    /// Ends all sessions of an agent: its tokens that were made up to now are refused from here on, ours and
+    /// those in which an outside issuer calls it `subject`; durably so when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be stored: a restart could forget it.
+    pub async fn end_sessions(
+        &self,
+        agent: &AgentId,
+        subject: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), RevocationError> {
+        let until = now.checked_add(SESSIONS_ENDED).unwrap_or(Timestamp::MAX);
+        let own = Some(Sessions::Own(agent.as_str()));
+        let all = own.into_iter().chain(subject.map(Sessions::Outside));
+        let mut changes = Vec::new();
+        for key in all.map(Sessions::key) {
+            let text = format!("{} {key}", until.as_second());
+            changes.push(put(&format!("{SESSIONS}{key}"), Some(text)));
+            self.revoked.end_sessions(key, now.as_second(), now);
+        }
+        self.store.commit(changes).await?;
         Ok(())
     }
 

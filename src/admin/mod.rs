@@ -27,6 +27,7 @@ mod policies;
 mod requests;
 mod risk;
 mod signals;
+mod ssf;
 mod state;
 mod tasks;
 mod usual;
@@ -40,6 +41,7 @@ use axum::routing::{delete, get, post};
 use axum::{Extension, Router};
 
 pub use idempotency::IdempotencyError;
+pub use ssf::{Scores, Transmitter};
 pub use state::{Admin, AdminParts};
 
 /// Whom an address serves.
@@ -108,10 +110,17 @@ pub fn router(admin: Arc<Admin>, face: Face) -> Router {
         .route("/v1/policies/reload", post(policies::reload))
         .route("/v1/policies/diff", post(policies::diff))
         .route("/metrics", get(health::metrics));
+    // Whoever sends events is no person; where nobody does, there is no such route.
+    let transmitters = if face == Face::People || admin.transmitters.is_empty() {
+        Router::new()
+    } else {
+        Router::new().route("/ssf/events", post(ssf::events))
+    };
     let routes = match face {
         Face::Agents => everyone,
         Face::Everyone | Face::People => everyone.merge(people),
     };
+    let routes = routes.merge(transmitters);
     routes
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)

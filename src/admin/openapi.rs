@@ -5,7 +5,7 @@ use utoipa::OpenApi;
 
 use super::{
     agents, audit, decisions, events, explain, grants, keys, lifecycle, people, policies, requests,
-    risk, signals, tasks, usual, views,
+    risk, signals, ssf, tasks, usual, views,
 };
 
 #[derive(OpenApi)]
@@ -51,6 +51,7 @@ use super::{
         people::confirm_reset,
         keys::rotate,
         signals::push,
+        ssf::events,
         policies::status,
         policies::reload,
         policies::diff,

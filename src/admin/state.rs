@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::access::{Approvals, Compares, Explains, People, Requests};
+use crate::access::{Approvals, Compares, Explains, People, Requests, Revocations};
 use crate::audit::{Audit, Place};
 use crate::authn::Authenticator;
 use crate::base::{Clock, Live};
@@ -16,6 +16,7 @@ use crate::tokens::{Authority, Dpop};
 
 use super::error::ApiError;
 use super::idempotency::{Idempotency, IdempotencyError};
+use super::ssf::{Transmitter, Transmitters};
 
 /// How many may wait for an answer at once. Over it, answers come at once.
 const MOST_WAITERS: usize = 1024;
@@ -43,6 +44,8 @@ pub struct Admin {
     /// Places for those who follow the events.
     pub(super) listeners: Arc<Semaphore>,
     pub(super) idempotency: Idempotency,
+    pub(super) revocations: Revocations,
+    pub(super) transmitters: Transmitters,
     pub(super) audit: Audit,
     pub(super) audit_directory: Arc<std::path::Path>,
     pub(super) metrics: Arc<Metrics>,
@@ -75,6 +78,10 @@ pub struct AdminParts {
     pub explains: Arc<dyn Explains>,
     /// Tells what the policy files as they are now would change.
     pub compares: Arc<dyn Compares>,
+    /// Takes tokens back.
+    pub revocations: Revocations,
+    /// Who sends security events.
+    pub transmitters: Vec<Transmitter>,
     /// Where what happens is recorded.
     pub audit: Audit,
     /// Where the records are on the disk.
@@ -109,6 +116,8 @@ impl Admin {
             approvals,
             explains,
             compares,
+            revocations,
+            transmitters,
             audit,
             audit_directory,
             metrics,
@@ -135,6 +144,8 @@ impl Admin {
             waiters: Semaphore::new(MOST_WAITERS),
             listeners: Arc::new(Semaphore::new(MOST_LISTENERS)),
             idempotency,
+            revocations,
+            transmitters: Transmitters::new(transmitters),
             audit,
             audit_directory: audit_directory.into(),
             metrics,

@@ -18,7 +18,7 @@ use super::mark::StoreMark;
 use super::running::{Parts, Running};
 use super::{upkeep, workers};
 use crate::access::{Approvals, Explains, People, Requests, Revocations, Vigil};
-use crate::admin::{self, Admin, AdminParts, Face};
+use crate::admin::{self, Admin, AdminParts, Face, Transmitter};
 use crate::audit::{self, Audit};
 use crate::authn::{Authenticator, IssuerKeys, KeySource, TrustedIssuer};
 use crate::base::{Clock, Secret};
@@ -178,6 +178,8 @@ struct Core {
     metrics: Arc<Metrics>,
     authority: Arc<Authority>,
     issuers: Vec<Arc<IssuerKeys>>,
+    /// The keys of those who send security events, in the order of the settings.
+    event_issuers: Vec<Arc<IssuerKeys>>,
     authenticator: Arc<Authenticator>,
     dpop: Arc<Dpop>,
     revocations: Revocations,
@@ -205,9 +207,12 @@ impl Core {
             Arc::clone(&metrics),
             Handle::current(),
         );
+        open_countries(settings, &grants).await?;
         let authority = open_authority(settings, &clock)?;
         let issuers = settings.trusted_issuers.iter().map(issuer_keys);
         let issuers = issuers.collect::<anyhow::Result<Vec<_>>>()?;
+        let event_issuers = settings.ssf_transmitters.iter().map(event_keys);
+        let event_issuers = event_issuers.collect::<anyhow::Result<Vec<_>>>()?;
         let revocations = Revocations::open(Arc::clone(grants.store()), clock.wall()).await;
         let revocations = revocations.context("the revoked tokens can't be read")?;
         let authenticator = Arc::new(Authenticator::new(
@@ -227,6 +232,7 @@ impl Core {
             metrics,
             authority,
             issuers,
+            event_issuers,
             authenticator,
             revocations,
             requests,
@@ -323,6 +329,8 @@ impl Core {
                 sources,
                 audit: settings.audit.clone(),
             }),
+            revocations: self.revocations.clone(),
+            transmitters: self.transmitters(settings)?,
             audit: self.audit.clone(),
             audit_directory: settings.audit.clone(),
             metrics: Arc::clone(&self.metrics),
@@ -332,6 +340,23 @@ impl Core {
             stopping,
         });
         admin.await.context("the API's memory can't be read")
+    }
+
+    /// Those who send security events.
+    fn transmitters(&self, settings: &Settings) -> anyhow::Result<Vec<Transmitter>> {
+        let configured = settings.ssf_transmitters.iter();
+        let transmitters = configured.zip(&self.event_issuers).map(|(one, keys)| {
+            let bearer = one.bearer.as_ref().map(Credential::read).transpose();
+            let issuer = &one.issuer;
+            let bearer =
+                bearer.with_context(|| format!("the bearer token of `{issuer}` can't be read"))?;
+            let bearer = bearer.as_ref().map(|bearer| bearer.expose().as_bytes());
+            let [low, medium, high] = one.scores;
+            let scores = admin::Scores { low, medium, high };
+            let keys = Arc::clone(keys);
+            Ok(Transmitter::new(keys, bearer, scores, one.score_life))
+        });
+        transmitters.collect()
     }
 
     fn notifier(&self, webhook: &Webhook, settings: &Settings) -> anyhow::Result<Notifier> {
@@ -401,7 +426,11 @@ impl Core {
             )),
             tokio::spawn(report),
         ];
-        for issuer in &self.issuers {
+        if settings.countries.is_some() {
+            let refresh = upkeep::refresh_countries(self.grants.clone(), self.clock.clone());
+            tasks.push(tokio::spawn(refresh));
+        }
+        for issuer in self.issuers.iter().chain(&self.event_issuers) {
             let fresh = Arc::clone(issuer).keep_fresh(self.clock.clone());
             tasks.push(tokio::spawn(fresh));
         }
@@ -490,6 +519,17 @@ fn open_audit(directory: &Path, clock: &Clock) -> anyhow::Result<(Audit, audit::
     audit::open(&options, clock.clone()).context("the audit log can't be used")
 }
 
+/// Reads the database of countries, if one is configured. It is large.
+async fn open_countries(settings: &Settings, grants: &Grants) -> anyhow::Result<()> {
+    let Some(file) = settings.countries.clone() else {
+        return Ok(());
+    };
+    let grants = grants.clone();
+    let opened = spawn_blocking(move || grants.signals().open_countries(&file)).await;
+    opened.context("the country database can't be waited for")??;
+    Ok(())
+}
+
 fn open_authority(settings: &Settings, clock: &Clock) -> anyhow::Result<Arc<Authority>> {
     let tokens = &settings.tokens;
     let authority = Authority::open(
@@ -502,17 +542,31 @@ fn open_authority(settings: &Settings, clock: &Clock) -> anyhow::Result<Arc<Auth
     Ok(Arc::new(authority))
 }
 
-fn issuer_keys(configured: &config::TrustedIssuer) -> anyhow::Result<Arc<IssuerKeys>> {
-    let keys = match &configured.jwks {
+fn key_source(jwks: &JwksSource) -> anyhow::Result<KeySource> {
+    Ok(match jwks {
         JwksSource::File(path) => KeySource::File(path.clone()),
         JwksSource::Url(url) => KeySource::Url {
             url: url.parse().map_err(|_| anyhow!("`{url}` is not a URL"))?,
             ca: None,
         },
-    };
+    })
+}
+
+/// The keys of one who sends security events. The claims that name agents and tasks are not its own to say.
+fn event_keys(configured: &config::SsfTransmitter) -> anyhow::Result<Arc<IssuerKeys>> {
     Ok(Arc::new(IssuerKeys::new(TrustedIssuer {
         issuer: configured.issuer.clone(),
-        keys,
+        keys: key_source(&configured.jwks)?,
+        audience: configured.audience.clone(),
+        agent_claim: "sub".to_owned(),
+        task_claim: None,
+    })))
+}
+
+fn issuer_keys(configured: &config::TrustedIssuer) -> anyhow::Result<Arc<IssuerKeys>> {
+    Ok(Arc::new(IssuerKeys::new(TrustedIssuer {
+        issuer: configured.issuer.clone(),
+        keys: key_source(&configured.jwks)?,
         audience: configured.audience.clone(),
         agent_claim: configured.agent_claim.clone(),
         task_claim: configured.task_claim.clone(),

@@ -27,6 +27,9 @@ const REVOCATIONS: Duration = Duration::from_mins(10);
 /// How often certificates and keys are read again.
 const CERTIFICATES: Duration = Duration::from_secs(5);
 
+/// How often the database of countries is looked at.
+const COUNTRIES: Duration = Duration::from_secs(2);
+
 /// How often the files of services are read again.
 const UPSTREAM_FILES: Duration = Duration::from_secs(2);
 
@@ -91,6 +94,25 @@ pub(super) async fn lapse_scores(grants: Grants, clock: Clock) {
     loop {
         seconds.next().await;
         grants.signals().lapse();
+    }
+}
+
+/// Looks at the database of countries again and again.
+pub(super) async fn refresh_countries(grants: Grants, clock: Clock) {
+    loop {
+        clock.sleep_until(clock.now() + COUNTRIES).await;
+        let looking = grants.clone();
+        // A large file, on a disk that may make us wait.
+        let looked = spawn_blocking(move || looking.signals().refresh_countries());
+        match looked.await {
+            Ok(Ok(true)) => info!("a new country database is live"),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => {
+                let error = ErrorChain(&error);
+                warn!(%error, "the country database can't be used; the last good one stays");
+            }
+            Err(_) => error!("the look at the country database has panicked"),
+        }
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Authenticated {
     pub(super) methods: Vec<&'static str>,
     pub(super) epoch: u64,
     pub(super) token_id: Option<String>,
+    /// The second in which the token was made; none where there is no token.
+    pub(super) issued: Option<i64>,
 }
 
 impl Authenticated {

@@ -11,7 +11,8 @@ use crate::base::{Clock, Digest};
 use crate::model::AgentId;
 use crate::telemetry::Metrics;
 use crate::tokens::{
-    Authority, Claims, Confirmation, Invalid, Origin, Revoked, Rules, TokenError, unverified_issuer,
+    Authority, Claims, Confirmation, Invalid, Origin, Revoked, Rules, Sessions, TokenError,
+    unverified_issuer,
 };
 
 /// How long what a certificate has opened may go on before it is shown again.
@@ -61,12 +62,20 @@ impl Authenticator {
         self.revoked.version()
     }
 
-    /// Whether a token of ours has been taken back since it was verified.
+    /// Whether a token has been taken back since it was verified, alone or with all of its agent.
     #[must_use]
     pub fn is_revoked(&self, authenticated: &Authenticated) -> bool {
-        match (authenticated.subject(), authenticated.token_id()) {
-            (Subject::Own(agent), Some(jti)) => self.revoked.contains(agent.as_str(), jti),
-            (Subject::Outside(_), _) | (_, None) => false,
+        let ended = |whose| {
+            let issued = authenticated.issued;
+            issued.is_some_and(|iat| self.revoked.has_ended(whose, iat))
+        };
+        match authenticated.subject() {
+            Subject::Outside(name) => ended(Sessions::Outside(name)),
+            Subject::Own(agent) => {
+                let jti = authenticated.token_id();
+                let revoked = jti.is_some_and(|jti| self.revoked.contains(agent.as_str(), jti));
+                revoked || ended(Sessions::Own(agent.as_str()))
+            }
         }
     }
 
@@ -115,6 +124,7 @@ impl Authenticator {
             methods: vec![method.name()],
             epoch: self.epoch(),
             token_id: None,
+            issued: None,
         }
     }
 
@@ -128,7 +138,10 @@ impl Authenticator {
         let agent = claims.sub.parse();
         let agent = agent.map_err(|_| Invalid::ClaimType("sub".to_owned()))?;
         let revoked = |jti: &String| self.revoked.contains(&claims.sub, jti);
-        if claims.jti.as_ref().is_some_and(revoked) {
+        let ended = self
+            .revoked
+            .has_ended(Sessions::Own(&claims.sub), claims.iat);
+        if ended || claims.jti.as_ref().is_some_and(revoked) {
             return Err(Invalid::Revoked.into());
         }
         let task = claims.task.clone();
@@ -164,6 +177,12 @@ impl Authenticator {
             .claims;
         let subject = claims.text(&trusted.agent_claim)?;
         let subject = subject.ok_or(Invalid::ClaimMissing("agent"))?.to_owned();
+        if self
+            .revoked
+            .has_ended(Sessions::Outside(&subject), claims.iat)
+        {
+            return Err(Invalid::Revoked.into());
+        }
         let task = match &trusted.task_claim {
             Some(name) => claims.text(name)?.map(str::to_owned),
             None => None,
@@ -191,6 +210,7 @@ impl Authenticator {
             methods,
             epoch,
             token_id: claims.jti,
+            issued: Some(claims.iat),
         }
     }
 }

@@ -1,7 +1,8 @@
-//! `portcullis agent …`: enrolment, who is enrolled, and taking an agent out of the game.
+//! `portcullis agent …`: enrolment, who is enrolled, how an agent looks, and taking one out of the game.
 
 mod enroll;
 mod list;
+mod signals;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 pub use self::enroll::{Enrolment, enroll};
+use self::signals::{RiskArgs, UsualArgs};
 use super::connection::Connection;
 use super::control::Binding;
 use super::output::{Output, Table, field, fields};
@@ -28,6 +30,10 @@ pub(super) enum AgentCommand {
     Restore(NameArgs),
     /// End everything of an agent, and refuse it until it is restored
     Revoke(NameArgs),
+    /// Show how risky an agent looks, and what that is made of
+    Risk(RiskArgs),
+    /// Show what is usual for an agent, forget it, freeze it, or learn it again
+    Usual(UsualArgs),
 }
 
 /// What `agent enroll` takes.
@@ -74,6 +80,14 @@ pub(super) async fn run(
         AgentCommand::List(args) => return run_list(&args, output),
         AgentCommand::Restore(NameArgs { name }) => (name, "restore"),
         AgentCommand::Revoke(NameArgs { name }) => (name, "revoke"),
+        AgentCommand::Risk(args) => {
+            signals::risk(&args, &connection.as_operator()?, output).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        AgentCommand::Usual(args) => {
+            signals::usual(&args, &connection.as_operator()?, output).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     let control = connection.as_operator()?;
     let path = format!("/v1/agents/{name}/{step}");

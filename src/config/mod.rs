@@ -32,7 +32,8 @@ pub use reload::{Held, Outcome, Refused, Reloader, Status, Stopped, Watcher};
 pub use routes::Matched;
 pub use settings::{
     ClientAuth, Control, Gateway, Hold, JwksSource, Key, Limits, Listener, ListenerTls, Protocols,
-    PublicUrl, Settings, Template, Tokens, TrustedIssuer, UrlError, Webhook, keys, reference,
+    PublicUrl, Settings, SsfTransmitter, Template, Tokens, TrustedIssuer, UrlError, Webhook, keys,
+    reference,
 };
 pub use snapshot::{Endpoint, EnrolledAgent, ProtectedService, Snapshot};
 pub use tables::{Case, CaseAsk, CaseGrant, CaseHistory, CaseTask, Expected, Tables, read_tables};

@@ -9,6 +9,7 @@ mod notify;
 mod read;
 #[cfg(test)]
 mod tests;
+mod transmitters;
 mod url;
 
 use std::fs;
@@ -27,6 +28,7 @@ use crate::tokens::Algorithm;
 pub use keys::{Key, keys, reference};
 pub use limits::Limits;
 pub use notify::{Template, Webhook};
+pub use transmitters::SsfTransmitter;
 pub use url::{PublicUrl, UrlError};
 
 /// The largest `portcullis.toml`, in bytes.
@@ -55,8 +57,12 @@ pub struct Settings {
     pub credentials: Allowed,
     /// `[[trusted_issuer]]`: whose tokens are believed beside the gateway's own.
     pub trusted_issuers: Vec<TrustedIssuer>,
+    /// `[[ssf_transmitter]]`: who sends security events.
+    pub ssf_transmitters: Vec<SsfTransmitter>,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[signals] country_database`: which country an address is in.
+    pub countries: Option<PathBuf>,
     /// `[notify] webhook`: who is told when a request waits for people.
     pub webhook: Option<Webhook>,
 }

@@ -259,10 +259,7 @@ impl Snapshot {
 
 /// What a trusted issuer's tokens call an agent.
 pub(super) fn subject(agent: &Agent) -> &str {
-    match &agent.subject {
-        Some(subject) => subject,
-        None => agent.id.as_str(),
-    }
+    agent.subject_name()
 }
 
 fn certified_keys(

@@ -6,7 +6,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Grants, GrantsError};
+use super::{Grants, GrantsError, LiveTask};
 use crate::model::{AgentId, EndReason, NameError, Receipt};
 use crate::store::{Change, DocumentKind, StoreError};
 
@@ -65,13 +65,38 @@ impl Grants {
         let _turn = self.0.revoking.lock().await;
         self.publish_revoked(agent, true);
         let taskless = self.cut_taskless(agent);
+        let open = self.begin_end_of(agent);
+        self.0.store.commit(vec![put(agent, true)]).await?;
+        let revoked = self.finish_end_of(&open).await;
+        taskless.await;
+        revoked
+    }
+
+    /// Ends all that an agent has by now, as a revocation does; it may begin anew.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't keep it: in memory it stands.
+    pub async fn end_tasks_of(&self, agent: &AgentId) -> Result<AgentRevoked, GrantsError> {
+        let _turn = self.0.revoking.lock().await;
+        let taskless = self.cut_taskless(agent);
+        let open = self.begin_end_of(agent);
+        let ended = self.finish_end_of(&open).await;
+        taskless.await;
+        ended
+    }
+
+    fn begin_end_of(&self, agent: &AgentId) -> Vec<Arc<LiveTask>> {
         let open = self.0.tasks.collect(|task| task.task().agent == *agent);
         for task in &open {
             self.begin_end(&task.task().id, EndReason::AgentRevoked);
         }
-        self.0.store.commit(vec![put(agent, true)]).await?;
+        open
+    }
+
+    async fn finish_end_of(&self, open: &[Arc<LiveTask>]) -> Result<AgentRevoked, GrantsError> {
         let mut revoked = AgentRevoked::default();
-        for task in &open {
+        for task in open {
             let id = &task.task().id;
             // A span may have ended with its task: then it is told of there, with another reason.
             let ending = self.end_task(id, EndReason::AgentRevoked).await?;
@@ -82,7 +107,6 @@ impl Grants {
                 }
             }
         }
-        taskless.await;
         Ok(revoked)
     }
 

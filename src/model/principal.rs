@@ -19,6 +19,17 @@ pub struct Agent {
     pub subject: Option<String>,
 }
 
+impl Agent {
+    /// What a trusted issuer calls it: its `subject`, or its id where it has none.
+    #[must_use]
+    pub fn subject_name(&self) -> &str {
+        match &self.subject {
+            Some(subject) => subject,
+            None => self.id.as_str(),
+        }
+    }
+}
+
 /// Who answers for an agent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {

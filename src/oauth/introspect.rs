@@ -16,7 +16,7 @@ use super::wanted::granted_details;
 use crate::access::{holder, resources};
 use crate::config::Snapshot;
 use crate::grants::{LiveGrant, LiveTask};
-use crate::tokens::{Claims, Confirmation};
+use crate::tokens::{Claims, Confirmation, Sessions};
 
 /// A token that is good, and the open task that it is for.
 struct Standing {
@@ -52,7 +52,9 @@ impl OAuth {
         let agent = &client.agent.agent.id;
         let own = claims.client_id.as_deref() == Some(agent.as_str());
         let jti = claims.jti.as_deref()?;
-        if !own || self.revocations.revoked().contains(agent.as_str(), jti) {
+        let revoked = self.revocations.revoked();
+        let ended = revoked.has_ended(Sessions::Own(agent.as_str()), claims.iat);
+        if !own || ended || revoked.contains(agent.as_str(), jti) {
             return None;
         }
         let task = match &claims.task {

@@ -197,6 +197,12 @@ impl Policies {
         self.reads.habits()
     }
 
+    /// Whether any rule reads the country of the source.
+    #[must_use]
+    pub fn reads_country(&self) -> bool {
+        self.reads.country()
+    }
+
     /// Every rule, in the order of the files.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {

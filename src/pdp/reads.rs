@@ -73,6 +73,12 @@ impl Reads {
         self.has(Fact::Usual) || source.is_some_and(|parts| parts.holds("known"))
     }
 
+    /// Whether the country of the source is read.
+    pub(super) fn country(&self) -> bool {
+        let source = self.0.get(&Fact::Source);
+        source.is_some_and(|parts| parts.holds("country"))
+    }
+
     /// Whether anything of an attribute is read.
     pub(super) fn has(&self, fact: Fact) -> bool {
         self.0.contains_key(&fact)

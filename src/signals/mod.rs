@@ -1,5 +1,5 @@
 //! Measured inputs of conditions: how risky an agent looks, as those who watch it say and as its own calls
-//! show, and what is usual for it.
+//! show, what is usual for it, and which country it calls from.
 //!
 //! [`Signals`] takes scores and answers questions with them. A score has a source, an age and a life; one
 //! that has ended counts no more, and an agent of whom nobody says anything is not known to be harmless.
@@ -10,6 +10,7 @@
 //! [subscribes](Signals::changes).
 
 mod activity;
+mod countries;
 mod habits;
 mod learning;
 mod magnitude;
@@ -19,6 +20,7 @@ mod scoring;
 mod written;
 
 pub use activity::Pace;
+pub use countries::CountriesError;
 pub use habits::{Baseline, Habit, HabitRules, Habits, Network, WeekHour};
 pub use learning::{Became, Seen};
 pub use magnitude::{Magnitude, Step};

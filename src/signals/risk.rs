@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 use thiserror::Error;
 use tokio::sync::broadcast;
 
+use super::countries::Countries;
 use super::habits::HabitRules;
 use super::learning::Learning;
 use super::rules::Combine;
@@ -84,6 +85,7 @@ pub struct Signals {
     changed: broadcast::Sender<AgentId>,
     pub(super) learning: Learning,
     pub(super) scoring: Scoring,
+    pub(super) countries: Countries,
 }
 
 /// What is said of one agent.
@@ -110,7 +112,8 @@ pub(super) struct Standing {
 
 impl Score {
     /// The number.
-    pub(super) const fn number(self) -> u8 {
+    #[must_use]
+    pub const fn number(self) -> u8 {
         self.0
     }
 }
@@ -125,6 +128,7 @@ impl Signals {
             changed: broadcast::Sender::new(CHANGES),
             learning: Learning::new(rules),
             scoring: Scoring::new(),
+            countries: Countries::none(),
         }
     }
 
@@ -154,6 +158,19 @@ impl Signals {
         // Nobody may be listening.
         let _ = self.changed.send(pushed.agent);
         Ok(())
+    }
+
+    /// Takes back what a source said of an agent, if it said something; whoever listens is told.
+    pub fn take_back(&self, agent: &AgentId, source: &str) {
+        let said = {
+            let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
+            let risk = agents.get_mut(agent);
+            risk.is_some_and(|risk| risk.own.0.remove(source).is_some())
+        };
+        if said {
+            // Nobody may be listening.
+            let _ = self.changed.send(agent.clone());
+        }
     }
 
     /// How risky an agent looks in a task: of what is said of either and of what is computed of the agent,

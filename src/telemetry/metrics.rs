@@ -28,6 +28,7 @@ pub struct Metrics {
     refused: BTreeMap<&'static str, Counter>,
     refused_connections: BTreeMap<&'static str, Counter>,
     cut: BTreeMap<&'static str, Counter>,
+    security_events: BTreeMap<&'static str, Counter>,
     /// Time from an end in memory to the last exchange gone.
     pub cut_delay: Histogram,
     /// Time from the request head to the end of the exchange.
@@ -110,6 +111,13 @@ impl Metrics {
                 CONNECTION_LIMITS.into_iter(),
             ),
             cut: family(&mut registry, "streams_cut", "Exchanges cut", "cause", ends),
+            security_events: family(
+                &mut registry,
+                "security_events",
+                "Security event tokens by what became of them",
+                "outcome",
+                ["refused", "taken"].into_iter(),
+            ),
             cut_delay: seconds(),
             duration: seconds(),
             connections: Gauge::default(),
@@ -203,6 +211,13 @@ impl Metrics {
     /// Counts a cut exchange by its cause.
     pub fn cut(&self, cause: &'static str) {
         if let Some(counter) = self.cut.get(cause) {
+            counter.inc();
+        }
+    }
+
+    /// Counts a security event token that was `taken` or `refused`.
+    pub fn security_event(&self, outcome: &'static str) {
+        if let Some(counter) = self.security_events.get(outcome) {
             counter.inc();
         }
     }

@@ -37,6 +37,9 @@ pub enum Invalid {
     /// A part is not canonical base64url without padding.
     #[error("the {0} is not canonical base64url")]
     Base64(&'static str),
+    /// A claim is there that such a token must not have.
+    #[error("the claim `{0}` has no place in such a token")]
+    ClaimForbidden(&'static str),
     /// A claim that has to be there is not.
     #[error("the claim `{0}` is missing")]
     ClaimMissing(&'static str),

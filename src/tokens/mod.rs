@@ -2,7 +2,8 @@
 //!
 //! [`Authority`] issues and verifies our own access tokens (RFC 9068); a [`KeySet`] verifies those of
 //! one outside issuer; [`Assertion`] verifies how a client authenticates (RFC 7523), and a
-//! [`ReplayCache`] lets it do so once. [`Dpop`] verifies that a sender holds a key (RFC 9449).
+//! [`ReplayCache`] lets it do so once. [`Dpop`] verifies that a sender holds a key (RFC 9449),
+//! [`SecurityEvent`] what a transmitter of shared signals says (RFC 8417).
 //!
 //! A token is read by this room's own parser: size, alphabet, member names, JSON with one reading.
 //! Only then is its signature checked, with the key that *we* hold and the one algorithm that belongs
@@ -26,6 +27,7 @@ mod key_set;
 mod nonces;
 mod replay_cache;
 mod revoked;
+mod security_event;
 mod signing_key;
 mod spki;
 mod strict_json;
@@ -43,7 +45,8 @@ pub use jws::{LARGEST_TOKEN, Origin, unverified_issuer};
 pub use key_ring::{OVERLAP, Rotation};
 pub use key_set::{KeySet, LEEWAY, Rules, Verified};
 pub use replay_cache::{Replay, ReplayCache};
-pub use revoked::{REVOKED_MARGIN, Revoked};
+pub use revoked::{REVOKED_MARGIN, Revoked, SESSIONS_ENDED, Sessions};
+pub use security_event::{OLDEST_EVENT, SecurityEvent};
 pub use signing_key::SigningKey;
 pub use strict_json::JsonFault;
 pub use verifying_key::VerifyingKey;

@@ -28,12 +28,13 @@ const FLOORS: [&[&str]; 9] = [
 ];
 
 /// A heavy dependency, and the rooms that may name it.
-const DOORS: [(&str, &[&str]); 12] = [
+const DOORS: [(&str, &[&str]); 13] = [
     ("apollo_parser", &["wire"]),
     ("axum", &["admin", "app", "cli", "oauth"]),
     ("cedar_policy", &["pdp"]),
     ("clap", &["cli"]),
     ("jsonwebtoken", &["tokens"]),
+    ("maxminddb", &["signals"]),
     ("moka", &["pdp", "pep"]),
     ("notify", &["config"]),
     ("prometheus_client", &["telemetry"]),

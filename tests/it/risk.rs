@@ -1,6 +1,8 @@
 //! The risk that is computed from what an agent does: what counts, what operators see of it, and what it
 //! does to calls, to what runs and to grants at rest.
 
+mod command_line;
+
 use std::time::Duration;
 
 use http::Response;

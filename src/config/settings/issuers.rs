@@ -38,7 +38,7 @@ impl<'s> Issuers<'s> {
         let issuer = fields
             .required("issuer")
             .filter(|text| not_empty(&mut fields, text));
-        let jwks = self.jwks(&mut fields);
+        let jwks = jwks(&mut fields, self.directory, "a trusted issuer");
         let audience = fields
             .string("audience")
             .filter(|text| not_empty(&mut fields, text));
@@ -71,29 +71,6 @@ impl<'s> Issuers<'s> {
         self.found
     }
 
-    fn jwks(&self, fields: &mut Fields<'_, '_>) -> Option<JwksSource> {
-        let by_file = file(fields, "jwks_file");
-        let place = fields.place().clone();
-        let given = fields.has("jwks_url");
-        let by_url = read(fields, "jwks_url", url::jwks);
-        match (by_file, by_url) {
-            (Some(_), _) if given => {
-                let message = "the keys are at `jwks_url` or in `jwks_file`, not in both";
-                fields.problems().error(&place, message);
-                None
-            }
-            (Some(file), _) => Some(JwksSource::File(self.directory.join(file.value))),
-            (None, Some(url)) => Some(JwksSource::Url(url)),
-            (None, None) => {
-                if !given {
-                    let message = "a trusted issuer needs `jwks_url` or `jwks_file`";
-                    fields.problems().error(&place, message);
-                }
-                None
-            }
-        }
-    }
-
     fn claim(&mut self, issuer: &At<String>, fields: &mut Fields<'_, '_>) {
         if self.own == Some(issuer.value.as_str()) {
             let message = "this is the gateway's own issuer: outside keys could make its tokens";
@@ -108,7 +85,35 @@ impl<'s> Issuers<'s> {
     }
 }
 
-fn not_empty(fields: &mut Fields<'_, '_>, text: &At<String>) -> bool {
+/// Where the keys of `whose` are: at one place.
+pub(super) fn jwks(
+    fields: &mut Fields<'_, '_>,
+    directory: &Path,
+    whose: &str,
+) -> Option<JwksSource> {
+    let by_file = file(fields, "jwks_file");
+    let place = fields.place().clone();
+    let given = fields.has("jwks_url");
+    let by_url = read(fields, "jwks_url", url::jwks);
+    match (by_file, by_url) {
+        (Some(_), _) if given => {
+            let message = "the keys are at `jwks_url` or in `jwks_file`, not in both";
+            fields.problems().error(&place, message);
+            None
+        }
+        (Some(file), _) => Some(JwksSource::File(directory.join(file.value))),
+        (None, Some(url)) => Some(JwksSource::Url(url)),
+        (None, None) => {
+            if !given {
+                let message = format!("{whose} needs `jwks_url` or `jwks_file`");
+                fields.problems().error(&place, message);
+            }
+            None
+        }
+    }
+}
+
+pub(super) fn not_empty(fields: &mut Fields<'_, '_>, text: &At<String>) -> bool {
     if text.value.is_empty() {
         fields.problems().error(&text.place, "this can't be empty");
     }

@@ -222,6 +222,46 @@ const KEYS: &[Key] = &[
         "",
         "The claim that names the task; else the header `Portcullis-Task` does.",
     ),
+    Key::list(
+        "ssf_transmitter[].issuer",
+        "",
+        "The `iss` of security event tokens that are taken at `/ssf/events`.",
+    ),
+    Key::list(
+        "ssf_transmitter[].jwks_url",
+        "",
+        "Where its keys are; or `jwks_file`.",
+    ),
+    Key::list(
+        "ssf_transmitter[].jwks_file",
+        "",
+        "A file with its keys; or `jwks_url`.",
+    ),
+    Key::list(
+        "ssf_transmitter[].audience",
+        "the control public_url",
+        "The `aud` that its tokens must have.",
+    ),
+    Key::list(
+        "ssf_transmitter[].bearer_from",
+        "",
+        "The bearer token that it shows besides: `env:NAME` or `file:/path`, read at the start.",
+    ),
+    Key::list(
+        "ssf_transmitter[].scores",
+        "10, 50 and 90",
+        "The risk of `low`, `medium` and `high`.",
+    ),
+    Key::list(
+        "ssf_transmitter[].score_life",
+        "7d",
+        "How long such a score counts; at most 30 days.",
+    ),
+    Key::scalar(
+        "signals.country_database",
+        "",
+        "A file in the MaxMind format that says which country an address is in (`context.source.country`); read again when it changes.",
+    ),
     Key::scalar(
         "notify.webhook.url",
         "",

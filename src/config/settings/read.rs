@@ -12,6 +12,7 @@ use toml::de::DeTable;
 use super::issuers::Issuers;
 use super::listeners::Listeners;
 use super::notify;
+use super::transmitters::Transmitters;
 use super::url::{self, PublicUrl, UrlError};
 use super::{Control, Gateway, Hold, Limits, Settings, Tokens};
 use crate::config::credentials::{Allowed, Pattern};
@@ -72,7 +73,11 @@ pub(super) fn settings(
     let mut issuers = Issuers::new(gateway.as_ref(), tokens.as_ref(), directory);
     file.each("trusted_issuer", |fields| issuers.add(fields));
     let trusted_issuers = issuers.found();
+    let mut transmitters = Transmitters::new(control.as_ref(), directory);
+    file.each("ssf_transmitter", |fields| transmitters.add(fields));
+    let ssf_transmitters = transmitters.found();
     let limits = Limits::read(file.section("limits"));
+    let countries = path(file.section("signals"), "country_database");
     let webhook = notify::webhook(file.section("notify"));
     file.finish();
     let or =
@@ -91,7 +96,9 @@ pub(super) fn settings(
         tokens: tokens?,
         credentials,
         trusted_issuers,
+        ssf_transmitters,
         limits,
+        countries: countries.map(|file| directory.join(file)),
         webhook,
     })
 }
@@ -205,7 +212,7 @@ fn algorithm(fields: &mut Fields<'_, '_>) -> Option<Algorithm> {
 }
 
 /// A duration within `range`.
-fn span(
+pub(super) fn span(
     fields: &mut Fields<'_, '_>,
     key: &'static str,
     range: RangeInclusive<Duration>,

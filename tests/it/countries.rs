@@ -1,0 +1,159 @@
+//! The country of an address, from a database that the test writes itself.
+
+mod mmdb;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use portcullis::base::Clock;
+use portcullis::signals::{HabitRules, Signals};
+
+use self::mmdb::Mmdb;
+use crate::harness::{Answer, Gateway, Plan, Work, run};
+
+const RULES: &str = r#"
+@id("from-here")
+forbid (principal, action == Action::"shop.read", resource)
+unless { context.source has country && context.source.country == "CH" };
+"#;
+
+const ZURICH: &str = "192.0.2.7";
+const ELSEWHERE: &str = "198.51.100.7";
+const NOWHERE: &str = "203.0.113.7";
+
+fn world() -> Mmdb {
+    let mut countries = Mmdb::new();
+    countries.put("192.0.2.0/24", "CH");
+    countries.put("198.51.100.0/24", "FR");
+    countries.put("2001:db8::/32", "CH");
+    countries
+}
+
+async fn read(gate: &Gateway, work: &Work, from: &str) -> Answer {
+    let call = gate.call("GET", "/shop/items/1").bearer(&work.token);
+    call.header("x-forwarded-for", from).send().await
+}
+
+fn plan() -> Plan {
+    let plan = Plan::new().file("country.cedar", RULES).manual_clock();
+    plan.gateway("trusted_proxies = [\"127.0.0.1\"]")
+}
+
+#[test]
+fn rules_see_the_country_of_an_address_where_it_is_known() {
+    run(async {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), world().bytes()).unwrap();
+        let setting = format!("[signals]\ncountry_database = {:?}", file.path());
+        let mut gate = plan().settings(&setting).start().await;
+        let work = gate.agent("bot").works("items").await;
+        read(&gate, &work, ZURICH).await.expect(200);
+        read(&gate, &work, "2001:db8::1").await.expect(200);
+        for other in [ELSEWHERE, NOWHERE, "2001:db9::1"] {
+            let refused = read(&gate, &work, other).await;
+            refused.refusal(403, "condition_denied");
+        }
+        let records = gate.stop().await;
+        let mut reads = records.iter().filter(|one| one["operation"] == "shop.read");
+        assert_eq!(reads.next().unwrap()["asked"]["country"], "CH");
+        let mut of = |source: &str| reads.find(|one| one["source"] == source).unwrap().clone();
+        assert_eq!(of(ELSEWHERE)["asked"]["country"], "FR");
+        assert!(of(NOWHERE)["asked"].get("country").is_none());
+    });
+}
+
+#[test]
+fn a_new_database_is_noticed_and_a_broken_one_is_not_used() {
+    run(async {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("countries.mmdb");
+        fs::write(&file, world().bytes()).unwrap();
+        let setting = format!("[signals]\ncountry_database = {file:?}");
+        let gate = plan().settings(&setting).start().await;
+        let work = gate.agent("bot").works("items").await;
+        read(&gate, &work, ZURICH).await.expect(200);
+        let replace = |bytes: &[u8]| {
+            let draft = directory.path().join("draft");
+            fs::write(&draft, bytes).unwrap();
+            fs::rename(draft, &file).unwrap();
+        };
+        // The gateway looks every other second.
+        let becomes = async |from: &str, status: u16| {
+            for _ in 0..100 {
+                if read(&gate, &work, from).await.status == status {
+                    return;
+                }
+                gate.advance(Duration::from_secs(2));
+            }
+            panic!("{from} never becomes {status}");
+        };
+        let mut other = Mmdb::new();
+        other.put("203.0.113.0/24", "CH");
+        replace(&other.bytes());
+        becomes(NOWHERE, 200).await;
+        becomes(ZURICH, 403).await;
+        let bytes = world().bytes();
+        replace(&bytes[..bytes.len() / 2]);
+        for _ in 0..5 {
+            gate.advance(Duration::from_secs(2));
+            read(&gate, &work, NOWHERE).await.expect(200);
+        }
+        replace(&bytes);
+        becomes(ZURICH, 200).await;
+    });
+}
+
+#[test]
+fn without_a_database_no_country_is_known() {
+    run(async {
+        let gate = plan().start().await;
+        let work = gate.agent("bot").works("items").await;
+        let refused = read(&gate, &work, ZURICH).await;
+        refused.refusal(403, "condition_denied");
+    });
+}
+
+#[test]
+fn what_is_no_database_is_told_by_name() {
+    let signals = Signals::new(Clock::system(), HabitRules::default());
+    let missing = signals
+        .open_countries(Path::new("nowhere.mmdb"))
+        .unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "the country database `nowhere.mmdb` can't be read"
+    );
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let bytes = world().bytes();
+    for broken in [
+        &b"no database"[..],
+        &bytes[..bytes.len() - 40],
+        &bytes[60..],
+    ] {
+        fs::write(file.path(), broken).unwrap();
+        let refused = signals.open_countries(file.path()).unwrap_err().to_string();
+        assert!(
+            refused.ends_with("is no sound MaxMind database"),
+            "{refused}"
+        );
+    }
+    assert_eq!(signals.country(ZURICH.parse().unwrap()), None);
+}
+
+#[test]
+fn other_forms_of_databases_are_read_too() {
+    let signals = Signals::new(Clock::system(), HabitRules::default());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for key in ["country", "country_code"] {
+        let mut flat = Mmdb::flat(key);
+        flat.put("192.0.2.0/24", "CH");
+        fs::write(file.path(), flat.bytes()).unwrap();
+        signals.open_countries(file.path()).unwrap();
+        let country = signals.country(ZURICH.parse().unwrap());
+        assert_eq!(country.as_deref(), Some("CH"), "{key}");
+        // Asked again it is the same.
+        let country = signals.country(ZURICH.parse().unwrap());
+        assert_eq!(country.as_deref(), Some("CH"), "{key}");
+    }
+}
