@@ -46,7 +46,7 @@ pub use key_ring::{OVERLAP, Rotation};
 pub use key_set::{KeySet, LEEWAY, Rules, Verified};
 pub use replay_cache::{Replay, ReplayCache};
 pub use revoked::{REVOKED_MARGIN, Revoked, SESSIONS_ENDED, Sessions};
-pub use security_event::{OLDEST_EVENT, SecurityEvent};
+pub use security_event::{Events, OLDEST_EVENT, SecurityEvent};
 pub use signing_key::SigningKey;
 pub use strict_json::JsonFault;
 pub use verifying_key::VerifyingKey;

@@ -16,6 +16,9 @@ use super::{Invalid, KeySet, LEEWAY, TokenError};
 /// How old a token may be: a receiver that was away for a weekend still has to learn of a revocation.
 pub const OLDEST_EVENT: Duration = Duration::from_hours(7 * 24);
 
+/// What has happened: the payload of each event with the URI of its type.
+pub type Events = Vec<(String, Map<String, Value>)>;
+
 /// A security event token that is believed.
 #[derive(Clone, Debug)]
 pub struct SecurityEvent {
@@ -25,8 +28,8 @@ pub struct SecurityEvent {
     pub iat: Timestamp,
     /// Whom it is about (RFC 9493), where it says so itself rather than in its events.
     pub subject: Option<Map<String, Value>>,
-    /// What has happened: payloads by the URI of their type.
-    pub events: Vec<(String, Map<String, Value>)>,
+    /// What has happened.
+    pub events: Events,
 }
 
 impl SecurityEvent {
@@ -81,7 +84,7 @@ impl SecurityEvent {
 }
 
 /// At least one event, each with an object as its payload (RFC 8417 §2.2).
-fn events(raw: &Map<String, Value>) -> Result<Vec<(String, Map<String, Value>)>, Invalid> {
+fn events(raw: &Map<String, Value>) -> Result<Events, Invalid> {
     let wrong = || Invalid::ClaimType("events".to_owned());
     let events = raw.get("events").ok_or(Invalid::ClaimMissing("events"))?;
     let events = events.as_object().filter(|events| !events.is_empty());
