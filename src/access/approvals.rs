@@ -12,12 +12,13 @@ use super::people::{Known, People, PersonalError};
 use super::requests::judge;
 use super::{Asker, Refused, risk_of};
 use crate::approvals::{Consent, Unfit, check_consent, digest, redefined};
-use crate::audit::{Audit, Place, Record, RecordKind, Verdict};
+use crate::audit::{Asked, Audit, Place, Record, RecordKind, Verdict};
 use crate::base::{Clock, Digest, ErrorChain, Live};
 use crate::config::Snapshot;
 use crate::grants::{Approved, Grants, GrantsError, LiveTask, PendingGrant};
 use crate::model::{
-    Approval, DenyReason, EndReason, Grant, GrantRequest, GrantState, PersonId, RequestId,
+    Approval, DenyReason, EndReason, Grant, GrantRequest, GrantState, GroupName, PersonId,
+    RequestId,
 };
 
 /// The longest comment or reason, in characters.
@@ -88,6 +89,15 @@ pub enum NotDecided {
 struct Anew {
     request: GrantRequest,
     verdict: Result<Vec<Arc<str>>, Arc<str>>,
+    /// What the rules were asked.
+    asked: Option<Box<Asked>>,
+}
+
+/// What the rules said at the moment of activation.
+#[derive(Clone, Debug)]
+struct Looked {
+    rules: Vec<Arc<str>>,
+    asked: Option<Box<Asked>>,
 }
 
 impl Approvals {
@@ -126,7 +136,9 @@ impl Approvals {
         let (place, mut record) = self.open(who, source, id)?;
         let rules = Arc::new(OnceLock::new());
         let agreed = self.agree(who, id, agreement, &mut record, &rules).await;
-        record.rules = rules.get().cloned().unwrap_or_default();
+        if let Some(Looked { rules, asked }) = rules.get().cloned() {
+            (record.rules, record.asked) = (rules, asked);
+        }
         match &agreed {
             Ok(grant) => {
                 record.verdict = Verdict::Allow;
@@ -234,7 +246,7 @@ impl Approvals {
         id: &RequestId,
         agreement: &Agreement,
         record: &mut Record,
-        rules: &Arc<OnceLock<Vec<Arc<str>>>>,
+        rules: &Arc<OnceLock<Looked>>,
     ) -> Result<Grant, NotDecided> {
         let comment = words("comment", agreement.comment.as_deref().unwrap_or_default())?;
         let snapshot = self.snapshot.current();
@@ -421,7 +433,7 @@ impl Approvals {
     fn last_look(
         &self,
         request: &GrantRequest,
-        rules: &OnceLock<Vec<Arc<str>>>,
+        rules: &OnceLock<Looked>,
     ) -> crate::grants::Verdict {
         let gone = || Arc::from("the agent, its task or the entitlement is gone");
         let snapshot = self.snapshot.current();
@@ -432,7 +444,10 @@ impl Approvals {
             return Err(Unfit::Changed.to_string().into());
         }
         // Set once: this is called once.
-        let _ = rules.set(permitted);
+        let _ = rules.set(Looked {
+            rules: permitted,
+            asked: anew.asked,
+        });
         Ok(())
     }
 
@@ -464,8 +479,17 @@ impl Approvals {
                 (asked.cloned(), Err(because(&refused)))
             }
         };
+        let agreed = approval.iter().map(|rule| rule.group.clone());
+        let agreed: Vec<GroupName> = agreed.collect();
+        let asked = asker
+            .asked(&entitlement.id, &agreed, None)
+            .map(|mut asked| {
+                asked.source = Some(asker.source);
+                asked
+            });
         Some(Anew {
             request: redefined(request, entitlement, approval),
+            asked,
             verdict,
         })
     }

@@ -57,6 +57,7 @@ impl Requests {
         record.kind = RecordKind::Grant;
         record.grant = Some(request.grant.clone());
         record.rules = rules;
+        record.asked = asker.asked(&entitlement.id, grant.approved_by(), None);
         match renewed {
             Ok(renewed) => {
                 record.verdict = Verdict::Allow;
@@ -121,6 +122,7 @@ impl Requests {
         let mut record = self.record(&receiving, Some(entitlement));
         record.kind = RecordKind::Grant;
         record.rules = rules;
+        record.asked = receiving.asked(&entitlement.id, grant.approved_by(), None);
         match delegated {
             Ok(part) => {
                 record.verdict = Verdict::Allow;

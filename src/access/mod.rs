@@ -30,5 +30,7 @@ pub use possession::{NotHeld, Shown, check_possession, one_proof};
 pub use requests::{Ask, Granted, Outcome, Refused, Requests};
 pub use resource::{is_for, resources};
 pub use revocations::{RevocationError, Revocations};
-pub use supposed::{Compares, Explains, Explanation, SupposedCall, SupposedSignals};
+pub use supposed::{
+    Compares, Explains, Explanation, ShadowWish, Shadows, SupposedCall, SupposedSignals,
+};
 pub use vigil::Vigil;

@@ -170,6 +170,29 @@ pub trait Explains: Send + Sync + fmt::Debug {
     fn explain(&self, asker: &Asker<'_>, call: SupposedCall) -> Explanation;
 }
 
+/// What an operator wants of the candidate that is asked beside the live policies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShadowWish {
+    /// Ask the one in this directory of the gateway's machine.
+    Directory(std::path::PathBuf),
+    /// Ask none.
+    Stop,
+}
+
+/// Whoever asks a candidate beside the live policies.
+pub trait Shadows: Send + Sync + fmt::Debug {
+    /// Looks at the candidate's files now, at others where a wish says so. What is returned ends when that
+    /// is done.
+    ///
+    /// # Errors
+    ///
+    /// Why there can be no candidate in that directory.
+    fn wish(&self, wish: Option<ShadowWish>) -> Result<tokio::sync::oneshot::Receiver<()>, String>;
+
+    /// Where it stands, as JSON; `null` where there is no candidate.
+    fn view(&self) -> serde_json::Value;
+}
+
 /// Whoever can tell what the policy files as they are now would change.
 pub trait Compares: Send + Sync + fmt::Debug {
     /// Compares the candidate with the live policies, as JSON: what agents may ask for, the grants that

@@ -109,6 +109,7 @@ pub fn router(admin: Arc<Admin>, face: Face) -> Router {
         .route("/v1/policies", get(policies::status))
         .route("/v1/policies/reload", post(policies::reload))
         .route("/v1/policies/diff", post(policies::diff))
+        .route("/v1/policies/shadow", post(policies::shadow))
         .route("/metrics", get(health::metrics));
     // Whoever sends events is no person; where nobody does, there is no such route.
     let transmitters = if face == Face::People || admin.transmitters.is_empty() {

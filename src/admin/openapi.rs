@@ -55,6 +55,7 @@ use super::{
         policies::status,
         policies::reload,
         policies::diff,
+        policies::shadow,
     ),
     components(schemas(
         tasks::OpenBody,
@@ -69,6 +70,7 @@ use super::{
         usual::UsualView,
         people::CodeBody,
         policies::ReloadBody,
+        policies::ShadowBody,
         people::ResetBody,
         views::TaskView,
         views::ReceiptView,

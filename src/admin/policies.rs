@@ -12,14 +12,15 @@ use super::caller::Operator;
 use super::error::ApiError;
 use super::json::Json;
 use super::state::Admin;
+use crate::access::ShadowWish;
 use crate::audit::{Record, RecordKind};
-use crate::config::{Outcome, Status};
+use crate::config::Outcome;
 use crate::model::Generation;
 
 /// Shows the live generation, and why the files as they are now are not live, if they are not.
 #[utoipa::path(get, path = "/v1/policies", responses((status = 200)))]
 pub(super) async fn status(State(admin): State<Arc<Admin>>, _operator: Operator) -> Answer<Value> {
-    Answer(view(&admin.reloader.status()))
+    Answer(view(&admin))
 }
 
 /// What a look at the files is for.
@@ -59,6 +60,10 @@ pub(super) async fn reload(
         Outcome::Refused(_) => (http::StatusCode::CONFLICT, "refused"),
         Outcome::Unchanged => (http::StatusCode::OK, "unchanged"),
     };
+    // The candidate is another matter, and looked at all the same.
+    if let Ok(looked) = admin.shadows.wish(None) {
+        let _ = looked.await;
+    }
     let status = admin.reloader.status();
     let mut record = Record::new(RecordKind::Admin, admin.clock.wall());
     record.person = Some(operator.id().clone());
@@ -71,7 +76,7 @@ pub(super) async fn reload(
         reason.unwrap_or_default()
     ));
     place.write(record);
-    let mut answer = view(&status);
+    let mut answer = view(&admin);
     if let Some(members) = answer.as_object_mut() {
         members.insert("outcome".to_owned(), json!(outcome));
     }
@@ -100,17 +105,71 @@ pub(super) async fn diff(
     Ok(match compared.map_err(broken)? {
         Ok(differences) => (http::StatusCode::OK, Answer(differences)),
         Err(diagnostics) => {
-            let document = json!({
-                "code": "policies_refused",
-                "detail": "the candidate can't be used",
-                "diagnostics": diagnostics,
-            });
+            let document = unusable(&json!(diagnostics));
             (http::StatusCode::UNPROCESSABLE_ENTITY, Answer(document))
         }
     })
 }
 
-fn view(status: &Status) -> Value {
+fn unusable(diagnostics: &Value) -> Value {
+    json!({
+        "code": "policies_refused",
+        "detail": "the candidate can't be used",
+        "diagnostics": diagnostics,
+    })
+}
+
+/// Which candidate is asked beside the live policies.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ShadowBody {
+    /// A directory on the gateway's machine, beside the live policies.
+    directory: Option<String>,
+    /// Ask none.
+    stop: bool,
+}
+
+/// Asks a candidate beside the live policies, on real traffic and after the fact, or stops to. Nothing goes
+/// live by it.
+#[utoipa::path(post, path = "/v1/policies/shadow", request_body = ShadowBody, responses(
+    (status = 200, description = "The candidate is asked, or none is"),
+    (status = 400, description = "There can be no candidate in that directory"),
+    (status = 422, description = "The candidate can't be used")))]
+pub(super) async fn shadow(
+    State(admin): State<Arc<Admin>>,
+    operator: Operator,
+    Json(body): Json<ShadowBody>,
+) -> Result<(http::StatusCode, Answer<Value>), ApiError> {
+    let (wish, detail) = match (body.directory, body.stop) {
+        (Some(directory), false) => {
+            let detail = format!("policy shadow: {directory}");
+            (ShadowWish::Directory(directory.into()), detail)
+        }
+        (None, true) => (ShadowWish::Stop, "policy shadow: stopped".to_owned()),
+        _ => return Err(ApiError::malformed("name a `directory`, or say `stop`")),
+    };
+    let place = admin.place()?;
+    let looked = admin.shadows.wish(Some(wish));
+    let looked = looked.map_err(ApiError::malformed)?;
+    let mut record = Record::new(RecordKind::Admin, admin.clock.wall());
+    record.person = Some(operator.id().clone());
+    record.generation = Some(admin.reloader.status().generation);
+    record.detail = Some(detail);
+    place.write(record);
+    let gone = |_| ApiError::unavailable("overloaded", "the candidate's files are not looked at");
+    looked.await.map_err(gone)?;
+    let shadow = admin.shadows.view();
+    let diagnostics = shadow.pointer("/refused/diagnostics").cloned();
+    let Some(diagnostics) = diagnostics else {
+        let answer = json!({ "shadow": shadow });
+        return Ok((http::StatusCode::OK, Answer(answer)));
+    };
+    let document = unusable(&diagnostics);
+    Ok((http::StatusCode::UNPROCESSABLE_ENTITY, Answer(document)))
+}
+
+fn view(admin: &Admin) -> Value {
+    let status = admin.reloader.status();
     let refused = status.last_refused.as_ref().map(|refused| {
         json!({
             "at": refused.at.to_string(),
@@ -131,5 +190,6 @@ fn view(status: &Status) -> Value {
         "warnings": *status.warnings,
         "last_refused": refused,
         "held": held,
+        "shadow": admin.shadows.view(),
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::access::{Approvals, Compares, Explains, People, Requests, Revocations};
+use crate::access::{Approvals, Compares, Explains, People, Requests, Revocations, Shadows};
 use crate::audit::{Audit, Place};
 use crate::authn::Authenticator;
 use crate::base::{Clock, Live};
@@ -37,6 +37,7 @@ pub struct Admin {
     pub(super) approvals: Approvals,
     pub(super) explains: Arc<dyn Explains>,
     pub(super) compares: Arc<dyn Compares>,
+    pub(super) shadows: Arc<dyn Shadows>,
     /// Comparisons are made one at a time.
     pub(super) comparing: Semaphore,
     /// Places for those who wait for an answer.
@@ -82,6 +83,8 @@ pub struct AdminParts {
     pub revocations: Revocations,
     /// Who sends security events.
     pub transmitters: Vec<Transmitter>,
+    /// Asks a candidate beside the live policies.
+    pub shadows: Arc<dyn Shadows>,
     /// Where what happens is recorded.
     pub audit: Audit,
     /// Where the records are on the disk.
@@ -118,6 +121,7 @@ impl Admin {
             compares,
             revocations,
             transmitters,
+            shadows,
             audit,
             audit_directory,
             metrics,
@@ -140,6 +144,7 @@ impl Admin {
             approvals,
             explains,
             compares,
+            shadows,
             comparing: Semaphore::new(1),
             waiters: Semaphore::new(MOST_WAITERS),
             listeners: Arc::new(Semaphore::new(MOST_LISTENERS)),

@@ -16,6 +16,7 @@ use super::holding;
 use super::listen::Sockets;
 use super::mark::StoreMark;
 use super::running::{Parts, Running};
+use super::shadow::Shadow;
 use super::{upkeep, workers};
 use crate::access::{Approvals, Explains, People, Requests, Revocations, Vigil};
 use crate::admin::{self, Admin, AdminParts, Face, Transmitter};
@@ -87,14 +88,19 @@ pub async fn start(
     mark.advance().await?;
     let held_for = sources.clone();
     let (core, watcher) = Core::open(&settings, sources, clock, audit, keeps).await?;
-    holding::hold_policies(&core.reloader, &core.grants, &settings.hold, &held_for);
     core.restore().await?;
     let kept = Arc::clone(core.grants.store());
     let people = People::open(&operator_key, kept, core.clock.clone()).await?;
     let (stop, stopping) = watch::channel(false);
     let gate = Arc::new(core.gate(&settings));
+    let judged = (&core.grants, &gate);
+    let with = (&held_for, &core.clock);
+    holding::hold_policies(&core.reloader, judged, &settings, with);
     let oauth = Arc::new(core.oauth(&settings));
-    let admin = core.admin(&settings, people, (&gate, held_for), stopping.clone());
+    let (shadow, tap, watching) = Shadow::new(&held_for, &core.metrics, &core.clock)?;
+    let writer = writer.with_tap(tap);
+    let parts = (&gate, held_for, shadow);
+    let admin = core.admin(&settings, people, parts, stopping.clone());
     let admin = Arc::new(admin.await?);
 
     let addresses = sockets.gateway_addresses().to_vec();
@@ -109,6 +115,7 @@ pub async fn start(
     if let Some(webhook) = &settings.webhook {
         tasks.push(tokio::spawn(core.notifier(webhook, &settings)?.run()));
     }
+    tasks.push(tokio::spawn(watching));
     tasks.push(tokio::spawn(Arc::clone(&mark).keep(core.clock.clone())));
     tasks.push(tokio::spawn(core.vigil(upkeep::reconcile_on_publish(
         &core.reloader,
@@ -302,7 +309,7 @@ impl Core {
         &self,
         settings: &Settings,
         people: People,
-        (gate, sources): (&Arc<Gate>, Sources),
+        (gate, sources, shadow): (&Arc<Gate>, Sources, Arc<Shadow>),
         stopping: watch::Receiver<bool>,
     ) -> anyhow::Result<Admin> {
         let people = Arc::new(people);
@@ -326,11 +333,13 @@ impl Core {
             compares: Arc::new(Comparing {
                 live: self.reloader.live(),
                 grants: self.grants.clone(),
+                gate: Arc::clone(gate),
                 sources,
                 audit: settings.audit.clone(),
             }),
             revocations: self.revocations.clone(),
             transmitters: self.transmitters(settings)?,
+            shadows: shadow,
             audit: self.audit.clone(),
             audit_directory: settings.audit.clone(),
             metrics: Arc::clone(&self.metrics),

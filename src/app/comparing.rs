@@ -1,18 +1,20 @@
 //! What a candidate would change: for what agents may ask for, for live grants, for decisions of late.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::access::Compares;
-use crate::audit::Backwards;
+use crate::audit::{Backwards, ReadError};
 use crate::base::Live;
-use crate::config::{Diagnostics, Snapshot, Sources, compile};
+use crate::config::{Diagnostics, Snapshot, Sources, beside, compile};
 use crate::grants::Grants;
 use crate::pdp::Memory;
-use crate::rehearsal::{Differs, Replay, compare};
+use crate::pep::{Cuts, Gate};
+use crate::rehearsal::{Differs, Replay, Replayed, compare};
 
 use super::upkeep::is_known;
 
@@ -26,6 +28,7 @@ const NAMED: usize = 500;
 pub(super) struct Comparing {
     pub(super) live: Arc<Live<Snapshot>>,
     pub(super) grants: Grants,
+    pub(super) gate: Arc<Gate>,
     pub(super) sources: Sources,
     pub(super) audit: PathBuf,
 }
@@ -36,9 +39,7 @@ impl Comparing {
     fn candidate(&self) -> Sources {
         let mut sources = self.sources.clone();
         if let Some(first) = sources.directories.first_mut() {
-            let mut name = first.clone().into_os_string();
-            name.push(".candidate");
-            let candidate = PathBuf::from(name);
+            let candidate = beside(first);
             if candidate.is_dir() {
                 *first = candidate;
             }
@@ -63,38 +64,57 @@ impl Comparing {
         });
         json!({ "count": lost.len(), "streams": streams, "items": items.collect::<Value>() })
     }
+}
 
-    fn replayed(&self, candidate: &Snapshot) -> Value {
-        let mut replay = Replay::new(candidate);
-        let lines = match Backwards::open(&self.audit, None) {
-            Ok(lines) => lines,
-            Err(error) => return json!({ "error": error.to_string() }),
+/// Puts the newest decisions of a log to `candidate`, those since a moment.
+pub(super) fn replayed(
+    audit: &Path,
+    candidate: &Snapshot,
+    since: Option<Timestamp>,
+) -> Result<Replayed, ReadError> {
+    let mut replay = Replay::new(candidate);
+    for line in Backwards::open(audit, None)?.take(RECORDS) {
+        // What is no record is for `audit verify` to name.
+        let Ok(record) = line?.record() else {
+            continue;
         };
-        for line in lines.take(RECORDS) {
-            let line = match line {
-                Ok(line) => line,
-                Err(error) => return json!({ "error": error.to_string() }),
-            };
-            // What is no record is for `audit verify` to name.
-            if let Ok(record) = line.record() {
-                let place = record.request_id.clone().unwrap_or_default();
-                replay.put(&record, &place);
-            }
+        if since.is_some_and(|since| record.at < since) {
+            break;
         }
-        replay.finish().to_json()
+        let place = record.request_id.clone().unwrap_or_default();
+        replay.put(&record, &place);
     }
+    Ok(replay.finish())
+}
+
+fn cut(cuts: &Cuts) -> Value {
+    let items = cuts.named.iter().map(|one| {
+        json!({
+            "request_id": one.request_id,
+            "agent": one.agent.as_str(),
+            "task": one.task.as_ref().map(|id| id.as_str()),
+            "grant": one.grant.as_ref().map(|id| id.as_str()),
+            "operation": one.operation.as_str(),
+        })
+    });
+    json!({ "count": cuts.count, "complete": cuts.complete, "items": items.collect::<Value>() })
 }
 
 impl Compares for Comparing {
     fn compare(&self) -> Result<Value, Diagnostics> {
         let (candidate, _) = compile(&self.candidate(), &mut Memory::default())?;
+        let candidate = Arc::new(candidate);
         let live = self.live.current();
         Ok(json!({
             "live": live.generation().as_str(),
             "candidate": candidate.generation().as_str(),
             "access": Differs::all_to_json(&compare(&live, &candidate)),
             "grants": self.ending(&candidate),
-            "replay": self.replayed(&candidate),
+            "exchanges": cut(&self.gate.would_cut(&candidate)),
+            "replay": match replayed(&self.audit, &candidate, None) {
+                Ok(replayed) => replayed.to_json(),
+                Err(error) => json!({ "error": error.to_string() }),
+            },
         }))
     }
 }

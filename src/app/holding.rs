@@ -1,8 +1,16 @@
 //! Why a new generation of policies has to wait for an operator.
 
-use crate::config::{Hold, Reloader, Snapshot, Sources, compile_for_tests, read_tables};
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::comparing::replayed;
+use crate::base::{Clock, ErrorChain};
+use crate::config::{Hold, Reloader, Settings, Snapshot, Sources, compile_for_tests, read_tables};
 use crate::grants::Grants;
 use crate::pdp::Memory;
+use crate::pep::Gate;
 use crate::rehearsal::{Differs, compare, run_tables};
 
 use super::upkeep::is_known;
@@ -10,21 +18,26 @@ use super::upkeep::is_known;
 /// How many of many are named.
 const NAMED: usize = 3;
 
-/// Holds new policies for what `hold` names.
+/// Holds new policies for what `hold` of the settings names.
 pub(super) fn hold_policies(
     reloader: &Reloader,
-    grants: &Grants,
-    hold: &[Hold],
-    sources: &Sources,
+    (grants, gate): (&Grants, &Arc<Gate>),
+    settings: &Settings,
+    (sources, clock): (&Sources, &Clock),
 ) {
-    if hold.is_empty() {
+    if settings.hold.is_empty() {
         return;
     }
-    let (grants, hold, sources) = (grants.clone(), hold.to_vec(), sources.clone());
+    let (grants, gate) = (grants.clone(), Arc::clone(gate));
+    let (hold, above) = (settings.hold.clone(), settings.hold_above);
+    let (audit, window) = (settings.audit.clone(), settings.replay_window);
+    let (sources, clock) = (sources.clone(), clock.clone());
     reloader.hold_for(move |live, candidate| {
         let reasons = hold.iter().filter_map(|what| match what {
             Hold::Access => access(live, candidate),
-            Hold::Grants => ended(candidate, &grants),
+            Hold::Exchanges => cut(candidate, &gate, above),
+            Hold::Grants => ended(candidate, &grants, above),
+            Hold::Replay => otherwise(candidate, &audit, clock.wall() - window, above),
             Hold::Tests => tests(candidate, &sources),
         });
         reasons.collect()
@@ -48,11 +61,37 @@ fn access(live: &Snapshot, candidate: &Snapshot) -> Option<String> {
     (count > 0).then(|| format!("access: {count} ways become easier, such as {named}"))
 }
 
-fn ended(candidate: &Snapshot, grants: &Grants) -> Option<String> {
+fn cut(candidate: &Arc<Snapshot>, gate: &Gate, above: u64) -> Option<String> {
+    let cuts = gate.would_cut(candidate);
+    if !cuts.complete {
+        return Some("exchanges: not every worker has told what it would cut".to_owned());
+    }
+    let count = cuts.count as u64;
+    (count > above).then(|| format!("exchanges: {count} running exchanges would be cut"))
+}
+
+fn otherwise(candidate: &Snapshot, audit: &Path, since: Timestamp, above: u64) -> Option<String> {
+    let replayed = match replayed(audit, candidate, Some(since)) {
+        Ok(replayed) => replayed,
+        Err(error) => return Some(format!("replay: {}", ErrorChain(&error))),
+    };
+    let count: u64 = replayed.changes.iter().map(|one| one.count).sum();
+    let named = replayed.changes.iter().take(NAMED).map(|one| {
+        let (agent, what) = (&one.agent, &one.what);
+        format!("`{agent}` at `{what}` ({} > {})", one.before, one.after)
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    let total = replayed.decisions;
+    (count > above).then(|| {
+        format!("replay: {count} of {total} decisions would come otherwise, such as {named}")
+    })
+}
+
+fn ended(candidate: &Snapshot, grants: &Grants, above: u64) -> Option<String> {
     let count = grants
         .would_end(|request| is_known(candidate, request))
         .len();
-    (count > 0).then(|| format!("grants: {count} live grants would end"))
+    (count as u64 > above).then(|| format!("grants: {count} live grants would end"))
 }
 
 fn tests(candidate: &Snapshot, sources: &Sources) -> Option<String> {

@@ -14,6 +14,7 @@ mod holding;
 mod listen;
 mod mark;
 mod running;
+mod shadow;
 mod upkeep;
 mod workers;
 

@@ -4,6 +4,7 @@
 mod tests;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -29,6 +30,8 @@ pub struct Asked {
     pub at: Timestamp,
     /// Why the rules said no; none where they said yes, whatever became of it then.
     pub ruled: Option<DenyReason>,
+    /// The agent's address, where it is not that of the record: people decide from elsewhere.
+    pub source: Option<IpAddr>,
     /// Whether the agent had been seen at its address before.
     pub known: bool,
     /// The country of the address.
@@ -95,6 +98,7 @@ impl Asked {
         let mut asked = Self {
             at: question.now,
             ruled,
+            source: None,
             known: question.source.known,
             country: question.source.country.clone(),
             risk: question.risk,
@@ -162,6 +166,7 @@ pub(super) fn write(out: &mut Vec<u8>, asked: &Asked) {
     let Asked {
         at,
         ruled,
+        source,
         known,
         country,
         risk,
@@ -180,6 +185,8 @@ pub(super) fn write(out: &mut Vec<u8>, asked: &Asked) {
     out.extend_from_slice(b"\"ruled\":");
     line::quoted(out, ruled);
     line::moment(out, "at", *at);
+    let source = source.map(|address| address.to_string());
+    line::text(out, "source", source.as_deref());
     line::truth(out, "known", *known);
     line::text(out, "country", country.as_deref());
     if risk.known {
@@ -204,20 +211,7 @@ pub(super) fn write(out: &mut Vec<u8>, asked: &Asked) {
             line::text(out, "opened_by", Some(&task.opened_by));
         });
     }
-    if let Some(grant) = grant {
-        line::object(out, "grant", |out| {
-            line::first_text(out, "id", grant.id.as_str());
-            line::text(out, "entitlement", Some(grant.entitlement.as_str()));
-            line::signed(out, "age_seconds", Some(grant.age_seconds));
-            line::signed(out, "calls_left", grant.calls_left);
-            line::signed(out, "bytes_left", grant.bytes_left);
-            line::list(
-                out,
-                "approved_by",
-                grant.approved_by.iter().map(GroupName::as_str),
-            );
-        });
-    }
+    write_grant(out, grant.as_ref());
     line::list(
         out,
         "approved_by",
@@ -237,6 +231,23 @@ pub(super) fn write(out: &mut Vec<u8>, asked: &Asked) {
         line::object(out, "history", |out| {
             let history = history.iter().map(|(id, of)| (id.as_str(), of));
             line::members(out, history, write_history);
+        });
+    }
+}
+
+fn write_grant(out: &mut Vec<u8>, grant: Option<&AskedGrant>) {
+    if let Some(grant) = grant {
+        line::object(out, "grant", |out| {
+            line::first_text(out, "id", grant.id.as_str());
+            line::text(out, "entitlement", Some(grant.entitlement.as_str()));
+            line::signed(out, "age_seconds", Some(grant.age_seconds));
+            line::signed(out, "calls_left", grant.calls_left);
+            line::signed(out, "bytes_left", grant.bytes_left);
+            line::list(
+                out,
+                "approved_by",
+                grant.approved_by.iter().map(GroupName::as_str),
+            );
         });
     }
 }
@@ -261,6 +272,7 @@ fn write_history(out: &mut Vec<u8>, of: &OperationHistory) {
 pub(super) struct AskedLine {
     ruled: String,
     at: String,
+    source: Option<IpAddr>,
     known: bool,
     country: Option<String>,
     risk: Option<i64>,
@@ -348,6 +360,7 @@ pub(super) fn read(asked: AskedLine) -> Result<Asked, RecordError> {
     Ok(Asked {
         at: asked.at.parse().map_err(|_| odd("at", &asked.at))?,
         ruled,
+        source: asked.source,
         known: asked.known,
         country: asked.country.map(Arc::from),
         risk: asked.risk.map_or(RiskFacts::UNKNOWN, |score| RiskFacts {

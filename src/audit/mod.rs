@@ -27,6 +27,7 @@ mod reader;
 mod fixture;
 mod record;
 mod segments;
+mod tap;
 mod verify;
 mod writer;
 
@@ -38,5 +39,6 @@ pub use open::{AuditError, Options, open};
 pub use queue::{Audit, Place, Unavailable};
 pub use reader::{Entry, Lines, ReadError};
 pub use record::{Record, RecordKind, Verdict};
+pub use tap::{Tap, Valve};
 pub use verify::{Summary, VerifyError, verify};
 pub use writer::Writer;

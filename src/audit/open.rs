@@ -131,6 +131,7 @@ pub fn open(options: &Options, clock: Clock) -> Result<(Audit, Writer), AuditErr
         segment_bytes: options.segment_bytes,
         sync_within: options.sync_within,
         retry: RETRY,
+        tap: None,
         _lock: Some(lock),
     };
     writer.start(&start).map_err(unwritable)?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::chain::Head;
 use super::queue::Shared;
 use super::segments::Disk;
-use super::{AuditError, Record, RecordKind, line};
+use super::{AuditError, Record, RecordKind, Tap, line};
 use crate::base::{BootInstant, Clock};
 
 /// Between two attempts to write what could not be written.
@@ -32,6 +32,7 @@ pub struct Writer {
     pub(super) segment_bytes: u64,
     pub(super) sync_within: Duration,
     pub(super) retry: Duration,
+    pub(super) tap: Option<Tap>,
     /// Held for as long as the log may be written.
     pub(super) _lock: Option<File>,
 }
@@ -47,6 +48,13 @@ pub(super) struct Pending {
 }
 
 impl Writer {
+    /// From now on hands the records on to `tap` as well.
+    #[must_use]
+    pub fn with_tap(mut self, tap: Tap) -> Self {
+        self.tap = Some(tap);
+        self
+    }
+
     /// Writes until all handles are gone, then says so in a last record.
     ///
     /// # Errors
@@ -63,6 +71,9 @@ impl Writer {
             for record in batch.drain(..) {
                 self.push(&record)?;
                 self.pending.records += 1;
+                if let Some(tap) = &self.tap {
+                    tap.offer(record);
+                }
             }
             self.commit(self.pending.bytes.len())?;
             if !more {

@@ -4,6 +4,7 @@
 //! Invariant: nothing here knows HTTP, serde, policies or what is in a file.
 
 mod clock;
+mod cpu;
 mod digest;
 mod error_chain;
 mod file;
@@ -14,6 +15,7 @@ mod seconds;
 mod secret;
 
 pub use clock::{BootId, BootInstant, Clock, ManualClock};
+pub use cpu::{process_time, thread_time};
 pub use digest::Digest;
 pub use error_chain::ErrorChain;
 pub use file::{Readers, write_whole};

@@ -12,6 +12,9 @@ use super::connection::Connection;
 use super::control::Binding;
 use super::output::{clean, field, fields};
 
+/// How many of the candidate's differences are shown.
+const SHOWN: usize = 10;
+
 /// What `policy` takes.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum PolicyCommand {
@@ -19,6 +22,8 @@ pub(super) enum PolicyCommand {
     Diff(diff::DiffArgs),
     /// Read the policy files now; exit 1 if they were refused
     Reload(ReloadArgs),
+    /// Ask a candidate beside the live policies what it would have decided
+    Shadow(ShadowArgs),
     /// Show the live generation, and why the last edit was refused if it was
     Status,
 }
@@ -34,6 +39,21 @@ pub(super) struct ReloadArgs {
     reason: Option<String>,
 }
 
+/// What `policy shadow` takes.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ShadowArgs {
+    /// The candidate: a directory on the gateway's machine, beside the live policies
+    #[arg(
+        value_name = "DIR",
+        required_unless_present = "stop",
+        conflicts_with = "stop"
+    )]
+    directory: Option<String>,
+    /// Ask none any more
+    #[arg(long)]
+    stop: bool,
+}
+
 pub(super) async fn run(
     command: PolicyCommand,
     connection: &Connection,
@@ -44,6 +64,16 @@ pub(super) async fn run(
             let (control, path) = (connection.as_operator()?, "/v1/policies/reload");
             let body = json!({ "accept": accept, "reason": reason });
             (control.post(Binding::None, path, Some(&body)).await?, true)
+        }
+        PolicyCommand::Shadow(ShadowArgs { directory, stop }) => {
+            let (control, path) = (connection.as_operator()?, "/v1/policies/shadow");
+            let body = json!({ "directory": directory, "stop": stop });
+            let answer = control.post(Binding::None, path, Some(&body)).await?;
+            connection.output.show(&answer, |answer| {
+                let shown = shadow(answer);
+                shown.unwrap_or_else(|| "no candidate is asked".to_owned())
+            })?;
+            return Ok(ExitCode::SUCCESS);
         }
         PolicyCommand::Status => {
             let control = connection.as_operator()?;
@@ -72,17 +102,73 @@ fn describe(status: &Value) -> String {
             text.push_str(&format!("  {}\n", clean(reason)));
         }
     }
+    if let Some(shown) = shadow(status) {
+        text.push_str(&format!("\n{shown}"));
+    }
     if let Some(refused) = refused(status) {
         let at = clean(&field(refused, "at"));
         text.push_str(&format!(
             "\nthe files as they were at {at} were refused; the generation above is still live:\n"
         ));
-        let diagnostics = refused.get("diagnostics").and_then(Value::as_array);
-        for one in diagnostics.into_iter().flatten() {
-            text.push_str("  ");
-            text.push_str(&diagnostic(one));
-            text.push('\n');
-        }
+        text.push_str(&problems(refused));
     }
     text
+}
+
+/// The problems of refused files, one in a line.
+fn problems(refused: &Value) -> String {
+    let diagnostics = refused.get("diagnostics").and_then(Value::as_array);
+    let lines = diagnostics.into_iter().flatten();
+    lines
+        .map(|one| format!("  {}\n", diagnostic(one)))
+        .collect()
+}
+
+/// How the candidate fares, where there is one.
+fn shadow(answer: &Value) -> Option<String> {
+    let shadow = answer.get("shadow").filter(|shadow| !shadow.is_null())?;
+    let directory = clean(&field(shadow, "directory"));
+    if let Some(refused) = shadow.get("refused").filter(|refused| !refused.is_null()) {
+        return Some(format!(
+            "the candidate in {directory} can't be used, and is not asked:\n{}",
+            problems(refused)
+        ));
+    }
+    let number = |pointer: &str| shadow.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    let mut text = format!(
+        "the candidate in {directory}, generation {}, was asked about {} decisions since {}: \
+         {} would pass that did not, {} would no longer pass, {} would be refused otherwise\n",
+        clean(&field(shadow, "generation")),
+        number("/decisions"),
+        clean(&field(shadow, "since")),
+        number("/differences/gains"),
+        number("/differences/losses"),
+        number("/differences/others"),
+    );
+    let samples = shadow.get("samples").and_then(Value::as_array);
+    for sample in samples.into_iter().flatten().take(SHOWN) {
+        let told = |side: &str| {
+            let verdict = sample
+                .pointer(&format!("/{side}/verdict"))
+                .and_then(Value::as_str);
+            let rules = sample
+                .pointer(&format!("/{side}/rules"))
+                .and_then(Value::as_array);
+            let rules = rules.into_iter().flatten().filter_map(Value::as_str);
+            let rules = rules.collect::<Vec<_>>().join(", ");
+            format!("{} ({})", clean(verdict.unwrap_or("-")), clean(&rules))
+        };
+        let what = ["operation", "entitlement"]
+            .iter()
+            .find_map(|name| sample.get(*name).and_then(Value::as_str));
+        text.push_str(&format!(
+            "  {} {}: {} > {} [{}]\n",
+            clean(&field(sample, "agent")),
+            clean(what.unwrap_or("-")),
+            told("live"),
+            told("candidate"),
+            clean(&field(sample, "request_id")),
+        ));
+    }
+    Some(text)
 }

@@ -5,6 +5,7 @@
 //! once with its place, and nobody can change a snapshot. This room does not decide, does not know
 //! grants and reads no secret: credentials are named here, not held.
 
+mod candidate;
 mod compile;
 mod credentials;
 mod diagnostics;
@@ -24,6 +25,7 @@ mod units;
 mod watch;
 mod work;
 
+pub use candidate::{Candidate, CandidateOrders, Candidates, Choice, beside};
 pub use compile::{Sources, StandIn, compile, compile_for_tests};
 pub use credentials::{Allowed, CredentialError, Pattern};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};

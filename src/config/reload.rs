@@ -92,7 +92,7 @@ pub struct Stopped;
 type Listener = Arc<dyn Fn(&Arc<Snapshot>) + Send + Sync>;
 
 /// What says why a new snapshot has to wait: given the live one and the new one, the reasons.
-type Judge = Box<dyn Fn(&Snapshot, &Snapshot) -> Vec<String> + Send + Sync>;
+type Judge = Box<dyn Fn(&Arc<Snapshot>, &Arc<Snapshot>) -> Vec<String> + Send + Sync>;
 
 /// A handle on the live snapshot and its renewal. Cheap to clone.
 #[derive(Clone)]
@@ -191,7 +191,7 @@ impl Reloader {
     /// one and the new one. It is asked on a thread that may block. The first judge stays.
     pub fn hold_for(
         &self,
-        judge: impl Fn(&Snapshot, &Snapshot) -> Vec<String> + Send + Sync + 'static,
+        judge: impl Fn(&Arc<Snapshot>, &Arc<Snapshot>) -> Vec<String> + Send + Sync + 'static,
     ) {
         // There is one already, and it stays.
         let _ = self.shared.judge.set(Box::new(judge));
@@ -285,11 +285,10 @@ async fn wait(bell: &Bell, orders: &mut mpsc::Receiver<oneshot::Sender<Outcome>>
 }
 
 impl Shared {
-    pub(super) fn publish(&self, snapshot: Snapshot, warnings: Diagnostics) -> Outcome {
+    pub(super) fn publish(&self, snapshot: &Arc<Snapshot>, warnings: Diagnostics) -> Outcome {
         let generation = snapshot.generation().clone();
         let rules = snapshot.policies().rules().len();
-        let snapshot = Arc::new(snapshot);
-        self.live.publish(Arc::clone(&snapshot));
+        self.live.publish(Arc::clone(snapshot));
         tracing::info!(%generation, rules, "new policies are live");
         self.status.send_replace(Status {
             generation: generation.clone(),
@@ -303,7 +302,7 @@ impl Shared {
         let listeners = self.listeners().clone();
         for listener in listeners {
             // One that fails must not keep the news from the others.
-            if catch_unwind(AssertUnwindSafe(|| listener(&snapshot))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| listener(snapshot))).is_err() {
                 tracing::error!(%generation, "a part of the gateway failed to follow new policies");
             }
         }
@@ -338,7 +337,7 @@ impl Shared {
     }
 
     /// Whether `snapshot` has to wait, and is then seen to.
-    pub(super) fn hold(&self, snapshot: &Snapshot) -> Option<Held> {
+    pub(super) fn hold(&self, snapshot: &Arc<Snapshot>) -> Option<Held> {
         let judge = self.judge.get()?;
         let generation = snapshot.generation();
         if self.accepted().as_ref() == Some(generation) {

@@ -47,6 +47,10 @@ pub struct Settings {
     pub policies: PathBuf,
     /// `[policies] hold`: what keeps new policies from going live by themselves.
     pub hold: Vec<Hold>,
+    /// `[policies] hold_above`: how many grants, exchanges or decisions a change may cost without a wait.
+    pub hold_above: u64,
+    /// `[policies] replay_window`: from when on decisions are put to new policies.
+    pub replay_window: Duration,
     /// `[store] path`.
     pub store: PathBuf,
     /// `[audit] directory`.
@@ -72,8 +76,12 @@ pub struct Settings {
 pub enum Hold {
     /// That an agent would come to an operation more easily.
     Access,
+    /// That running exchanges would be cut.
+    Exchanges,
     /// That live grants would end.
     Grants,
+    /// That decisions of late would have come otherwise.
+    Replay,
     /// That a case of the decision tables comes otherwise.
     Tests,
 }
@@ -84,13 +92,21 @@ impl Hold {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Access => "access",
+            Self::Exchanges => "exchanges",
             Self::Grants => "grants",
+            Self::Replay => "replay",
             Self::Tests => "tests",
         }
     }
 
     pub(super) fn named(word: &str) -> Option<Self> {
-        let all = [Self::Access, Self::Grants, Self::Tests];
+        let all = [
+            Self::Access,
+            Self::Exchanges,
+            Self::Grants,
+            Self::Replay,
+            Self::Tests,
+        ];
         all.into_iter().find(|one| one.as_str() == word)
     }
 }

@@ -90,12 +90,13 @@ impl Work {
         }
         match compile_files(files, problems, &self.shared.sources, &mut self.memory) {
             Ok((snapshot, warnings)) => {
+                let snapshot = Arc::new(snapshot);
                 if let Some(held) = self.shared.hold(&snapshot) {
                     self.refused = generation;
                     return Outcome::Held(held);
                 }
                 self.refused = None;
-                self.shared.publish(snapshot, warnings)
+                self.shared.publish(&snapshot, warnings)
             }
             Err(problems) => {
                 self.refused = generation;
@@ -106,7 +107,7 @@ impl Work {
 }
 
 /// Waits until files that nobody announces are no longer being written, or for half a second.
-fn settled(directories: &[PathBuf], mut stamp: Digest) -> Digest {
+pub(super) fn settled(directories: &[PathBuf], mut stamp: Digest) -> Digest {
     for _ in 0..5 {
         std::thread::sleep(Duration::from_millis(100));
         let again = files::stamp(directories);

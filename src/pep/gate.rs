@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
+use super::probe::Probe;
 use super::session::Sessions;
 use super::strangers::Strangers;
 use crate::audit::Audit;
@@ -17,6 +18,9 @@ use crate::config::{Limits, Snapshot};
 use crate::grants::Grants;
 use crate::telemetry::Metrics;
 use crate::tokens::Dpop;
+
+/// Questions to the workers that may wait for the slowest of them.
+const PROBES: usize = 4;
 
 /// The shared parts of the data plane.
 pub struct Gate {
@@ -31,6 +35,7 @@ pub struct Gate {
     pub(super) clock: Clock,
     pub(super) facts: Facts,
     published: watch::Sender<()>,
+    probes: broadcast::Sender<Probe>,
 }
 
 /// What a gate is made of.
@@ -165,6 +170,7 @@ impl Gate {
             clock,
             facts,
             published: watch::Sender::new(()),
+            probes: broadcast::Sender::new(PROBES),
         }
     }
 
@@ -175,6 +181,20 @@ impl Gate {
 
     pub(super) fn published(&self) -> watch::Receiver<()> {
         self.published.subscribe()
+    }
+
+    /// Asks every worker; tells how many will answer.
+    pub(super) fn ask_workers(&self, probe: Probe) -> usize {
+        self.probes.send(probe).unwrap_or(0)
+    }
+
+    /// How many workers can be asked.
+    pub(super) fn workers(&self) -> usize {
+        self.probes.receiver_count()
+    }
+
+    pub(super) fn probes(&self) -> broadcast::Receiver<Probe> {
+        self.probes.subscribe()
     }
 
     pub(super) fn is_trusted_proxy(&self, address: IpAddr) -> bool {

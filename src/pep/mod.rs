@@ -20,6 +20,7 @@ mod guard;
 mod http2;
 mod metadata;
 mod pipeline;
+mod probe;
 mod recheck;
 mod refusal;
 mod rehearse;
@@ -35,5 +36,6 @@ mod websocket;
 mod worker;
 
 pub use gate::{Facts, Gate, GateParts, InboundLimits};
+pub use probe::{Cuts, WouldCut};
 pub use session::Remembered;
 pub use worker::{Listener, Workers};

@@ -13,12 +13,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::yield_now;
 
 use super::canonical::Canonical;
 use super::enforce::still_permits;
 use super::gate::Gate;
+use super::probe::Probe;
 use super::running::Running;
 use super::worker::Worker;
 use crate::access::{Asker, Identity};
@@ -26,7 +27,7 @@ use crate::base::Seconds;
 use crate::config::Snapshot;
 use crate::grants::LiveGrant;
 use crate::model::{AgentId, EndReason, GrantId, Inputs, OperationId};
-use crate::pdp::{Depends, Pace};
+use crate::pdp::{Depends, Pace, Permit};
 
 /// So many exchanges are asked about before others get their turn.
 const BATCH: usize = 32;
@@ -84,7 +85,11 @@ impl Change {
 impl Worker {
     /// Asks about the running exchanges whenever something changes that they were permitted by, and lets
     /// go of the upstreams that a new generation no longer has.
-    pub(super) async fn recheck(self: Rc<Self>, mut published: watch::Receiver<()>) {
+    pub(super) async fn recheck(
+        self: Rc<Self>,
+        mut published: watch::Receiver<()>,
+        mut probes: broadcast::Receiver<Probe>,
+    ) {
         let mut risks = self.gate.grants.signals().changes();
         let mut suspensions = self.gate.grants.suspensions();
         let mut seconds = Seconds::new(self.gate.clock.clone());
@@ -103,6 +108,15 @@ impl Worker {
                 grant = suspensions.recv() => match grant {
                     Ok(grant) => Change::Suspension(Some(grant)),
                     Err(RecvError::Lagged(_)) => Change::Suspension(None),
+                    Err(RecvError::Closed) => break,
+                },
+                probe = probes.recv() => match probe {
+                    Ok(probe) => {
+                        self.answer(&probe).await;
+                        continue;
+                    }
+                    // Whoever asked is told that not all have answered.
+                    Err(RecvError::Lagged(_)) => continue,
                     Err(RecvError::Closed) => break,
                 },
                 minute = seconds.next() => {
@@ -158,20 +172,29 @@ fn recheck(gate: &Gate, snapshot: &Snapshot, running: &Running, change: &Change)
         {
             return None;
         }
-        let agent = snapshot.agent(standing.identity.agent.agent.id.as_str())?;
-        let endpoint = snapshot.operation(standing.operation.as_str())?;
-        let identity = Identity {
-            agent: Arc::clone(agent),
-            ..standing.identity.clone()
-        };
-        let times = (gate.clock.now(), gate.clock.wall());
-        let signals = gate.grants.signals();
-        let asker = Asker::new(snapshot, &identity, standing.source, times, signals);
-        let permit = still_permits(&asker, endpoint, standing)?;
+        let permit = still_allowed(gate, snapshot, standing)?;
         standing.depends.set(permit.depends());
         Some(())
     });
     if allowed == Some(None) {
         running.withdraw(change.reason());
     }
+}
+
+/// What `snapshot` permits an exchange as now, if it does.
+pub(super) fn still_allowed(
+    gate: &Gate,
+    snapshot: &Snapshot,
+    standing: &Standing,
+) -> Option<Permit> {
+    let agent = snapshot.agent(standing.identity.agent.agent.id.as_str())?;
+    let endpoint = snapshot.operation(standing.operation.as_str())?;
+    let identity = Identity {
+        agent: Arc::clone(agent),
+        ..standing.identity.clone()
+    };
+    let times = (gate.clock.now(), gate.clock.wall());
+    let signals = gate.grants.signals();
+    let asker = Asker::new(snapshot, &identity, standing.source, times, signals);
+    still_permits(&asker, endpoint, standing)
 }

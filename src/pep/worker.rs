@@ -126,7 +126,8 @@ impl Workers {
         drop(connected);
         worker.attend_targets(&worker.gate.snapshot.current());
         let published = worker.gate.published();
-        let rechecker = spawn_local(Rc::clone(&worker).recheck(published));
+        let probes = worker.gate.probes();
+        let rechecker = spawn_local(Rc::clone(&worker).recheck(published, probes));
         let sweeper = spawn_local(Rc::clone(&worker).sweep());
         let drained = async {
             stopped(stop).await;

@@ -15,6 +15,6 @@ mod usage;
 mod world;
 
 pub use matrix::{Differs, Reach, compare};
-pub use replay::{Change, Replay, Replayed};
+pub use replay::{Change, Judgement, Replay, Replayed};
 pub use tables::{Outcome, Report, run_tables};
 pub use usage::{Usage, Usages};

@@ -12,7 +12,7 @@ use crate::access::{Explanation, SupposedCall, SupposedSignals};
 use crate::audit::{Asked, AskedGrant, Record, RecordKind, Verdict};
 use crate::config::{EnrolledAgent, Snapshot};
 use crate::grants::LiveGrant;
-use crate::model::{DenyReason, Inputs, Proof, TaskId};
+use crate::model::{DenyReason, GroupName, Inputs, Proof, TaskId};
 use crate::pep::Facts;
 
 /// What became of records.
@@ -87,6 +87,31 @@ type Alike = (
     Vec<Arc<str>>,
 );
 
+/// What would be decided now of what was decided before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// `allow`, `pending` or a code, as recorded.
+    pub before: &'static str,
+    /// The same, as it would be.
+    pub after: &'static str,
+    /// The rules that would decide.
+    pub rules: Vec<Arc<str>>,
+}
+
+impl Judgement {
+    /// Whether something would pass that did not.
+    #[must_use]
+    pub fn is_gain(&self) -> bool {
+        self.after == ALLOW && self.before != ALLOW
+    }
+
+    /// Whether something would no longer pass that did.
+    #[must_use]
+    pub fn is_loss(&self) -> bool {
+        self.before == ALLOW && self.after != ALLOW
+    }
+}
+
 /// What one record comes to.
 enum Judged {
     /// This, by these rules.
@@ -122,6 +147,29 @@ impl<'s> Replay<'s> {
             Judged::Untouched => self.replayed.untouched += 1,
             Judged::Now(after, _) if after == before => self.replayed.same += 1,
             Judged::Now(after, rules) => self.differs(record, (before, after), rules, place),
+        }
+    }
+
+    /// What one record comes to, by itself; none where it is no decision, or does not hold what was asked.
+    #[must_use]
+    pub fn judge(&self, record: &Record) -> Option<Judgement> {
+        let before = before(record)?;
+        let judged = match record.kind {
+            RecordKind::Call => self.call(record, before),
+            _ => self.request(record, before),
+        };
+        match judged {
+            Judged::Now(after, rules) => Some(Judgement {
+                before,
+                after,
+                rules,
+            }),
+            Judged::Unknown => None,
+            Judged::Untouched => Some(Judgement {
+                before,
+                after: before,
+                rules: record.rules.clone(),
+            }),
         }
     }
 
@@ -227,7 +275,7 @@ impl<'s> Replay<'s> {
     }
 
     fn request(&self, record: &Record, before: &'static str) -> Judged {
-        let (Some(name), Some(entitlement), Some(_)) =
+        let (Some(name), Some(entitlement), Some(asked)) =
             (&record.agent, &record.entitlement, &record.asked)
         else {
             return if before == ALLOW {
@@ -243,11 +291,18 @@ impl<'s> Replay<'s> {
             return refused(DenyReason::ConditionDenied);
         };
         let world = self.world(record, agent);
+        // People have agreed, or had when the grant that goes on here was made.
+        let agreed = record.person.is_some() || record.request.is_none();
+        let agreed = (agreed && before == ALLOW).then_some(&asked.approved_by[..]);
         let told = world.ask(self.snapshot, |asker| {
-            asker.explain_request(entitlement, None)
+            asker.explain_request(entitlement, agreed)
         });
+        // What is handed down needs no agreement that is there already.
+        let had = |group: &GroupName| before == ALLOW && asked.approved_by.contains(group);
         match told.code {
-            None if told.approval.is_some() => Judged::Now(PENDING, told.rules),
+            None if told.approval.as_ref().is_some_and(|group| !had(group)) => {
+                Judged::Now(PENDING, told.rules)
+            }
             _ => now(told, before, false),
         }
     }
@@ -255,7 +310,9 @@ impl<'s> Replay<'s> {
     /// The world as it was, as far as the record tells.
     fn world(&self, record: &Record, agent: &Arc<EnrolledAgent>) -> World {
         let asked = record.asked.as_deref();
-        let source = record.source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let asked_from = asked.and_then(|asked| asked.source);
+        let source = asked_from.or(record.source);
+        let source = source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let task = record.task.as_ref().map(|id| {
             let past = asked.and_then(|asked| asked.task.as_ref());
             let working = Working {
@@ -320,6 +377,8 @@ impl<'s> Replay<'s> {
 /// What was decided, where something was.
 fn before(record: &Record) -> Option<&'static str> {
     match (record.kind, record.verdict) {
+        // One of several people has agreed, which no rule was asked about.
+        (RecordKind::Request, Verdict::Allow) if record.grant.is_none() => None,
         (RecordKind::Call | RecordKind::Grant | RecordKind::Request, Verdict::Allow) => Some(ALLOW),
         (RecordKind::Call | RecordKind::Request, Verdict::Deny(reason)) => Some(reason.as_str()),
         (RecordKind::Request, Verdict::Neither) if record.asked.is_some() => Some(PENDING),

@@ -48,6 +48,11 @@ pub struct Metrics {
     /// Calls that habits could not be learnt from, because the queue was full.
     pub unlearnt: Counter,
     workers: Family<Label, Counter>,
+    /// Recorded decisions that a candidate was asked about.
+    pub shadow_decisions: Counter,
+    /// Recorded decisions that it was not, for want of room or time.
+    pub shadow_missed: Counter,
+    shadow_differences: BTreeMap<&'static str, Counter>,
     reloads: Family<Label, Counter>,
     generation: Family<Label, Gauge>,
     upstreams: UpstreamFamilies,
@@ -128,6 +133,15 @@ impl Metrics {
             tokens_verified: Counter::default(),
             unlearnt: Counter::default(),
             workers: Family::default(),
+            shadow_decisions: Counter::default(),
+            shadow_missed: Counter::default(),
+            shadow_differences: family(
+                &mut registry,
+                "shadow_differences",
+                "Decisions that a candidate would have made otherwise",
+                "kind",
+                ["gain", "loss", "other"].into_iter(),
+            ),
             reloads: Family::default(),
             generation: Family::default(),
             upstreams: UpstreamFamilies::default(),
@@ -164,6 +178,10 @@ impl Metrics {
         to.register("calls_unlearnt", unlearnt, self.unlearnt.clone());
         let workers = "Requests by the worker that served them";
         to.register("worker_requests", workers, self.workers.clone());
+        let decisions = "Decisions that a candidate was asked about";
+        to.register("shadow_decisions", decisions, self.shadow_decisions.clone());
+        let missed = "Decisions that a candidate was not asked about, for want of room or time";
+        to.register("shadow_missed", missed, self.shadow_missed.clone());
         let reloads = self.reloads.clone();
         to.register("policy_reloads", "Policy reloads by outcome", reloads);
         let generation = self.generation.clone();
@@ -225,6 +243,13 @@ impl Metrics {
     /// Observes the length of an exchange.
     pub fn finish(&self, duration: Duration) {
         self.duration.observe(duration.as_secs_f64());
+    }
+
+    /// Counts a difference between a candidate and the live policies, by one of a few fixed words.
+    pub fn shadow_difference(&self, kind: &'static str) {
+        if let Some(counter) = self.shadow_differences.get(kind) {
+            counter.inc();
+        }
     }
 
     /// Counts a reload; `outcome` is one of a few fixed words.

@@ -2,9 +2,10 @@
 
 use std::process::Command;
 
+use http::Response;
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, Plan, program, run};
+use crate::harness::{Gateway, Plan, pipe, program, run};
 
 const TESTS: &str = r#"
 [[agent]]
@@ -120,6 +121,102 @@ fn grants_that_would_end_and_ways_that_become_easier_hold() {
         is_held(&gate, "access: ").await;
         gate.edit_policy("rules.cedar", "amount > 100", "amount > 10");
         is_held(&gate, "access: ").await;
+    });
+}
+
+#[test]
+fn exchanges_that_would_be_cut_and_decisions_that_come_otherwise_hold() {
+    run(async {
+        let plan = plan("\"exchanges\", \"replay\"");
+        let gate = plan.policies("replay_window = \"10m\"").start().await;
+        let work = gate.agent("bot").works("work").await;
+        let (tap, body) = pipe();
+        gate.upstream.answer_next(Response::new(body));
+        let call = gate.call("GET", "/shop/stream").bearer(&work.token);
+        let mut stream = call.open().await;
+        assert_eq!(stream.status(), 200);
+        tap.send("one").await;
+        assert_eq!(stream.text().await, "one");
+        let pay = |amount: i64| {
+            let call = gate.call("POST", "/shop/pay").bearer(&work.token);
+            call.json(&json!({ "amount": amount })).send()
+        };
+        pay(50).await.expect_bytes(200);
+
+        let diff = || async {
+            let call = gate.control("POST", "/v1/policies/diff");
+            let call = call.bearer(&gate.operator());
+            call.send().await.expect(200).json()
+        };
+        let same = diff().await;
+        let none = json!({ "count": 0, "complete": true, "items": [] });
+        assert_eq!(same["exchanges"], none, "{same:#}");
+        let rules = std::fs::read_to_string(gate.policies().join("rules.cedar")).unwrap();
+        let forbid = "@id(\"no-streams\") forbid (principal, action == Action::\"shop.stream\", resource);\n";
+        gate.write_policy("rules.cedar", &format!("{rules}{forbid}"));
+        let told = diff().await;
+        assert_eq!(told["grants"]["count"], 0, "{told:#}");
+        let cut = &told["exchanges"];
+        assert_eq!(
+            (&cut["count"], &cut["complete"]),
+            (&json!(1), &json!(true)),
+            "{told:#}"
+        );
+        let item = &cut["items"][0];
+        assert_eq!(
+            json!([
+                item["agent"],
+                item["task"],
+                item["grant"],
+                item["operation"]
+            ]),
+            json!(["bot", work.task, work.grant, "shop.stream"]),
+        );
+        assert!(!item["request_id"].as_str().unwrap().is_empty(), "{told:#}");
+        is_held(&gate, "exchanges: 1 running exchanges would be cut").await;
+        // It runs all the same.
+        tap.send("two").await;
+        assert_eq!(stream.text().await, "two");
+
+        gate.write_policy("rules.cedar", &rules.replace("amount > 100", "amount > 10"));
+        is_held(&gate, "replay: 1 of").await;
+        gate.write_policy("rules.cedar", &rules.replace("amount > 100", "amount > 60"));
+        let (status, answer) = reload(&gate, &json!({})).await;
+        assert_eq!((status, &answer["held"]), (200, &Value::Null), "{answer}");
+        drop(tap);
+        stream.whole().await.unwrap();
+    });
+}
+
+#[test]
+fn a_change_may_touch_as_many_as_the_settings_say() {
+    run(async {
+        let plan = plan("\"grants\", \"replay\"").policies("hold_above = 2");
+        let gate = plan.start().await;
+        let work = gate.agent("bot").works("work").await;
+        let pay = |amount: i64| {
+            let call = gate.call("POST", "/shop/pay").bearer(&work.token);
+            call.json(&json!({ "amount": amount })).send()
+        };
+        for _ in 0..2 {
+            pay(50).await.expect_bytes(200);
+        }
+        pay(9).await.expect_bytes(200);
+        // What is written at last may not be on the disk yet; what was asked for before is.
+        gate.control("POST", "/v1/policies/diff")
+            .bearer(&gate.operator())
+            .send()
+            .await
+            .expect(200);
+        gate.edit_policy("rules.cedar", "amount > 100", "amount > 5");
+        is_held(&gate, "replay: 3 of").await;
+        gate.edit_policy("rules.cedar", "amount > 5", "amount > 10");
+        let (status, answer) = reload(&gate, &json!({})).await;
+        assert_eq!((status, &answer["held"]), (200, &Value::Null), "{answer}");
+        gate.edit_policy("entitlements.toml", "id = \"work\"", "id = \"labour\"");
+        let (_, answer) = reload(&gate, &json!({})).await;
+        let reasons = answer["held"]["reasons"].to_string();
+        assert!(!reasons.contains("grants:"), "{answer}");
     });
 }
 

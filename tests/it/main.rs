@@ -40,6 +40,7 @@ mod refusals;
 mod rehearsal;
 mod reload;
 mod risk;
+mod shadow;
 mod shipped_policies;
 mod signals;
 mod soak;

@@ -327,6 +327,74 @@ async fn some_of_everything(gate: &Gateway) {
 }
 
 #[test]
+fn agreements_renewals_and_what_is_handed_down_are_put_again() {
+    run(async {
+        let mut gate = Plan::new().start().await;
+        let mut work = gate.agent("bot").opens().await;
+        let post = |token: &str, path: &str, body: Value| {
+            let call = gate.control("POST", path).bearer(token);
+            call.json(&body).send()
+        };
+        let body = json!({ "task": work.task, "entitlement": "work", "duration_seconds": 600 });
+        let active = post(&work.token, "/v1/requests", body)
+            .await
+            .expect(201)
+            .json();
+        work.grant = active["grant"].as_str().unwrap().to_owned();
+        let waiting = gate.agent("bot").opens().await;
+        let body = json!({ "task": waiting.task, "entitlement": "reviewed" });
+        let request = post(&waiting.token, "/v1/requests", body)
+            .await
+            .expect(202)
+            .json();
+        let keys = "/v1/people/ana@example.com/keys";
+        let key = post(&gate.operator(), keys, json!({}))
+            .await
+            .expect(201)
+            .json();
+        let path = format!("/v1/requests/{}/approve", request["id"].as_str().unwrap());
+        let agreement = json!({ "digest": request["digest"] });
+        let key = key["key"].as_str().unwrap();
+        post(key, &path, agreement).await.expect(200);
+        let grant = format!("/v1/grants/{}", work.grant);
+        let body = json!({ "duration_seconds": 1800 });
+        post(&work.token, &format!("{grant}/renew"), body)
+            .await
+            .expect(200);
+        let body = json!({ "parent": work.task });
+        let span = post(&work.token, "/v1/tasks", body)
+            .await
+            .expect(201)
+            .json();
+        let body =
+            json!({ "task": span["id"], "operations": ["shop.list"], "duration_seconds": 60 });
+        post(&work.token, &format!("{grant}/delegate"), body)
+            .await
+            .expect(201);
+        let lines = gate.stop().await;
+
+        let replay = ["replay", "--audit", "data/audit", "--policies", "policies"];
+        let (code, report) = told(gate.root(), &replay);
+        assert_eq!(code, 0, "{report:#} {lines:#?}");
+        assert_eq!(report["unknown"], 0, "{report:#} {lines:#?}");
+        gate.edit_policy(
+            "rules.cedar",
+            "permit (principal in AgentGroup::\"bots\", action == Action::\"request\", resource);",
+            "permit (principal in AgentGroup::\"bots\", action == Action::\"request\", resource == Entitlement::\"items\");",
+        );
+        let (code, report) = told(gate.root(), &replay);
+        assert_eq!(code, 3, "{report:#}");
+        let losses = report["losses"].as_array().unwrap();
+        let lost = |what: &str| {
+            let of = losses.iter().filter(|one| one["what"] == what);
+            of.map(|one| one["count"].as_u64().unwrap()).sum::<u64>()
+        };
+        // Asked for, renewed and handed down; agreed to.
+        assert_eq!((lost("work"), lost("reviewed")), (3, 1), "{report:#}");
+    });
+}
+
+#[test]
 fn the_same_policies_give_the_recorded_decisions_all_of_them() {
     run(async {
         let mut gate = Plan::new().start().await;

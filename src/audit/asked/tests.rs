@@ -87,6 +87,7 @@ fn history(operations: usize) -> History {
 fn a_question_reads_back_whole() {
     let asked = kept(&inputs("E\u{1b}UR"), &history(2)).unwrap();
     let empty = Asked {
+        source: Some("2001:db8::1".parse().unwrap()),
         ruled: None,
         country: None,
         risk: RiskFacts::UNKNOWN,

@@ -101,6 +101,11 @@ fn sections(document: &Value) -> Vec<Section> {
         ("come to it otherwise", "/access/others", ways),
         ("live grants that would end", "/grants/items", grants),
         (
+            "running exchanges that would be cut",
+            "/exchanges/items",
+            ["request_id", "agent", "task", "operation"],
+        ),
+        (
             "of late: would pass, and did not",
             "/replay/gains",
             decisions,

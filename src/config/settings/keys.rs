@@ -158,7 +158,17 @@ const KEYS: &[Key] = &[
     Key::list(
         "policies.hold",
         "[]",
-        "What keeps new policies from going live until an operator lets them: `tests` that fail, live `grants` that would end, agents that would gain `access`.",
+        "What keeps new policies from going live until an operator lets them: `tests` that fail, live `grants` that would end, running `exchanges` that would be cut, decisions of late that come otherwise in a `replay`, agents that would gain `access`.",
+    ),
+    Key::scalar(
+        "policies.hold_above",
+        "0",
+        "How many live grants, running exchanges or replayed decisions a change may touch without a wait.",
+    ),
+    Key::scalar(
+        "policies.replay_window",
+        "15m",
+        "From when on recorded decisions are put to new policies, the newest 10,000 at most.",
     ),
     Key::scalar("store.path", "data/portcullis.db", "The grant store."),
     Key::scalar("audit.directory", "data/audit", "The audit records."),

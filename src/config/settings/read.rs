@@ -23,6 +23,11 @@ use crate::config::text::{At, Place, Text};
 use crate::config::units;
 use crate::tokens::{Algorithm, LONGEST_TTL};
 
+/// From when on decisions are put to new policies, where nothing else is said.
+const REPLAY_WINDOW: Duration = Duration::from_mins(15);
+/// The shortest and the longest such time.
+const REPLAY_WINDOWS: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(24);
+
 /// The life of a token, where nothing else is said.
 const TOKEN_TTL: Duration = Duration::from_mins(5);
 /// How long tokens may live.
@@ -65,7 +70,7 @@ pub(super) fn settings(
         fields.finish();
         listener
     });
-    let (policies, hold) = policies(file.section("policies"));
+    let (policies, holding) = policies(file.section("policies"));
     let store = path(file.section("store"), "path");
     let audit = path(file.section("audit"), "directory");
     let tokens = tokens(file.section("tokens"), control.as_ref(), directory);
@@ -90,7 +95,9 @@ pub(super) fn settings(
             None => None,
         },
         policies: or(policies, "policies"),
-        hold,
+        hold: holding.hold,
+        hold_above: holding.above,
+        replay_window: holding.window,
         store: or(store, "data/portcullis.db"),
         audit: or(audit, "data/audit"),
         tokens: tokens?,
@@ -247,7 +254,14 @@ fn credentials(mut fields: Fields<'_, '_>) -> Allowed {
     patterns.into_iter().collect()
 }
 
-fn policies(mut fields: Fields<'_, '_>) -> (Option<PathBuf>, Vec<Hold>) {
+/// What keeps new policies from going live by themselves.
+struct Holding {
+    hold: Vec<Hold>,
+    above: u64,
+    window: Duration,
+}
+
+fn policies(mut fields: Fields<'_, '_>) -> (Option<PathBuf>, Holding) {
     let directory = file(&mut fields, "directory");
     let mut hold = Vec::new();
     for word in fields.strings("hold") {
@@ -256,12 +270,24 @@ fn policies(mut fields: Fields<'_, '_>) -> (Option<PathBuf>, Vec<Hold>) {
             None => {
                 let message = format!("`{}` is nothing to hold policies for", word.value);
                 let problem = fields.problems().error(&word.place, message);
-                problem.hint("the words are access, grants and tests");
+                problem.hint("the words are access, exchanges, grants, replay and tests");
             }
         }
     }
+    let above = fields.count("hold_above").map_or(0, |count| count.value);
+    let window = span(
+        &mut fields,
+        "replay_window",
+        REPLAY_WINDOWS,
+        "decisions of between a minute and a day are put to new policies",
+    );
     fields.finish();
-    (directory.map(|path| path.value), hold)
+    let holding = Holding {
+        hold,
+        above,
+        window: window.unwrap_or(REPLAY_WINDOW),
+    };
+    (directory.map(|path| path.value), holding)
 }
 
 fn path(mut fields: Fields<'_, '_>, key: &'static str) -> Option<PathBuf> {

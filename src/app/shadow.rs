@@ -1,0 +1,303 @@
+//! A candidate beside the live policies: what it would have decided of real traffic, counted and sampled.
+//!
+//! It is asked after the fact, on a thread of its own: the writer of the audit log hands it the records
+//! that it has written, which hold what the rules were asked. Nothing is done on the path of a request,
+//! and no more processor time is used than a share of what the rest of the gateway uses.
+
+mod budget;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use self::budget::Budget;
+use crate::access::{ShadowWish, Shadows};
+use crate::audit::{Record, Tap, Valve};
+use crate::base::Clock;
+use crate::config::{Candidate, CandidateOrders, Candidates, Choice, Refused, Snapshot, Sources};
+use crate::rehearsal::{Judgement, Replay};
+use crate::telemetry::Metrics;
+
+/// Records that wait to be looked at.
+const QUEUE: usize = 256;
+
+/// How many of the latest differences are kept.
+const SAMPLES: usize = 100;
+
+/// What is known of the candidate.
+pub(super) struct Shadow {
+    state: Mutex<State>,
+    orders: CandidateOrders,
+    /// The live policies' directory: a candidate lies beside it.
+    policies: Option<PathBuf>,
+    valve: Valve,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+#[derive(Default)]
+struct State {
+    directory: Option<PathBuf>,
+    running: Option<Running>,
+    refused: Option<Refused>,
+}
+
+/// A candidate that is asked.
+struct Running {
+    snapshot: Arc<Snapshot>,
+    since: Timestamp,
+    decisions: u64,
+    gains: u64,
+    losses: u64,
+    others: u64,
+    samples: VecDeque<Sample>,
+}
+
+/// One decision that the candidate would have made otherwise.
+struct Sample {
+    record: Record,
+    judgement: Judgement,
+}
+
+impl Shadow {
+    /// A shadow of what `sources` name, the writer's tap for it, and what keeps looking at its files. Nothing
+    /// is asked before the candidate is found.
+    pub(super) fn new(
+        sources: &Sources,
+        metrics: &Arc<Metrics>,
+        clock: &Clock,
+    ) -> anyhow::Result<(Arc<Self>, Tap, impl Future<Output = ()> + use<>)> {
+        let (candidates, orders) = Candidates::new(sources.clone(), clock.clone());
+        let valve = Valve::default();
+        let counted = Arc::clone(metrics);
+        let (tap, records) = Tap::new(&valve, QUEUE, move || {
+            counted.shadow_missed.inc();
+        });
+        let shadow = Arc::new(Self {
+            state: Mutex::default(),
+            orders,
+            policies: sources.directories.first().cloned(),
+            valve,
+            metrics: Arc::clone(metrics),
+            clock: clock.clone(),
+        });
+        let asking = Arc::clone(&shadow);
+        // It ends with the writer, who holds the other end.
+        thread::Builder::new()
+            .name("shadow".to_owned())
+            .spawn(move || asking.ask(&records))
+            .context("no thread for the candidate")?;
+        // Weak, so that the orders end when the last who can give some is gone.
+        let found = Arc::downgrade(&shadow);
+        let watching = candidates.run(move |candidate| {
+            if let Some(shadow) = found.upgrade() {
+                shadow.take(candidate);
+            }
+        });
+        Ok((shadow, tap, watching))
+    }
+
+    /// Takes what became of the candidate's files.
+    fn take(&self, candidate: Candidate) {
+        let mut state = self.state();
+        *state = match candidate {
+            Candidate::Absent => State::default(),
+            Candidate::Ready(directory, snapshot) => {
+                tracing::info!(
+                    directory = %directory.display(), generation = %snapshot.generation(),
+                    "a candidate is asked beside the live policies"
+                );
+                State {
+                    directory: Some(directory),
+                    running: Some(Running::new(snapshot, self.clock.wall())),
+                    refused: None,
+                }
+            }
+            Candidate::Refused(directory, refused) => {
+                let problems = refused.diagnostics.len();
+                tracing::warn!(
+                    directory = %directory.display(), problems,
+                    "the candidate can't be used; nothing is asked of it"
+                );
+                State {
+                    directory: Some(directory),
+                    running: None,
+                    refused: Some(refused),
+                }
+            }
+        };
+        self.valve.set(state.running.is_some());
+    }
+
+    fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        let state = self.state();
+        state.running.as_ref().map(|one| Arc::clone(&one.snapshot))
+    }
+
+    /// Asks the candidate about each record, for as long as any come.
+    fn ask(&self, records: &Receiver<Record>) {
+        let mut budget = Budget::new();
+        while let Ok(first) = records.recv() {
+            let Some(snapshot) = self.snapshot() else {
+                continue;
+            };
+            let replay = Replay::new(&snapshot);
+            let mut next = Some(first);
+            while let Some(record) = next {
+                budget.wait();
+                if !self.look(&snapshot, &replay, record) {
+                    break;
+                }
+                next = records.try_recv().ok();
+            }
+        }
+    }
+
+    /// Asks the candidate about one record. Tells whether it still is the candidate.
+    fn look(&self, snapshot: &Arc<Snapshot>, replay: &Replay<'_>, record: Record) -> bool {
+        let judged = replay.judge(&record);
+        let mut state = self.state();
+        let running = state.running.as_mut();
+        let Some(running) = running.filter(|one| Arc::ptr_eq(&one.snapshot, snapshot)) else {
+            return false;
+        };
+        // What was decided before the candidate was there may only now have been written.
+        let Some(judgement) = judged.filter(|_| record.at >= running.since) else {
+            return true;
+        };
+        running.decisions += 1;
+        self.metrics.shadow_decisions.inc();
+        if judgement.before != judgement.after {
+            let (kind, count) = if judgement.is_gain() {
+                ("gain", &mut running.gains)
+            } else if judgement.is_loss() {
+                ("loss", &mut running.losses)
+            } else {
+                ("other", &mut running.others)
+            };
+            *count += 1;
+            self.metrics.shadow_difference(kind);
+            if running.samples.len() == SAMPLES {
+                running.samples.pop_front();
+            }
+            running.samples.push_back(Sample { record, judgement });
+        }
+        true
+    }
+
+    /// The directory that an operator names: it lies beside the live one, and is not that.
+    fn named(&self, named: &Path) -> Result<PathBuf, String> {
+        let odd = |why: &str| format!("`{}` {why}", named.display());
+        let live = self
+            .policies
+            .as_ref()
+            .and_then(|live| live.canonicalize().ok());
+        let live = live.ok_or_else(|| odd("has no live policies beside it"))?;
+        let place = live.parent().unwrap_or(&live);
+        let found = place.join(named);
+        let found = found
+            .canonicalize()
+            .ok()
+            .filter(|found| found.is_dir())
+            .ok_or_else(|| odd("is no directory on the gateway's machine"))?;
+        if found == live {
+            return Err(odd("is live already"));
+        }
+        if found.parent() != Some(place) {
+            return Err(odd(
+                "does not lie beside the live policies, where a candidate has to",
+            ));
+        }
+        Ok(found)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // It is replaced whole, and counts may be one off.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shadows for Shadow {
+    fn wish(&self, wish: Option<ShadowWish>) -> Result<oneshot::Receiver<()>, String> {
+        let choice = match wish {
+            None => None,
+            Some(ShadowWish::Directory(directory)) => Some(Choice::Named(self.named(&directory)?)),
+            Some(ShadowWish::Stop) => Some(Choice::Nothing),
+        };
+        Ok(self.orders.look(choice))
+    }
+
+    fn view(&self) -> Value {
+        let state = self.state();
+        let Some(directory) = &state.directory else {
+            return Value::Null;
+        };
+        let refused = state.refused.as_ref().map(
+            |refused| json!({ "at": refused.at.to_string(), "diagnostics": *refused.diagnostics }),
+        );
+        let mut view = json!({
+            "directory": directory.display().to_string(),
+            "generation": null,
+            "refused": refused,
+        });
+        if let (Some(running), Some(members)) = (&state.running, view.as_object_mut()) {
+            let more = json!({
+                "generation": running.snapshot.generation().as_str(),
+                "since": running.since.to_string(),
+                "decisions": running.decisions,
+                "differences": {
+                    "gains": running.gains,
+                    "losses": running.losses,
+                    "others": running.others,
+                },
+                "samples": running.samples.iter().rev().map(Sample::view).collect::<Value>(),
+            });
+            members.extend(more.as_object().cloned().unwrap_or_default());
+        }
+        view
+    }
+}
+
+impl Running {
+    const fn new(snapshot: Arc<Snapshot>, since: Timestamp) -> Self {
+        Self {
+            snapshot,
+            since,
+            decisions: 0,
+            gains: 0,
+            losses: 0,
+            others: 0,
+            samples: VecDeque::new(),
+        }
+    }
+}
+
+impl Sample {
+    fn view(&self) -> Value {
+        let Self { record, judgement } = self;
+        let rules = |rules: &[Arc<str>]| rules.iter().map(|one| json!(**one)).collect::<Value>();
+        json!({
+            "at": record.at.to_string(),
+            "request_id": record.request_id,
+            "agent": record.agent.as_ref().map(|id| id.as_str()),
+            "operation": record.operation.as_ref().map(|id| id.as_str()),
+            "entitlement": record.entitlement.as_ref().map(|id| id.as_str()),
+            "live": { "verdict": judgement.before, "rules": rules(&record.rules) },
+            "candidate": { "verdict": judgement.after, "rules": rules(&judgement.rules) },
+        })
+    }
+}
+
+impl fmt::Debug for Shadow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shadow").finish_non_exhaustive()
+    }
+}
