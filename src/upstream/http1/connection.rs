@@ -196,8 +196,9 @@ impl Connection {
     /// Ends an exchange. Whether the connection may serve another one: the last is over, and nothing has come
     /// behind it.
     pub(in crate::upstream) fn rest(&mut self) -> bool {
+        let serves_again = self.persists && self.inbound.is_over() && self.inbound.is_empty();
         self.inbound.rest();
-        self.persists && self.inbound.is_over() && self.inbound.is_empty()
+        serves_again
     }
 
     /// Whether nothing has come since the last exchange, and the other side has not closed.

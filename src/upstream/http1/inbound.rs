@@ -107,7 +107,8 @@ impl Inbound {
 
     /// Between two exchanges: does not keep more memory than one that is idle needs.
     pub(super) fn rest(&mut self) {
-        if self.piece > PIECE {
+        // What came unasked is evidence, and stays.
+        if self.piece > PIECE && self.bytes.is_empty() {
             self.bytes = BytesMut::new();
             self.piece = PIECE;
         }

@@ -91,6 +91,36 @@ fn a_connection_over_tls_serves_again() {
     });
 }
 
+/// What TLS has deciphered and nobody has read is not the next request's answer either: the kernel knows
+/// nothing of it.
+#[test]
+fn a_second_answer_in_the_same_record_is_nobodys() {
+    worker(async {
+        let (site, stub) = (Site::new(), Stub::bind().await);
+        let acceptor = site.acceptor(ClientAuth::None);
+        let head = |length| format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+        let poison = format!("{}poison", head(6));
+        let mut kept = false;
+        // As much as is read at once, so that the rest of the record stays with TLS.
+        for size in [8 * 1024 - 1, 8 * 1024, 8 * 1024 + 1] {
+            let bench = plain_bench(&site.service(&stub));
+            let content = "x".repeat(size - head(size).len());
+            let call = bench.get();
+            let mut peer = stub.accept_tls(&acceptor).await.unwrap();
+            let head = head(content.len());
+            peer.serve(&format!("{head}{content}{poison}")).await;
+            assert_eq!(text(call).await, content);
+            kept |= bench.idle_connections() == 1;
+            let call = bench.get();
+            let mut fresh = stub.accept_tls(&acceptor).await.unwrap();
+            fresh.serve(HELLO).await;
+            assert_eq!(text(call).await, "hello");
+            peer.closed().await;
+        }
+        assert!(kept, "no piece ended where an answer did");
+    });
+}
+
 /// Sends to a server that `change` makes unacceptable.
 fn check_refused(change: impl FnOnce(&mut Service) + 'static) {
     worker(async move {
