@@ -111,11 +111,10 @@ pub fn router(admin: Arc<Admin>, face: Face) -> Router {
         .route("/v1/policies/diff", post(policies::diff))
         .route("/v1/policies/shadow", post(policies::shadow))
         .route("/metrics", get(health::metrics));
-    // Whoever sends events is no person; where nobody does, there is no such route.
-    let transmitters = if face == Face::People || admin.transmitters.is_empty() {
-        Router::new()
-    } else {
-        Router::new().route("/ssf/events", post(ssf::events))
+    // Whoever sends events is no person.
+    let transmitters = match face {
+        Face::Agents | Face::Everyone => Router::new().route("/ssf/events", post(ssf::events)),
+        Face::People => Router::new(),
     };
     let routes = match face {
         Face::Agents => everyone,

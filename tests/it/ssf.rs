@@ -446,10 +446,11 @@ fn a_transmitter_shows_its_bearer_token_where_it_has_one() {
 }
 
 #[test]
-fn where_nobody_transmits_there_is_no_such_route() {
+fn where_nobody_transmits_nobody_is_believed() {
     run(async {
         let gate = Plan::new().start().await;
         let call = gate.control("POST", "/ssf/events").bytes("x");
-        call.send().await.problem(404, "not_found");
+        let refused = call.send().await.expect(401).json();
+        assert_eq!(refused["err"], "authentication_failed", "{refused}");
     });
 }

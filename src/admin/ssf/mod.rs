@@ -37,12 +37,15 @@ pub use self::transmitter::{Scores, Transmitter};
     request_body(content = String, content_type = "application/secevent+jwt"), responses(
     (status = 202, description = "It is done, or was before, or is of no kind that matters here"),
     (status = 400, description = "It is not believed: `{err, description}` (RFC 8935 §2.4)"),
-    (status = 401, description = "The transmitter has not shown its bearer token"),
+    (status = 401, description = "The transmitter has not shown its bearer token, or none is configured"),
     (status = 503, description = "It can't be done at this moment: send it again")))]
 pub(super) async fn events(
     State(admin): State<Arc<Admin>>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    if admin.transmitters.is_empty() {
+        return Err(Refusal::unauthenticated("nobody transmits events here"));
+    }
     let (parts, body) = request.into_parts();
     let taken = if is_event(&parts.headers) {
         let body = to_bytes(body, LARGEST_TOKEN).await;
@@ -128,7 +131,9 @@ fn check_bearer(transmitter: &Transmitter, headers: &HeaderMap) -> Result<(), Re
     let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "));
     match token {
         Some((_, token)) if Digest::of(token) == expected => Ok(()),
-        Some(_) | None => Err(Refusal::unauthenticated()),
+        Some(_) | None => Err(Refusal::unauthenticated(
+            "the bearer token of this transmitter is needed",
+        )),
     }
 }
 

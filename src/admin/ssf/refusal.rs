@@ -36,14 +36,11 @@ impl Refusal {
         Self::new("invalid_issuer", description)
     }
 
-    /// The transmitter has not shown its credential for this endpoint.
-    pub(super) fn unauthenticated() -> Self {
+    /// The transmitter has not shown its credential for this endpoint, or nobody is one.
+    pub(super) fn unauthenticated(description: &str) -> Self {
         Self {
             status: StatusCode::UNAUTHORIZED,
-            ..Self::new(
-                "authentication_failed",
-                "the bearer token of this transmitter is needed",
-            )
+            ..Self::new("authentication_failed", description)
         }
     }
 
