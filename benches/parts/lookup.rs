@@ -25,7 +25,7 @@ pub(crate) fn lookup(criterion: &mut Criterion<Processor>) {
         .collect();
     let remembered = Remembered::new();
     for (number, token) in tokens.iter().enumerate() {
-        remembered.insert(token, Arc::new(number));
+        remembered.insert(token.as_str().into(), Arc::new(number));
     }
     let house = house();
     let policies = compile(&house, &sources(10), &mut Memory::default());

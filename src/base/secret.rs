@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+
 /// Holds a credential. There is no `Display`, and `Debug` shows nothing of it.
 #[derive(Clone)]
 pub struct Secret<T>(T);
@@ -15,6 +17,14 @@ impl<T> Secret<T> {
     /// The value itself, for the one place that has to use it.
     pub const fn expose(&self) -> &T {
         &self.0
+    }
+}
+
+impl Secret<String> {
+    /// Whether it is `other`, in a time that tells nothing of where they differ.
+    #[must_use]
+    pub fn is(&self, other: &str) -> bool {
+        verify_slices_are_equal(self.0.as_bytes(), other.as_bytes()).is_ok()
     }
 }
 

@@ -49,6 +49,22 @@ impl Claim {
             counted,
         }
     }
+
+    /// Whether no crash can undo it as it is, and nothing has to be stored ahead of the calls to come.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        let call = self.call.as_ref();
+        let counted = self.counted.as_ref();
+        call.is_none_or(|(grant, left)| grant.stored_calls() <= *left && !runs_short(grant, *left))
+            && counted.is_none_or(|(task, changes)| task.stored_changes() >= *changes)
+    }
+}
+
+/// Whether half of the calls that the store knows of ahead of their use are used.
+fn runs_short(grant: &LiveGrant, left: u64) -> bool {
+    let stored = grant.stored_calls();
+    let budget = grant.request().budget.calls.unwrap_or(u64::MAX);
+    stored > 0 && left.saturating_sub(stored) < ahead(budget).div_ceil(2)
 }
 
 impl Grants {
@@ -74,11 +90,7 @@ impl Grants {
         if stored > left {
             return self.0.store_calls(grant, left).await;
         }
-        let budget = grant.request().budget.calls.unwrap_or(u64::MAX);
-        if stored > 0
-            && left - stored < ahead(budget).div_ceil(2)
-            && grant.turn().try_lock().is_ok()
-        {
+        if runs_short(grant, left) && grant.turn().try_lock().is_ok() {
             // Before anybody has to wait.
             let (inner, grant) = (Arc::clone(&self.0), Arc::clone(grant));
             self.0.runtime.spawn(async move {

@@ -27,6 +27,7 @@ use tokio::time::timeout;
 
 use super::cut::{Ran, Slot, StreamExecutor, run_in_slot};
 use super::http2::{Paced, Rewound, begins};
+use super::session::LastShown;
 use super::strict::{Rest, Strict};
 use super::websocket::{Parting, Successor, Switched, over_http2};
 use super::worker::{Worker, stopped, stopped_for};
@@ -41,6 +42,8 @@ pub(super) struct Connection {
     /// The peer's address, as upstreams are told it.
     pub(super) source: HeaderValue,
     pub(super) secure: bool,
+    /// Whose token it has shown last.
+    pub(super) last_shown: LastShown,
 }
 
 /// Why a connection ended before its time.
@@ -92,6 +95,7 @@ pub(super) async fn serve(
     stream.set_nodelay(true)?;
     let mut connection = Connection {
         source: HeaderValue::try_from(peer.ip().to_string())?,
+        last_shown: LastShown::default(),
         peer: Peer {
             address: peer,
             certificate: None,

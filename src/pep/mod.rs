@@ -15,6 +15,7 @@ mod connection;
 mod cut;
 mod describe;
 mod enforce;
+mod forward;
 mod gate;
 mod guard;
 mod http2;

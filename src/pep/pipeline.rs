@@ -2,12 +2,10 @@
 //! the next step's ticket.
 
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tracing::warn;
@@ -16,24 +14,24 @@ use super::canonical::{Canonical, check_lines};
 use super::connection::Connection;
 use super::cut::Slot;
 use super::describe;
-use super::enforce::{Call, enforce, refuse_closed, refuse_ended, refuse_withdrawn};
+use super::enforce::{Call, enforce};
+use super::forward::{Answered, Passed, Payload};
 use super::guard::{Guarded, Upload};
 use super::metadata;
 use super::recheck::Standing;
 use super::refusal::{DPOP_NONCE, REQUEST_ID, Refusal};
-use super::rewrite::{Statement, clean_answer, pass_on_trailers, rewrite};
-use super::running::{Late, Running};
+use super::rewrite::clean_answer;
+use super::running::Running;
 use super::source;
-use super::trace::TraceParent;
-use super::websocket::{Consent, Handshake, Successor};
+use super::websocket::{Handshake, Successor};
 use super::worker::Worker;
 use crate::access::Asker;
 use crate::audit::Record;
-use crate::base::{Digest, ErrorChain};
-use crate::config::{Endpoint, Matched, Snapshot};
-use crate::grants::Closed;
-use crate::model::{DenyReason, EndReason, Protocol};
-use crate::upstream::{ConnectError, Phase, Received, SendError, WebSocket};
+use crate::base::ErrorChain;
+use crate::config::{Matched, Snapshot};
+use crate::grants::Claim;
+use crate::model::DenyReason;
+use crate::upstream::Received;
 use crate::wire::Body;
 
 /// Tells an agent that its grant is about to end, in seconds.
@@ -45,15 +43,9 @@ const ATTEMPTS: usize = 4;
 /// Host and path of a request that has none in one reading.
 const NOWHERE: (&str, &str) = ("", "");
 
-/// A request's body: on its way, or held because its inputs were read.
-enum Payload {
-    Held(Bytes),
-    Stream(Upload),
-}
-
 /// One judging of a request.
 struct Attempt<'a> {
-    certificate: Option<Digest>,
+    connection: &'a Connection,
     source: IpAddr,
     canonical: &'a Rc<Canonical>,
     payload: &'a Payload,
@@ -68,20 +60,6 @@ enum Judged {
     BodyWanted,
     /// It may be forwarded.
     Passed(Passed),
-}
-
-/// What was judged and may be forwarded.
-struct Passed {
-    endpoint: Arc<Endpoint>,
-    path: String,
-    /// How a WebSocket was asked for, if one was.
-    handshake: Option<Handshake>,
-}
-
-/// What the upstream says.
-enum Answered {
-    Response(Response<Received>),
-    Switched(Consent),
 }
 
 impl Worker {
@@ -191,7 +169,7 @@ impl Worker {
             // Once per attempt: every step of it sees this one.
             let snapshot = gate.snapshot.current();
             let attempt = Attempt {
-                certificate: connection.peer.certificate,
+                connection,
                 source,
                 canonical,
                 payload: &payload,
@@ -199,10 +177,14 @@ impl Worker {
             };
             let judged = self.judge(&snapshot, &attempt, running)?;
             if matches!(judged, Judged::Passed(_)) {
-                self.secure(&snapshot, running).await?;
+                let claim = running.claim(snapshot.policies());
+                if !claim.is_secure() {
+                    // Boxed, as what follows is that most requests do without: they have no room for it.
+                    Box::pin(self.secure(claim, running)).await?;
+                }
             }
             match judged {
-                Judged::BodyWanted => payload = self.hold(payload).await?,
+                Judged::BodyWanted => payload = Box::pin(self.hold(payload)).await?,
                 // What was decided under a configuration that is no longer live is decided again, before
                 // the first upstream byte.
                 Judged::Passed(_) if !Arc::ptr_eq(&snapshot, &gate.snapshot.current()) => {
@@ -218,15 +200,14 @@ impl Worker {
             let detail = "the configuration keeps changing: come again";
             Refusal::new(DenyReason::Stale, detail).with_retry_after(1)
         })?;
-        self.forward(
+        let outgoing = self.prepare(
             connection,
             canonical,
             payload,
             running,
-            (slot, request_id),
-            passed,
-        )
-        .await
+            (request_id, &passed),
+        )?;
+        self.exchange(passed, outgoing, running, slot).await
     }
 
     /// Authenticate, route, right, describe, enforce: in this order, each by the same snapshot, and
@@ -238,7 +219,7 @@ impl Worker {
         running: &Running,
     ) -> Result<Judged, Refusal> {
         let &Attempt {
-            certificate,
+            connection,
             source,
             canonical,
             payload,
@@ -250,8 +231,14 @@ impl Worker {
             record.asked = None;
         });
         let now = gate.clock.now();
-        let identity =
-            gate.authenticate(snapshot, canonical, (source, certificate), proved, now)?;
+        let (certificate, last) = (connection.peer.certificate, &connection.last_shown);
+        let identity = gate.authenticate(
+            snapshot,
+            canonical,
+            (source, certificate, last),
+            proved,
+            now,
+        )?;
         running.note(|record| {
             record.agent = Some(identity.agent.agent.id.clone());
             record.task = identity.task.as_ref().map(|task| task.task().id.clone());
@@ -307,8 +294,7 @@ impl Worker {
     }
 
     /// Waits, rarely, until no crash can give back what the call has taken.
-    async fn secure(&self, snapshot: &Snapshot, running: &Running) -> Result<(), Refusal> {
-        let claim = running.claim(snapshot.policies());
+    async fn secure(&self, claim: Claim, running: &Running) -> Result<(), Refusal> {
         let secured = self.gate.grants.secure(claim).await;
         secured.map_err(|error| {
             running.refund();
@@ -328,117 +314,6 @@ impl Worker {
                 let bytes = describe::hold(upload.into_body(), limit).await?;
                 Ok(Payload::Held(bytes))
             }
-        }
-    }
-
-    /// The body for the upstream, under guard. The trailers of gRPC requests pass, but for what belongs to
-    /// the gateway: `secret` is the header that carries the service's credential.
-    fn body(
-        &self,
-        payload: Payload,
-        running: &Rc<Running>,
-        protocol: Protocol,
-        (canonical, secret): (&Rc<Canonical>, Option<&HeaderName>),
-    ) -> Result<Body, Refusal> {
-        Ok(match payload {
-            Payload::Held(bytes) => {
-                let passed_in = running.pass_in(bytes.len(), self.gate.clock.now());
-                passed_in.map_err(refuse_closed)?;
-                Body::full(bytes)
-            }
-            Payload::Stream(upload) if protocol == Protocol::Grpc => {
-                let pause = self.gate.facts.limits.idle_timeout;
-                let (canonical, secret) = (Rc::clone(canonical), secret.cloned());
-                let filter = move |trailers: HeaderMap| {
-                    let token = canonical.token().map_or("", |token| token.text.expose());
-                    pass_on_trailers(&trailers, secret.as_ref(), token)
-                };
-                upload.streaming(pause, filter).under(running).into_body()
-            }
-            Payload::Stream(upload) => upload.under(running).into_body(),
-        })
-    }
-
-    async fn forward(
-        &self,
-        connection: &Connection,
-        canonical: &Rc<Canonical>,
-        payload: Payload,
-        running: &Rc<Running>,
-        (slot, request_id): (&Slot, &str),
-        passed: Passed,
-    ) -> Result<Answered, Refusal> {
-        let service = &passed.endpoint.service;
-        let injected = service.credential.as_ref();
-        let injected = injected.map(|one| (one.header(), one.current()));
-        let credential = match &injected {
-            None => None,
-            Some((header, value)) => match value.as_ref() {
-                Ok(value) => Some((*header, value.expose())),
-                Err(error) => {
-                    running.refund();
-                    let detail = "the service's credential can't be read";
-                    let unreachable = Refusal::new(DenyReason::UpstreamUnreachable, detail);
-                    return Err(unreachable.with_internal(ErrorChain(error).to_string()));
-                }
-            },
-        };
-        let protocol = passed.endpoint.operation.protocol;
-        let secret = credential.map(|(name, _)| name);
-        let body = self.body(payload, running, protocol, (canonical, secret))?;
-        let trace = TraceParent::continue_from(canonical.headers());
-        running.note(|record| record.trace_id = Some(trace.trace_id()));
-        let said = running.introduce(|who| {
-            let statement = Statement {
-                who,
-                request_id,
-                traceparent: &trace.header(),
-                peer: &connection.source,
-                trusted_proxy: self.gate.is_trusted_proxy(connection.peer.address.ip()),
-                secure: connection.secure,
-                credential,
-            };
-            rewrite(canonical, &passed.path, protocol, &statement, body)
-        });
-        let outgoing = said
-            .unwrap_or_else(|| Err(refuse_closed(Closed::Ended(EndReason::Withdrawn))))
-            .inspect_err(|_| running.refund())?;
-        self.gate.metrics.allowed.inc();
-        let sent = async {
-            let Some(handshake) = passed.handshake else {
-                let sent = self.pool.send(&service.target, outgoing).await;
-                return sent.map(Answered::Response);
-            };
-            // Boxed, so that a request that asks for none has no room for it.
-            match Box::pin(self.pool.websocket(&service.target, outgoing)).await? {
-                WebSocket::Refused(response) => Ok(Answered::Response(response)),
-                WebSocket::Switched(head, tunnel) => Ok(Answered::Switched(Consent {
-                    handshake,
-                    head,
-                    tunnel,
-                })),
-            }
-        };
-        slot.arm(running.ends());
-        let ended = poll_fn(|context| slot.poll_ended(context));
-        let withdrawn = poll_fn(|context| slot.poll_withdrawn(context));
-        tokio::select! {
-            biased;
-            reason = ended => {
-                running.cut(reason);
-                Err(refuse_ended(reason).closing())
-            }
-            reason = withdrawn => {
-                running.cut(reason);
-                // This is the new generation's verdict, and is recorded as such.
-                let live = self.gate.snapshot.current();
-                running.note(|record| {
-                    record.generation = Some(live.generation().clone());
-                    record.asked = None;
-                });
-                Err(refuse_withdrawn(reason).closing())
-            }
-            sent = sent => sent.map_err(|error| refuse_send(&error, running)),
         }
     }
 
@@ -504,53 +379,4 @@ fn describe_request(record: &mut Record, canonical: &Canonical) {
     record.method = Some(canonical.method().to_string());
     record.host = Some(canonical.host().to_owned());
     record.path = Some(canonical.path().to_owned());
-}
-
-fn refuse_send(error: &SendError, running: &Running) -> Refusal {
-    if let Some(reason) = running.was_cut() {
-        return refuse_ended(reason).closing();
-    }
-    if error.is_unsent() {
-        running.refund();
-    }
-    let internal = ErrorChain(error).to_string();
-    let refusal = match error {
-        SendError::RequestBody { .. } if running.was_late() == Some(Late::Body) => {
-            let detail = "the request's body took longer than a whole request may";
-            Refusal::new(DenyReason::Timeout, detail).closing()
-        }
-        SendError::RequestBody { .. } if running.was_late() == Some(Late::Pause) => {
-            let detail = "the request's body stopped coming";
-            Refusal::new(DenyReason::Timeout, detail).closing()
-        }
-        SendError::RequestBody { .. } => {
-            Refusal::new(DenyReason::RequestMalformed, "the request's body broke off").closing()
-        }
-        SendError::Overloaded { .. } => {
-            let detail = "the service has as many calls as it may have at once";
-            Refusal::new(DenyReason::Overloaded, detail).with_retry_after(1)
-        }
-        SendError::Timeout { phase, .. } => {
-            let detail = match phase {
-                Phase::Connect => "no connection to the service could be had in time",
-                Phase::Response => "the service did not answer in time",
-            };
-            Refusal::new(DenyReason::UpstreamTimeout, detail)
-        }
-        SendError::Connect {
-            source: ConnectError::NoWebSockets,
-            ..
-        } => Refusal::new(
-            DenyReason::UpstreamUnreachable,
-            "the service takes no WebSockets over HTTP/2",
-        ),
-        SendError::BrokeOff { .. }
-        | SendError::Connect { .. }
-        | SendError::Protocol { .. }
-        | SendError::Tls { .. } => Refusal::new(
-            DenyReason::UpstreamUnreachable,
-            "the service can't be reached, or answered with something that is not HTTP",
-        ),
-    };
-    refusal.with_internal(internal)
 }

@@ -1,5 +1,6 @@
 //! From a token to who is asking: remembered, so that the next request costs a hash and a look-up.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +32,7 @@ const UNUSED: Duration = Duration::from_mins(10);
 /// What is remembered of so many tokens, by the whole token, so that a hash collision compares and misses.
 #[derive(Debug)]
 pub struct Remembered<T: Send + Sync + 'static>(
-    Cache<Box<str>, Arc<T>, foldhash::fast::RandomState>,
+    Cache<Arc<str>, Arc<T>, foldhash::fast::RandomState>,
 );
 
 /// The verified tokens.
@@ -40,10 +41,28 @@ pub(super) type Sessions = Remembered<Session>;
 /// A verified token and the task that it is bound to.
 #[derive(Debug)]
 pub(super) struct Session {
+    token: Arc<str>,
     authenticated: Arc<Authenticated>,
     binding: Binding,
     /// The revocations that it has been compared with.
     compared: AtomicU64,
+}
+
+/// The token that a connection has shown last: it is the next one, too, as a rule, and found without a look
+/// at what all the others have shown.
+#[derive(Debug, Default)]
+pub(super) struct LastShown(RefCell<Option<Arc<Session>>>);
+
+impl LastShown {
+    fn get(&self, token: &Token) -> Option<Arc<Session>> {
+        let last = self.0.borrow();
+        let last = last.as_ref();
+        last.filter(|last| token.text.is(&last.token)).cloned()
+    }
+
+    fn set(&self, session: &Arc<Session>) {
+        self.0.replace(Some(Arc::clone(session)));
+    }
 }
 
 impl<T: Send + Sync + 'static> Remembered<T> {
@@ -64,8 +83,8 @@ impl<T: Send + Sync + 'static> Remembered<T> {
     }
 
     /// Remembers `value` of `token`, for as long as there is room and it is used.
-    pub fn insert(&self, token: &str, value: Arc<T>) {
-        self.0.insert(token.into(), value);
+    pub fn insert(&self, token: Arc<str>, value: Arc<T>) {
+        self.0.insert(token, value);
     }
 }
 
@@ -82,7 +101,7 @@ impl Gate {
         &self,
         snapshot: &Snapshot,
         canonical: &Canonical,
-        (source, certificate): (IpAddr, Option<Digest>),
+        (source, certificate, last): (IpAddr, Option<Digest>, &LastShown),
         proved: bool,
         now: BootInstant,
     ) -> Result<Identity, Refusal> {
@@ -92,7 +111,7 @@ impl Gate {
                 format!("send `Authorization: Bearer <token>`; tokens come from {control}");
             Refusal::new(DenyReason::TokenMissing, detail)
         })?;
-        let session = self.session(snapshot, token, source, now)?;
+        let session = self.session(snapshot, token, (source, last), now)?;
         if !proved {
             let shown = Shown {
                 token: token.text.expose(),
@@ -145,11 +164,14 @@ impl Gate {
         &self,
         snapshot: &Snapshot,
         token: &Token,
-        source: IpAddr,
+        (source, last): (IpAddr, &LastShown),
         now: BootInstant,
     ) -> Result<Arc<Session>, Refusal> {
         let text = token.text.expose().as_str();
-        let remembered = self.sessions.get(text);
+        let remembered = last.get(token).or_else(|| {
+            let remembered = self.sessions.get(text);
+            remembered.inspect(|session| last.set(session))
+        });
         let is_known = remembered.is_some();
         let epoch = self.authenticator.epoch();
         if let Some(session) = remembered
@@ -182,13 +204,16 @@ impl Gate {
             refuse_token(&error)
         })?;
         let session = Arc::new(Session {
+            token: text.into(),
             binding: bind(&self.grants, &authenticated),
             authenticated: Arc::new(authenticated),
             compared,
         });
         // A task that an outside token names may be opened yet.
         if !matches!(session.binding, Binding::NotOpen(_)) {
-            self.sessions.insert(text, Arc::clone(&session));
+            last.set(&session);
+            self.sessions
+                .insert(Arc::clone(&session.token), Arc::clone(&session));
         }
         Ok(session)
     }

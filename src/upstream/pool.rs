@@ -79,7 +79,11 @@ impl Pool {
         let mut progress = request.body().progress();
         let timeout = target.timeouts.response;
         let timeout = timeout.unwrap_or(self.limits.response_timeout);
-        let mut lease = self.lease(target).await?;
+        let mut lease = match self.at_hand(target) {
+            Some(lease) => lease,
+            // Boxed, so that a request that finds a connection has no room for all that opening one takes.
+            None => Box::pin(self.lease(target)).await?,
+        };
         let lane = Rc::clone(&lease.lane);
         let mut copy = match lease.link {
             Link::Http1(_) => None,
@@ -90,7 +94,7 @@ impl Pool {
                 Ok(answer) => return Ok(self.receive(target, lease, &progress, answer)),
                 Err(ExchangeError::Unsent(unsent, _)) if lease.pooled => {
                     request = *unsent;
-                    lease = self.replace(target, lease).await?;
+                    lease = Box::pin(self.replace(target, lease)).await?;
                 }
                 Err(ExchangeError::Unprocessed(error)) => {
                     let Some(copy) = copy.take() else {
@@ -99,7 +103,7 @@ impl Pool {
                     };
                     request = copy;
                     progress = request.body().progress();
-                    lease = self.replace(target, lease).await?;
+                    lease = Box::pin(self.replace(target, lease)).await?;
                 }
                 Err(error) => return Err(broken(target, &lane, &progress, error)),
             }
@@ -127,6 +131,18 @@ impl Pool {
     /// looks up names again, makes health checks. Meant to be called about twice a second.
     pub fn sweep(&self) {
         self.groups.borrow().values().for_each(Group::sweep);
+    }
+
+    /// A kept connection to the less busy of two addresses, if there is one.
+    fn at_hand(&self, target: &Arc<Target>) -> Option<Lease> {
+        let lanes = self.group(target).known()?;
+        let lane = lanes.get(self.choose(&lanes))?;
+        if lanes.len() > 1 && !lane.is_open(self.clock.now()) {
+            return None;
+        }
+        let permit = lane.try_admit()?;
+        let link = lane.pooled()?;
+        Some(Lease::new(Rc::clone(lane), link, true, permit))
     }
 
     /// A connection to the address with the lesser load of two, or to another one where that can't
