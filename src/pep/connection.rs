@@ -84,7 +84,8 @@ impl Resettable for ServerStream<TcpStream> {
     }
 }
 
-/// Serves a connection to its end, or until `stop` and the end of what runs on it.
+/// Serves a connection to its end, or until `stop` and the end of what runs on it. Each way of doing so is
+/// boxed: an idle connection then takes the room of its own way, not of the largest.
 pub(super) async fn serve(
     worker: Rc<Worker>,
     stream: TcpStream,
@@ -103,16 +104,16 @@ pub(super) async fn serve(
         secure: tls.is_some(),
     };
     let Some(acceptor) = tls else {
-        return serve_plain(worker, connection, stream, protocols, stop).await;
+        return Box::pin(serve_plain(worker, connection, stream, protocols, stop)).await;
     };
     let patience = worker.gate.facts.limits.header_timeout;
-    let accepted = timeout(patience, acceptor.accept(stream)).await;
+    let accepted = timeout(patience, Box::pin(acceptor.accept(stream))).await;
     let stream = accepted.map_err(|_| ConnectionError::Slow)??;
     connection.peer.certificate = stream.peer().map(|peer| peer.thumbprint);
     if stream.is_http2() {
-        serve_http2(worker, connection, stream, stop).await
+        Box::pin(serve_http2(worker, connection, stream, stop)).await
     } else {
-        serve_http1(worker, connection, stream, stop).await
+        Box::pin(serve_http1(worker, connection, stream, stop)).await
     }
 }
 
@@ -126,8 +127,8 @@ async fn serve_plain(
     stop: watch::Receiver<bool>,
 ) -> Result<(), ConnectionError> {
     match protocols {
-        Protocols::Http1 => serve_http1(worker, connection, stream, stop).await,
-        Protocols::Http2 => serve_http2(worker, connection, stream, stop).await,
+        Protocols::Http1 => Box::pin(serve_http1(worker, connection, stream, stop)).await,
+        Protocols::Http2 => Box::pin(serve_http2(worker, connection, stream, stop)).await,
         Protocols::Both => {
             let limits = worker.gate.facts.limits;
             let begun = begins(stream, limits.idle_timeout, limits.header_timeout);
@@ -137,8 +138,12 @@ async fn serve_plain(
             };
             match begun {
                 None => Ok(()),
-                Some((stream, true)) => serve_http2(worker, connection, stream, stop).await,
-                Some((stream, false)) => serve_http1(worker, connection, stream, stop).await,
+                Some((stream, true)) => {
+                    Box::pin(serve_http2(worker, connection, stream, stop)).await
+                }
+                Some((stream, false)) => {
+                    Box::pin(serve_http1(worker, connection, stream, stop)).await
+                }
             }
         }
     }
@@ -212,7 +217,7 @@ where
             match successor.take() {
                 // Boxed, so that a connection that never becomes one has no room for it.
                 Some(switched) => Box::pin(serve_websocket(switched, rest)).await,
-                None => close(rest).await,
+                None => Box::pin(close(rest)).await,
             }
         }
     }

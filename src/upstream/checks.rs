@@ -127,7 +127,7 @@ async fn ask(
     let mut request = Request::new(Outgoing::new(Body::empty(), clock));
     *request.uri_mut() = check.path.clone().into();
     request.headers_mut().insert(USER_AGENT, AGENT);
-    match link.send(request, &lane.address, None).await {
+    match link.send(Box::new(request), &lane.address, None).await {
         Ok(answer) => answer.head.status.is_success() || answer.head.status.is_redirection(),
         Err(_) => false,
     }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::error::Error as _;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -155,7 +155,7 @@ impl Link {
     /// (RFC 8441 §5) without the key.
     pub(super) async fn send(
         &mut self,
-        request: Request<Outgoing>,
+        request: Box<Request<Outgoing>>,
         address: &Address,
         websocket_key: Option<&str>,
     ) -> Result<Answer, ExchangeError> {
@@ -167,7 +167,7 @@ impl Link {
                 Ok(Answer { head, content })
             }
             Self::Http2(link) => {
-                let request = framing::for_http2(request, &address.authority, address.tls)?;
+                let request = framing::for_http2(*request, &address.authority, address.tls)?;
                 let request = match websocket_key {
                     Some(_) => framing::connect_to_websocket(request)?,
                     None => request,
@@ -222,7 +222,7 @@ impl Lease {
         &mut self,
         clock: &Clock,
         timeout: Duration,
-        request: Request<Outgoing>,
+        request: Box<Request<Outgoing>>,
         websocket_key: Option<&str>,
     ) -> Result<Answer, ExchangeError> {
         if !self.pooled
@@ -233,8 +233,10 @@ impl Lease {
         }
         let progress = request.body().progress();
         let mut patience = self.link.patience(clock, timeout.max(SHORTEST_WAIT));
-        let sent = self.link.send(request, &self.lane.address, websocket_key);
-        let sent = in_time(clock, &mut patience, &progress, sent).await;
+        let sent = {
+            let sent = pin!(self.link.send(request, &self.lane.address, websocket_key));
+            in_time(clock, &mut patience, &progress, sent).await
+        };
         if let Link::Http1(connection) = &mut self.link {
             connection.patience = Some(patience);
         }
@@ -304,10 +306,9 @@ async fn in_time<T>(
     clock: &Clock,
     patience: &mut IdleTimer,
     progress: &Progress,
-    sent: impl Future<Output = T>,
+    mut sent: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Elapsed> {
     let timeout = patience.timeout();
-    let mut sent = pin!(sent);
     // If the upstream's time starts later than now, it can't be over before this.
     patience.moved_at(progress.upstream_since().unwrap_or_else(|| clock.now()));
     poll_fn(|context| {

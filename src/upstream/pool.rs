@@ -75,7 +75,8 @@ impl Pool {
         target: &Arc<Target>,
         request: Request<Body>,
     ) -> Result<Response<Received>, SendError> {
-        let mut request = request.map(|body| Outgoing::new(body, &self.clock));
+        // Boxed: it passes through many hands before its head is written.
+        let mut request = Box::new(request.map(|body| Outgoing::new(body, &self.clock)));
         let mut progress = request.body().progress();
         let timeout = target.timeouts.response;
         let timeout = timeout.unwrap_or(self.limits.response_timeout);
@@ -93,7 +94,7 @@ impl Pool {
             match lease.exchange(&self.clock, timeout, request, None).await {
                 Ok(answer) => return Ok(self.receive(target, lease, &progress, answer)),
                 Err(ExchangeError::Unsent(unsent, _)) if lease.pooled => {
-                    request = *unsent;
+                    request = unsent;
                     lease = Box::pin(self.replace(target, lease)).await?;
                 }
                 Err(ExchangeError::Unprocessed(error)) => {
@@ -300,12 +301,12 @@ impl Pool {
 }
 
 /// The same request once more, if its body can be had again.
-fn again(request: &Request<Outgoing>) -> Option<Request<Outgoing>> {
+fn again(request: &Request<Outgoing>) -> Option<Box<Request<Outgoing>>> {
     let mut copy = Request::new(request.body().again()?);
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
     copy.headers_mut().clone_from(request.headers());
-    Some(copy)
+    Some(Box::new(copy))
 }
 
 fn protocol(target: &Target, address: &Address, fault: Fault) -> SendError {

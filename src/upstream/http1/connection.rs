@@ -77,14 +77,14 @@ impl Connection {
     /// A connection whose future was dropped is good for nothing but to be dropped, too.
     pub(in crate::upstream) async fn send(
         &mut self,
-        request: Request<Outgoing>,
+        request: Box<Request<Outgoing>>,
         address: &Authority,
         websocket_key: Option<&str>,
     ) -> Result<Parts, Failure> {
         self.persists = false;
         let to_head = request.method() == Method::HEAD;
         let lines = mem::take(&mut self.lines);
-        let mut upload = Upload::begin(request, lines, address, websocket_key)?;
+        let mut upload = Upload::begin(*request, lines, address, websocket_key)?;
         let answer = poll_fn(|context| self.poll_exchange(&mut upload, to_head, context)).await;
         let Answer { parts, persists } = match answer {
             Ok(answer) => answer,

@@ -51,7 +51,7 @@ impl Pool {
         let key = websocket_key();
         let accept = HeaderValue::from_str(&websocket_accept(key.as_bytes()));
         let accept = accept.map_err(|_| at_fault(Fault::Handshake))?;
-        let answer = lease.exchange(&self.clock, timeout, request, Some(&key));
+        let answer = lease.exchange(&self.clock, timeout, Box::new(request), Some(&key));
         let answer = answer.await;
         let answer = answer.map_err(|error| broken(target, &lane, &progress, error))?;
         if answer.head.status != StatusCode::SWITCHING_PROTOCOLS {
@@ -89,7 +89,7 @@ impl Pool {
         let lane = Rc::clone(&lease.lane);
         let at_fault = |fault| protocol(target, &lane.address, fault);
         // HTTP/2 has its own proof that the other side means it: the key is not sent.
-        let answer = lease.exchange(&self.clock, timeout, request, Some(""));
+        let answer = lease.exchange(&self.clock, timeout, Box::new(request), Some(""));
         let answer = answer.await;
         let answer = answer.map_err(|error| broken(target, &lane, &progress, error))?;
         if answer.head.status != StatusCode::OK {
