@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -17,27 +17,26 @@ use super::listen::Sockets;
 use super::mark::StoreMark;
 use super::running::{Parts, Running};
 use super::shadow::Shadow;
+use super::translate::{
+    client_auth, event_keys, facts, grant_limits, issuer_keys, pool_limits, server_files,
+};
 use super::{upkeep, workers};
 use crate::access::{Approvals, Explains, People, Requests, Revocations, Vigil};
 use crate::admin::{self, Admin, AdminParts, Face, Transmitter};
 use crate::audit::{self, Audit};
-use crate::authn::{Authenticator, IssuerKeys, KeySource, TrustedIssuer};
+use crate::authn::{Authenticator, IssuerKeys};
 use crate::base::{Clock, Secret};
-use crate::config::{
-    self, ClientAuth, JwksSource, Listener, ListenerTls, Reloader, Settings, Sources, Template,
-    Watcher, Webhook,
-};
-use crate::grants::{Grants, Limits, Restored};
+use crate::config::{ListenerTls, Reloader, Settings, Sources, Template, Watcher, Webhook};
+use crate::grants::{Grants, Restored};
 use crate::model::{AgentId, DenyReason, EndReason};
 use crate::notices::{self, Notifier};
 use crate::oauth::{self, OAuth, OAuthFacts, OAuthParts};
-use crate::pep::{Facts, Gate, GateParts, InboundLimits, Workers};
-use crate::signals::HabitRules;
+use crate::pep::{Gate, GateParts, Workers};
 use crate::store::{GrantStore, SqliteStore, StoreError};
 use crate::telemetry::Metrics;
-use crate::tls::{self, Acceptor, ServerFiles};
+use crate::tls::Acceptor;
 use crate::tokens::{Authority, Dpop};
-use crate::upstream::{Credential, PoolLimits};
+use crate::upstream::Credential;
 
 /// Exchanges that can wait for their records to be written, long ones included.
 const AUDIT_QUEUE: usize = 65_536;
@@ -477,27 +476,6 @@ impl Acceptors {
     }
 }
 
-/// How a listener treats clients' certificates: without TLS there are none.
-fn client_auth(listener: &Listener) -> ClientAuth {
-    let tls = listener.tls.as_ref();
-    tls.map_or(ClientAuth::None, |tls| tls.client_auth.clone())
-}
-
-fn server_files(tls: &ListenerTls) -> ServerFiles {
-    let (client_auth, client_ca) = match &tls.client_auth {
-        ClientAuth::Any(ca) => (tls::ClientAuth::Any, ca.clone()),
-        ClientAuth::None => (tls::ClientAuth::None, None),
-        ClientAuth::Optional(ca) => (tls::ClientAuth::Optional, Some(ca.clone())),
-        ClientAuth::Required(ca) => (tls::ClientAuth::Required, Some(ca.clone())),
-    };
-    ServerFiles {
-        certificate: tls.certificate.clone(),
-        key: tls.key.clone(),
-        client_ca,
-        client_auth,
-    }
-}
-
 async fn open_store(path: PathBuf, options: &StartOptions) -> anyhow::Result<Arc<SqliteStore>> {
     let clock = &options.clock;
     let deadline = options
@@ -549,72 +527,4 @@ fn open_authority(settings: &Settings, clock: &Clock) -> anyhow::Result<Arc<Auth
     );
     let authority = authority.context("the token signing keys can't be used")?;
     Ok(Arc::new(authority))
-}
-
-fn key_source(jwks: &JwksSource) -> anyhow::Result<KeySource> {
-    Ok(match jwks {
-        JwksSource::File(path) => KeySource::File(path.clone()),
-        JwksSource::Url(url) => KeySource::Url {
-            url: url.parse().map_err(|_| anyhow!("`{url}` is not a URL"))?,
-            ca: None,
-        },
-    })
-}
-
-/// The keys of one who sends security events. The claims that name agents and tasks are not its own to say.
-fn event_keys(configured: &config::SsfTransmitter) -> anyhow::Result<Arc<IssuerKeys>> {
-    Ok(Arc::new(IssuerKeys::new(TrustedIssuer {
-        issuer: configured.issuer.clone(),
-        keys: key_source(&configured.jwks)?,
-        audience: configured.audience.clone(),
-        agent_claim: "sub".to_owned(),
-        task_claim: None,
-    })))
-}
-
-fn issuer_keys(configured: &config::TrustedIssuer) -> anyhow::Result<Arc<IssuerKeys>> {
-    Ok(Arc::new(IssuerKeys::new(TrustedIssuer {
-        issuer: configured.issuer.clone(),
-        keys: key_source(&configured.jwks)?,
-        audience: configured.audience.clone(),
-        agent_claim: configured.agent_claim.clone(),
-        task_claim: configured.task_claim.clone(),
-    })))
-}
-
-fn facts(settings: &Settings) -> Facts {
-    let mut listeners = settings.gateway.listeners.iter();
-    Facts {
-        public_url: settings.gateway.public_url.to_string(),
-        control_url: settings.control.public_url.to_string(),
-        issuer: settings.tokens.issuer.clone(),
-        client_certificates: listeners.any(|one| client_auth(one) != ClientAuth::None),
-        trusted_proxies: settings.gateway.trusted_proxies.clone(),
-        limits: InboundLimits::of(&settings.limits),
-    }
-}
-
-fn grant_limits(limits: &config::Limits) -> Limits {
-    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    Limits {
-        lease: limits.lease,
-        longest_lease: limits.lease_max,
-        task_max_age: limits.task_max_age,
-        habits: HabitRules {
-            days: count(limits.usual_days),
-            new_per_day: count(limits.usual_new_per_day),
-            frozen_at: count(limits.usual_frozen_at),
-        },
-        ..Limits::default()
-    }
-}
-
-fn pool_limits(limits: &config::Limits) -> PoolLimits {
-    PoolLimits {
-        connect_timeout: limits.connect_timeout,
-        response_timeout: limits.response_timeout,
-        body_idle_timeout: Some(limits.idle_timeout),
-        resolve_interval: limits.dns_refresh,
-        ..PoolLimits::default()
-    }
 }

@@ -15,6 +15,7 @@ mod listen;
 mod mark;
 mod running;
 mod shadow;
+mod translate;
 mod upkeep;
 mod workers;
 
