@@ -1,5 +1,8 @@
 //! A value that cannot be printed, compared or serialised by accident.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;

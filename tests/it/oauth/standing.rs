@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::holder::Holder;
 use super::post;
-use crate::harness::{Agent, Gateway, Plan, run};
+use crate::harness::{Agent, Client, Gateway, Plan, run};
 
 async fn introspect(gate: &Gateway, agent: &Agent<'_>, token: &str) -> Value {
     let call = post(gate, agent, "/oauth/introspect", &[("token", token)]);
@@ -119,6 +119,43 @@ fn a_revoked_token_is_refused_at_once_everywhere() {
             detail.starts_with("revoked tok_")
         };
         assert!(revoked.iter().any(recorded), "{revoked:?}");
+    });
+}
+
+/// A connection is no credential: whatever it has shown before, each request is judged by its own token, and
+/// that one as it stands now.
+#[test]
+fn a_connection_that_has_shown_a_token_vouches_for_none() {
+    run(async {
+        let limits = "[limits]\nidle_timeout = \"1h\"\n";
+        let gate = Plan::new().settings(limits).manual_clock().start().await;
+        let (bot, rival) = (gate.agent("bot"), gate.agent("rival"));
+        let (ours, theirs) = (bot.works("items").await, rival.works("items").await);
+        let mut client = Client::http1(&gate).await;
+        let read = |token: &str| gate.call("GET", "/shop/items").bearer(token);
+        for _ in 0..2 {
+            for (work, agent) in [(&ours, "bot"), (&ours, "bot"), (&theirs, "rival")] {
+                let answer = read(&work.token).send_on(&mut client).await;
+                answer.expect(200);
+                let arrived = gate.upstream.last();
+                assert_eq!(arrived.header("portcullis-agent"), Some(agent));
+            }
+        }
+        let (rest, signature) = theirs.token.rsplit_once('.').unwrap();
+        let other = if signature.starts_with('A') { 'B' } else { 'A' };
+        let forged = format!("{rest}.{other}{}", signature.split_at(1).1);
+        let answer = read(&forged).send_on(&mut client).await;
+        answer.refusal(401, "token_invalid");
+        read(&theirs.token).send_on(&mut client).await.expect(200);
+        let revoke = post(&gate, &rival, "/oauth/revoke", &[("token", &theirs.token)]);
+        revoke.send().await.expect(200);
+        let answer = read(&theirs.token).send_on(&mut client).await;
+        answer.refusal(401, "token_invalid");
+        read(&ours.token).send_on(&mut client).await.expect(200);
+        gate.advance(Duration::from_mins(5));
+        let answer = read(&ours.token).send_on(&mut client).await;
+        answer.refusal(401, "token_expired");
+        assert!(client.is_usable().await, "it was one connection");
     });
 }
 
