@@ -1,4 +1,4 @@
-//! Hands the records of decisions on, once they are written, to whoever wants to look at them beside the
+//! Hands the records of decisions on, as they are written, to whoever wants to look at them beside the
 //! log: on the writer's thread, never waiting, and nothing at all while nobody wants to.
 
 #[cfg(test)]
