@@ -62,15 +62,30 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// Appends bytes in lower-case hexadecimal, two digits each.
 pub fn push_hex(text: &mut String, bytes: &[u8]) {
-    const DIGITS: &str = "0123456789abcdef";
-    let digit = |place: u8| {
-        let place = usize::from(place);
-        DIGITS.get(place..=place).unwrap_or_default()
-    };
     for byte in bytes {
-        text.push_str(digit(byte >> 4));
-        text.push_str(digit(byte & 15));
+        let place = 2 * usize::from(*byte);
+        text.push_str(PAIRS.get(place..place + 2).unwrap_or_default());
     }
+}
+
+/// `000102…ff`: the digits of all bytes, one after the other.
+const PAIRS: &str = match str::from_utf8(&pairs()) {
+    Ok(pairs) => pairs,
+    Err(_) => "",
+};
+
+#[expect(clippy::indexing_slicing, reason = "worked out when it is compiled")]
+const fn pairs() -> [u8; 512] {
+    let digits = b"0123456789abcdef";
+    let mut pairs = [0; 512];
+    let mut place = 0;
+    while place < pairs.len() {
+        let byte = place / 2;
+        pairs[place] = digits[byte / 16];
+        pairs[place + 1] = digits[byte % 16];
+        place += 2;
+    }
+    pairs
 }
 
 /// `prefix`, an underscore and 130 random bits in base 32, such as `tsk_7q3…`.

@@ -14,6 +14,7 @@ use super::cut::Slot;
 use super::enforce::{refuse_closed, refuse_ended, refuse_withdrawn};
 use super::guard::Upload;
 use super::refusal::Refusal;
+use super::request_id::RequestId;
 use super::rewrite::{Statement, pass_on_trailers, rewrite};
 use super::running::{Late, Running};
 use super::trace::TraceParent;
@@ -54,7 +55,7 @@ impl Worker {
         canonical: &Rc<Canonical>,
         payload: Payload,
         running: &Rc<Running>,
-        (request_id, passed): (&str, &Passed),
+        (request_id, passed): (&RequestId, &Passed),
     ) -> Result<Request<Body>, Refusal> {
         let service = &passed.endpoint.service;
         let injected = service.credential.as_ref();
@@ -150,6 +151,7 @@ impl Worker {
         (canonical, secret): (&Rc<Canonical>, Option<&HeaderName>),
     ) -> Result<Body, Refusal> {
         Ok(match payload {
+            Payload::Held(bytes) if bytes.is_empty() => Body::empty(),
             Payload::Held(bytes) => {
                 let passed_in = running.pass_in(bytes.len(), self.gate.clock.now());
                 passed_in.map_err(refuse_closed)?;

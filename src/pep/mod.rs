@@ -25,6 +25,7 @@ mod probe;
 mod recheck;
 mod refusal;
 mod rehearse;
+mod request_id;
 mod rewrite;
 mod right;
 mod running;

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tracing::warn;
 
 use super::canonical::{Canonical, check_lines};
@@ -20,6 +21,7 @@ use super::guard::{Guarded, Upload};
 use super::metadata;
 use super::recheck::Standing;
 use super::refusal::{DPOP_NONCE, REQUEST_ID, Refusal};
+use super::request_id::RequestId;
 use super::rewrite::clean_answer;
 use super::running::Running;
 use super::source;
@@ -120,7 +122,7 @@ impl Worker {
                 slot.disarm();
                 running.refuse(&refusal);
                 if let Some(internal) = refusal.internal() {
-                    warn!(request_id, code = %refusal.reason(), internal, "refused");
+                    warn!(%request_id, code = %refusal.reason(), internal, "refused");
                 }
                 self.refuse(&refusal, (canonical.host(), canonical.path()), &request_id)
             }
@@ -157,13 +159,16 @@ impl Worker {
         canonical: &Rc<Canonical>,
         body: Incoming,
         running: &Rc<Running>,
-        (slot, request_id): (&Slot, &str),
+        (slot, request_id): (&Slot, &RequestId),
     ) -> Result<Answered, Refusal> {
         let gate = &self.gate;
         let source = source::address(gate, connection.peer.address.ip(), canonical.headers());
         running.note(|record| record.source = Some(source));
-        let upload = Upload::new(body, &gate.clock, &gate.facts.limits);
-        let mut payload = Payload::Stream(upload);
+        let mut payload = if body.is_end_stream() {
+            Payload::Held(Bytes::new())
+        } else {
+            Payload::Stream(Upload::new(body, &gate.clock, &gate.facts.limits))
+        };
         let mut passed = None;
         for number in 0..ATTEMPTS {
             // Once per attempt: every step of it sees this one.
@@ -322,7 +327,7 @@ impl Worker {
         response: Response<Received>,
         running: Rc<Running>,
         slot: Rc<Slot>,
-        request_id: &str,
+        request_id: &RequestId,
     ) -> Response<Body> {
         let (mut parts, body) = response.into_parts();
         running.answer(parts.status);
@@ -333,10 +338,8 @@ impl Worker {
     }
 
     /// Adds what the gateway says to the client beside the upstream's answer.
-    pub(super) fn sign(&self, headers: &mut HeaderMap, running: &Running, request_id: &str) {
-        if let Ok(id) = HeaderValue::from_str(request_id) {
-            headers.insert(REQUEST_ID, id);
-        }
+    pub(super) fn sign(&self, headers: &mut HeaderMap, running: &Running, request_id: &RequestId) {
+        headers.insert(REQUEST_ID, request_id.to_header());
         if let Some(seconds) = running.expires_in() {
             headers.insert(GRANT_EXPIRES_IN, seconds.into());
         }
@@ -353,7 +356,7 @@ impl Worker {
         &self,
         refusal: &Refusal,
         (host, path): (&str, &str),
-        request_id: &str,
+        request_id: &RequestId,
     ) -> Response<Body> {
         let metadata = metadata::url(&self.gate, host, path);
         let mut response = refusal.respond(&metadata, request_id);

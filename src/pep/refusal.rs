@@ -10,6 +10,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 
+use super::request_id::RequestId;
 use crate::audit::Asked;
 use crate::model::DenyReason;
 use crate::wire::{Body, Challenge, DPOP_ALGORITHMS, PROBLEM_JSON, Problem, WEBSOCKET_VERSION};
@@ -174,11 +175,11 @@ impl Refusal {
 
     /// The response. `metadata` is the URL of the protected-resource metadata (RFC 9728) that a
     /// challenge points to.
-    pub(super) fn respond(&self, metadata: &str, request_id: &str) -> Response<Body> {
+    pub(super) fn respond(&self, metadata: &str, request_id: &RequestId) -> Response<Body> {
         let status = self.status();
         let code = self.reason.as_str();
         let mut problem = Problem::new(status, code, self.kind().1, self.detail.as_str());
-        problem.request_id = Some(request_id.to_owned());
+        problem.request_id = Some(request_id.to_string());
         problem.rule = self.rules.first().map(ToString::to_string);
         problem.next.clone_from(&self.next);
         let mut response = Response::new(Body::full(problem.to_json()));
@@ -189,9 +190,7 @@ impl Refusal {
         // A refusal is about this moment: the next one may be answered otherwise.
         let no_store = HeaderValue::from_static("no-store");
         headers.insert(header::CACHE_CONTROL, no_store);
-        if let Ok(id) = HeaderValue::from_str(request_id) {
-            headers.insert(REQUEST_ID, id);
-        }
+        headers.insert(REQUEST_ID, request_id.to_header());
         if let Some(challenge) = self.challenge(metadata) {
             headers.insert(header::WWW_AUTHENTICATE, challenge.into_header());
         }

@@ -6,9 +6,11 @@
 mod tests;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
+use smallvec::SmallVec;
 
 use super::canonical::Canonical;
 use super::refusal::Refusal;
+use super::request_id::RequestId;
 use super::running::Parties;
 use crate::model::{DenyReason, Protocol};
 use crate::wire::{Body, connection_listed, is_hop_by_hop, stays_at_gateway};
@@ -26,7 +28,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 #[derive(Debug)]
 pub(super) struct Statement<'a> {
     pub(super) who: Parties<'a>,
-    pub(super) request_id: &'a str,
+    pub(super) request_id: &'a RequestId,
     pub(super) traceparent: &'a HeaderValue,
     /// The address that the connection came from.
     pub(super) peer: &'a HeaderValue,
@@ -147,8 +149,8 @@ fn say(
     if let Some(grant) = grant {
         set(GRANT, grant)?;
     }
-    set(REQUEST, statement.request_id)?;
     set(header::HOST, canonical.authority())?;
+    headers.insert(REQUEST, statement.request_id.to_header());
 
     let before = statement.trusted_proxy.then(|| canonical.headers());
     let told = |name: &HeaderName| {
@@ -193,11 +195,14 @@ fn wants_trailers(headers: &HeaderMap) -> bool {
 }
 
 fn target(path: &str, query: Option<&str>) -> Result<Uri, Refusal> {
-    let target = match query {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    };
-    target.parse().map_err(|_| {
+    let length = path.len() + query.map_or(0, |query| query.len() + 1);
+    let mut target = String::with_capacity(length);
+    target.push_str(path);
+    if let Some(query) = query {
+        target.push('?');
+        target.push_str(query);
+    }
+    Uri::try_from(target).map_err(|_| {
         let detail = "the request's target can't be written for the service";
         Refusal::new(DenyReason::RequestMalformed, detail)
     })
@@ -210,8 +215,8 @@ fn unspeakable(name: &HeaderName) -> Refusal {
 
 /// Takes from an upstream's answer what belongs to its connection, and what only the gateway may say.
 pub(super) fn clean_answer(headers: &mut HeaderMap) {
-    let listed: Vec<String> = connection_listed(headers).collect();
-    let names: Vec<HeaderName> = headers
+    let listed: SmallVec<[String; 2]> = connection_listed(headers).collect();
+    let names: SmallVec<[HeaderName; 2]> = headers
         .keys()
         .filter(|name| {
             is_hop_by_hop(name)

@@ -17,6 +17,7 @@ use super::enforce::Permitted;
 use super::gate::Gate;
 use super::recheck::Standing;
 use super::refusal::Refusal;
+use super::request_id::RequestId;
 use crate::access::Identity;
 use crate::audit::{Place, Record, RecordKind, Verdict};
 use crate::base::BootInstant;
@@ -97,7 +98,7 @@ impl Exchanges {
         self: &Rc<Self>,
         gate: &Arc<Gate>,
         source: IpAddr,
-        request_id: &str,
+        request_id: &RequestId,
         slot: &Rc<Slot>,
     ) -> Result<Rc<Running>, Refusal> {
         let place = gate.audit.reserve().map_err(|unavailable| {
@@ -107,7 +108,7 @@ impl Exchanges {
                 .with_retry_after(1)
         })?;
         let mut record = Record::new(RecordKind::Call, gate.clock.wall());
-        record.request_id = Some(request_id.to_owned());
+        record.request_id = Some(request_id.to_string());
         record.source = Some(source);
         let number = self.next.get();
         self.next.set(number + 1);

@@ -15,6 +15,7 @@ use std::rc::Rc;
 use http::{Response, header};
 
 use super::cut::Slot;
+use super::request_id::RequestId;
 use super::rewrite::clean_answer;
 use super::running::Running;
 use super::worker::Worker;
@@ -39,7 +40,7 @@ impl Worker {
     pub(super) fn switch(
         &self,
         consent: Consent,
-        (running, slot, request_id): (Rc<Running>, Rc<Slot>, &str),
+        (running, slot, request_id): (Rc<Running>, Rc<Slot>, &RequestId),
         successor: &Successor,
     ) -> Response<Body> {
         let Consent {

@@ -1,7 +1,6 @@
 //! One worker: a thread with a runtime, listeners, connections and upstream pool of its own. Nothing of
 //! a request crosses to another thread.
 
-use std::cell::Cell;
 use std::future::pending;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -18,8 +17,9 @@ use tracing::{debug, warn};
 use super::admission::{Admission, Admitted};
 use super::connection;
 use super::gate::Gate;
+use super::request_id::{RequestId, RequestIds};
 use super::running::Exchanges;
-use crate::base::{ErrorChain, random_bytes};
+use crate::base::ErrorChain;
 use crate::config::Protocols;
 use crate::telemetry::Counter;
 use crate::tls::Acceptor;
@@ -63,15 +63,8 @@ pub(super) struct Worker {
     leaving: watch::Sender<bool>,
     admission: Arc<Admission>,
     ids: RequestIds,
-}
-
-/// Ids that are unique without asking anybody: a random prefix for each worker, and a counter. As many
-/// are given as there are requests.
-#[derive(Debug)]
-struct RequestIds {
-    prefix: u64,
-    next: Cell<u64>,
-    given: Counter,
+    /// Counts its requests.
+    requests: Counter,
 }
 
 impl Workers {
@@ -101,18 +94,13 @@ impl Workers {
         stop: watch::Receiver<bool>,
         drain: Duration,
     ) -> io::Result<()> {
-        let prefix = u64::from_be_bytes(random_bytes());
-        let ids = RequestIds {
-            prefix,
-            next: Cell::new(0),
-            given: self.gate.metrics.worker(number),
-        };
         let worker = Rc::new(Worker {
             pool: Pool::new(self.gate.clock.clone(), self.pool, self.upstreams),
             exchanges: Rc::default(),
             leaving: watch::Sender::new(false),
             admission: self.admission,
-            ids,
+            ids: RequestIds::new(),
+            requests: self.gate.metrics.worker(number),
             gate: self.gate,
         });
         // Every connection holds a sender: when the last is gone, so are they.
@@ -225,12 +213,10 @@ impl Worker {
         let _ = timeout(GOODBYE, self.leaving.closed()).await;
     }
 
-    /// An id for a request, which client, upstream and record share.
-    pub(super) fn next_request_id(&self) -> String {
-        let number = self.ids.next.get();
-        self.ids.next.set(number.wrapping_add(1));
-        self.ids.given.inc();
-        format!("{:016x}-{number:x}", self.ids.prefix)
+    /// An id for one more request.
+    pub(super) fn next_request_id(&self) -> RequestId {
+        self.requests.inc();
+        self.ids.next()
     }
 }
 

@@ -9,7 +9,7 @@ fn every_reason_has_its_status_and_challenge() {
         .iter()
         .map(|reason| {
             let refusal = Refusal::new(*reason, "why").with_scope("refunds");
-            let response = refusal.respond(METADATA, "r-1");
+            let response = refusal.respond(METADATA, &RequestId::of("r-1"));
             let challenge = response.headers().get(header::WWW_AUTHENTICATE);
             let challenge = challenge.map_or("-", |value| value.to_str().unwrap());
             let challenge = challenge.replace(METADATA, "…");
@@ -46,7 +46,7 @@ upstream_unreachable 502 -"#;
 #[test]
 fn a_missing_nonce_and_a_missing_certificate_have_challenges_of_their_own() {
     let check = |refusal: Refusal, wants_proof: bool, expected: &str| {
-        let response = refusal.respond(METADATA, "r-1");
+        let response = refusal.respond(METADATA, &RequestId::of("r-1"));
         let challenge = response.headers()[header::WWW_AUTHENTICATE]
             .to_str()
             .unwrap();
@@ -73,7 +73,7 @@ async fn the_body_is_a_problem_document_that_names_the_rule() {
     let refusal = Refusal::new(DenyReason::ConditionDenied, "refunds stop at 500")
         .with_rules(&["refund-limit".into()])
         .with_internal("secret detail");
-    let response = refusal.respond(METADATA, "r-1");
+    let response = refusal.respond(METADATA, &RequestId::of("r-1"));
     assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM_JSON);
     assert_eq!(response.headers()[REQUEST_ID], "r-1");
     let bytes = response.into_body().collect().await.unwrap().to_bytes();

@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -7,6 +9,8 @@ static TRACE: HeaderValue =
 
 static PEER: HeaderValue = HeaderValue::from_static("192.0.2.7");
 
+static REQUEST_ID: LazyLock<RequestId> = LazyLock::new(|| RequestId::of("r-1"));
+
 fn statement<'a>(trusted_proxy: bool) -> Statement<'a> {
     Statement {
         who: Parties {
@@ -14,7 +18,7 @@ fn statement<'a>(trusted_proxy: bool) -> Statement<'a> {
             task: Some("tsk_1"),
             grant: Some("grt_1"),
         },
-        request_id: "r-1",
+        request_id: &REQUEST_ID,
         traceparent: &TRACE,
         peer: &PEER,
         trusted_proxy,
