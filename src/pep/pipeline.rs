@@ -263,11 +263,9 @@ impl Worker {
         let asker = Asker::new(snapshot, &identity, source, times, gate.grants.signals());
         let right = gate.facts.right(&asker, endpoint)?;
         let held = match payload {
+            _ if !describe::wants_body(operation) => None,
             Payload::Held(bytes) => Some(bytes),
-            Payload::Stream(_) if describe::wants_body(operation) => {
-                return Ok(Judged::BodyWanted);
-            }
-            Payload::Stream(_) => None,
+            Payload::Stream(_) => return Ok(Judged::BodyWanted),
         };
         let inputs = describe::inputs(operation, canonical, &parameters, held)?;
         let handshake = Handshake::read(canonical, operation.protocol)?;
