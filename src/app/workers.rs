@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
-use tokio::task::LocalSet;
+use tokio::task::{LocalSet, spawn_local};
 use tracing::error;
 
 use crate::config::Protocols;
@@ -61,5 +61,9 @@ fn run(
     drain: Duration,
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, workers.run(number, listeners, stop, drain))
+    LocalSet::new().block_on(&runtime, async {
+        // A task of its own: the set asks what it waits for at every turn, and this is cheap to ask.
+        let worker = spawn_local(workers.run(number, listeners, stop, drain));
+        worker.await?
+    })
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
@@ -81,6 +81,7 @@ impl EndCell {
     pub fn signal(self: &Arc<Self>) -> EndSignal {
         EndSignal {
             waiting: None,
+            waker: None,
             cell: Arc::clone(self),
         }
     }
@@ -109,6 +110,8 @@ pub struct EndSignal {
     cell: Arc<EndCell>,
     /// Made on the first poll that has to wait: most exchanges are over before.
     waiting: Option<Pin<Box<OwnedNotified>>>,
+    /// Whom the end wakes. As long as it is the same there is nothing to register anew.
+    waker: Option<Waker>,
 }
 
 impl EndSignal {
@@ -123,6 +126,12 @@ impl EndSignal {
     pub fn at(&self) -> Option<BootInstant> {
         self.cell.at()
     }
+
+    /// Whether `other` waits for the same end.
+    #[must_use]
+    pub fn is_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.cell, &other.cell)
+    }
 }
 
 impl Future for EndSignal {
@@ -132,6 +141,10 @@ impl Future for EndSignal {
         loop {
             if let Some(reason) = self.cell.get() {
                 return Poll::Ready(reason);
+            }
+            let registered = self.waker.as_ref();
+            if registered.is_some_and(|waker| waker.will_wake(context.waker())) {
+                return Poll::Pending;
             }
             let waiting = match &mut self.waiting {
                 Some(waiting) => waiting,
@@ -143,8 +156,9 @@ impl Future for EndSignal {
             // Registering comes before the second look at the cell, so that no end falls between.
             let woken = waiting.as_mut().poll(context).is_ready();
             if woken {
-                self.waiting = None;
+                (self.waiting, self.waker) = (None, None);
             } else if self.cell.get().is_none() {
+                self.waker = Some(context.waker().clone());
                 return Poll::Pending;
             }
         }

@@ -191,11 +191,16 @@ where
         .max_headers(limits.header_count)
         .max_buf_size(limits.header_bytes.max(MIN_BUFFER))
         .serve_connection(TokioIo::new(stream), service);
+    let told = stop.clone();
     let mut stop = pin!(stopped_for(stop, LAST_CALL));
     let mut stopping = false;
+    let mut asked = false;
     let ran = {
         let mut run = poll_fn(|context| {
-            if !stopping && stop.as_mut().poll(context).is_ready() {
+            // It is asked once, and then by the same task only when there is something to hear.
+            let ask = !stopping && (!asked || *told.borrow());
+            asked = true;
+            if ask && stop.as_mut().poll(context).is_ready() {
                 stopping = true;
                 Pin::new(&mut served).graceful_shutdown();
             }

@@ -32,6 +32,12 @@ impl Ends {
         Self(signals.into_iter().collect())
     }
 
+    /// Whether these are the same ends as `others`.
+    fn are(&self, others: &Self) -> bool {
+        self.0.len() == others.0.len()
+            && self.0.iter().zip(&others.0).all(|(one, other)| one.is_of(other))
+    }
+
     /// Why the exchange has to end, if it has to by now.
     pub(super) fn get(&self) -> Option<EndReason> {
         self.0.iter().find_map(EndSignal::get)
@@ -55,8 +61,11 @@ impl Future for Ends {
 /// then the task that owns the slot.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    /// The ends of what the exchange runs under.
-    armed: RefCell<Option<Ends>>,
+    /// The ends of what the exchange runs under, or of what the last one ran under: the next one on its
+    /// connection waits for the same ones as a rule, and finds them registered.
+    ends: RefCell<Ends>,
+    /// Whether an exchange runs under them.
+    armed: Cell<bool>,
     /// Whether the answer has begun: before, there is nothing to cut.
     begun: Cell<bool>,
     /// Set by this worker alone, when what runs is no longer allowed.
@@ -69,7 +78,11 @@ pub(super) struct Slot {
 impl Slot {
     /// From now on what runs in the slot is over with the first of `ends`.
     pub(super) fn arm(&self, ends: Ends) {
-        self.armed.replace(Some(ends));
+        let mut last = self.ends.borrow_mut();
+        if !last.are(&ends) {
+            *last = ends;
+        }
+        self.armed.set(true);
     }
 
     /// The answer begins: from now on what runs in the slot is cut.
@@ -79,7 +92,7 @@ impl Slot {
 
     /// What runs in the slot is over and can't be cut any more.
     pub(super) fn disarm(&self) {
-        self.armed.take();
+        self.armed.set(false);
         self.begun.set(false);
         self.withdrawn.take();
     }
@@ -116,10 +129,10 @@ impl Slot {
 
     /// Ready when one of the ends that the slot was armed with has come.
     pub(super) fn poll_ended(&self, context: &mut Context<'_>) -> Poll<EndReason> {
-        match self.armed.borrow_mut().as_mut() {
-            Some(ends) => Pin::new(ends).poll(context),
-            None => Poll::Pending,
+        if !self.armed.get() {
+            return Poll::Pending;
         }
+        Pin::new(&mut *self.ends.borrow_mut()).poll(context)
     }
 
     /// Ready when what runs in the slot has to be cut. Before the response has begun there is nothing

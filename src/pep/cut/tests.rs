@@ -53,6 +53,36 @@ async fn what_is_over_leaves_the_slot_to_the_next() {
 }
 
 #[tokio::test]
+async fn the_next_exchange_under_the_same_ends_is_cut_too() {
+    let grant = Arc::new(EndCell::new());
+    let slot = Slot::default();
+    let mut stalled = Box::pin(pending::<()>());
+    for _ in 0..3 {
+        slot.arm(ends_of(&[&grant]));
+        slot.begin();
+        let mut run = Box::pin(run_in_slot(&slot, &mut stalled));
+        let polled = poll_fn(|context| Poll::Ready(run.as_mut().poll(context).is_ready()));
+        assert!(!polled.await);
+        drop(run);
+        slot.disarm();
+    }
+    slot.arm(ends_of(&[&grant]));
+    slot.begin();
+    LocalSet::new()
+        .run_until(async {
+            // Another task than the one that waited before: it is that which is woken.
+            let running = spawn_local(async move {
+                let mut stalled = Box::pin(pending::<()>());
+                matches!(run_in_slot(&slot, &mut stalled).await, Ran::Cut)
+            });
+            tokio::task::yield_now().await;
+            grant.set(EndReason::Revoked, NOW);
+            assert!(running.await.unwrap());
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn a_withdrawal_wakes_a_stalled_response() {
     LocalSet::new()
         .run_until(async {
