@@ -27,6 +27,7 @@ use tokio::time::timeout;
 
 use super::cut::{Ran, Slot, StreamExecutor, run_in_slot};
 use super::http2::{Paced, Rewound, begins};
+use super::pipeline::Begun;
 use super::session::LastShown;
 use super::strict::{Rest, Strict};
 use super::websocket::{Parting, Successor, Switched, over_http2};
@@ -167,15 +168,15 @@ where
         let (slot, successor) = (Rc::clone(&slot), Rc::clone(&successor));
         let verdict = stream.verdict();
         service_fn(move |request: Request<Incoming>| {
+            let begun = match verdict.take() {
+                Some(refusal) => Begun::Answered(worker.refuse_unread(&connection, &refusal)),
+                None => worker.begin(&connection, Rc::clone(&slot), request),
+            };
             let (worker, connection) = (Rc::clone(&worker), Rc::clone(&connection));
-            let (slot, successor) = (Rc::clone(&slot), Rc::clone(&successor));
-            let verdict = verdict.clone();
+            let (verdict, successor) = (verdict.clone(), Rc::clone(&successor));
             // Boxed, because only a connection that can be moved gives its socket back.
             Box::pin(async move {
-                let mut response = match verdict.take() {
-                    Some(refusal) => worker.refuse_unread(&connection, &refusal),
-                    None => worker.handle(&connection, slot, request, &successor).await,
-                };
+                let mut response = worker.finish(&connection, begun, &successor).await;
                 if verdict.is_incomplete() {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
@@ -337,7 +338,8 @@ where
                 let slot = executor.current().unwrap_or_default();
                 let stream = hyper::upgrade::on(&mut request);
                 let successor = Successor::default();
-                let response = worker.handle(&connection, slot, request, &successor).await;
+                let begun = worker.begin(&connection, slot, request);
+                let response = worker.finish(&connection, begun, &successor).await;
                 if let Some(switched) = successor.take() {
                     let runs = streams.begin();
                     spawn_local(async move {

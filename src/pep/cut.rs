@@ -35,7 +35,11 @@ impl Ends {
     /// Whether these are the same ends as `others`.
     fn are(&self, others: &Self) -> bool {
         self.0.len() == others.0.len()
-            && self.0.iter().zip(&others.0).all(|(one, other)| one.is_of(other))
+            && self
+                .0
+                .iter()
+                .zip(&others.0)
+                .all(|(one, other)| one.is_of(other))
     }
 
     /// Why the exchange has to end, if it has to by now.

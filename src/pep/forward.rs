@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Request, Response};
+use http::{HeaderMap, HeaderName, Response};
 
 use super::canonical::Canonical;
 use super::connection::Connection;
@@ -24,7 +24,7 @@ use crate::base::ErrorChain;
 use crate::config::Endpoint;
 use crate::grants::Closed;
 use crate::model::{DenyReason, EndReason, Protocol};
-use crate::upstream::{ConnectError, Phase, Received, SendError, WebSocket};
+use crate::upstream::{ConnectError, Phase, Prepared, Received, SendError, WebSocket};
 use crate::wire::Body;
 
 /// A request's body: on its way, or held because its inputs were read.
@@ -56,7 +56,7 @@ impl Worker {
         payload: Payload,
         running: &Rc<Running>,
         (request_id, passed): (&RequestId, &Passed),
-    ) -> Result<Request<Body>, Refusal> {
+    ) -> Result<Prepared, Refusal> {
         let service = &passed.endpoint.service;
         let injected = service.credential.as_ref();
         let injected = injected.map(|one| (one.header(), one.current()));
@@ -89,6 +89,7 @@ impl Worker {
             };
             rewrite(canonical, &passed.path, protocol, &statement, body)
         });
+        let said = said.map(|said| said.map(|request| self.pool.prepare(request)));
         said.unwrap_or_else(|| Err(refuse_closed(Closed::Ended(EndReason::Withdrawn))))
             .inspect_err(|_| running.refund())
     }
@@ -97,7 +98,7 @@ impl Worker {
     pub(super) async fn exchange(
         &self,
         passed: Passed,
-        outgoing: Request<Body>,
+        outgoing: Prepared,
         running: &Running,
         slot: &Slot,
     ) -> Result<Answered, Refusal> {

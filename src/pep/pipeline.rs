@@ -33,7 +33,7 @@ use crate::base::ErrorChain;
 use crate::config::{Matched, Snapshot};
 use crate::grants::Claim;
 use crate::model::DenyReason;
-use crate::upstream::Received;
+use crate::upstream::{Prepared, Received};
 use crate::wire::Body;
 
 /// Tells an agent that its grant is about to end, in seconds.
@@ -44,6 +44,38 @@ const ATTEMPTS: usize = 4;
 
 /// Host and path of a request that has none in one reading.
 const NOWHERE: (&str, &str) = ("", "");
+
+/// How far a request has come when it can't come further without waiting.
+pub(super) enum Begun {
+    /// It is answered.
+    Answered(Response<Body>),
+    /// It has a reading, and a place for its record.
+    Open(Open),
+}
+
+/// A request that has a reading, and a place for its record.
+pub(super) struct Open {
+    request_id: RequestId,
+    canonical: Rc<Canonical>,
+    running: Rc<Running>,
+    slot: Rc<Slot>,
+    next: Next,
+}
+
+/// What happens next to a request.
+enum Next {
+    /// It goes to the service.
+    Forward(Passed, Prepared),
+    /// Something else is waited for before that. Boxed, as most requests do without.
+    Wait(Box<Waiting>),
+}
+
+/// A request before it is settled whether it is forwarded.
+struct Waiting {
+    source: IpAddr,
+    payload: Payload,
+    judged: Judged,
+}
 
 /// One judging of a request.
 struct Attempt<'a> {
@@ -62,31 +94,36 @@ enum Judged {
     BodyWanted,
     /// It may be forwarded.
     Passed(Passed),
+    /// It may be, once the store knows what it uses up.
+    Claiming(Claim, Passed, Arc<Snapshot>),
+    /// What it was judged by is no longer live: it is judged again, before the first upstream byte.
+    Stale,
 }
 
 impl Worker {
     /// Answers one request. Whatever goes wrong is an answer, too. What has become a WebSocket is left to
     /// `successor` behind its answer.
-    pub(super) async fn handle(
+    ///
+    /// This takes a request as far as it gets without waiting, which is to its service as a rule; what waits
+    /// then has room for little else.
+    pub(super) fn begin(
         &self,
         connection: &Connection,
         slot: Rc<Slot>,
         request: Request<Incoming>,
-        successor: &Successor,
-    ) -> Response<Body> {
+    ) -> Begun {
         let request_id = self.next_request_id();
         let (parts, body) = request.into_parts();
         if let Some(document) = metadata::answer(&self.gate, &parts) {
-            return document;
+            return Begun::Answered(document);
         }
-        let opened =
-            self.exchanges
-                .open(&self.gate, connection.peer.address.ip(), &request_id, &slot);
+        let peer = connection.peer.address.ip();
+        let opened = self.exchanges.open(&self.gate, peer, &request_id, &slot);
         let running = match opened {
             Ok(running) => running,
             Err(refusal) => {
                 self.gate.metrics.refuse(refusal.reason().as_str());
-                return self.refuse(&refusal, NOWHERE, &request_id);
+                return Begun::Answered(self.refuse(&refusal, NOWHERE, &request_id));
             }
         };
         let limits = &self.gate.facts.limits;
@@ -96,37 +133,91 @@ impl Worker {
             Ok(canonical) => Rc::new(canonical),
             Err(refusal) => {
                 running.refuse(&refusal);
-                return self.refuse(&refusal.closing(), NOWHERE, &request_id);
+                return Begun::Answered(self.refuse(&refusal.closing(), NOWHERE, &request_id));
             }
         };
         running.note(|record| describe_request(record, &canonical));
-        let answered = self
-            .run(connection, &canonical, body, &running, (&slot, &request_id))
-            .await;
-        match answered {
-            Ok(answered) => {
-                let mut response = match answered {
-                    Answered::Response(response) => {
-                        self.guard(response, running, slot, &request_id)
-                    }
-                    Answered::Switched(consent) => {
-                        self.switch(consent, (running, slot, &request_id), successor)
-                    }
-                };
-                if canonical.token().is_some_and(|token| token.dpop) {
-                    self.give_nonce(&mut response);
-                }
-                response
-            }
+        match self.settle(connection, &canonical, body, &running, &request_id) {
+            Ok(next) => Begun::Open(Open {
+                request_id,
+                canonical,
+                running,
+                slot,
+                next,
+            }),
             Err(refusal) => {
-                slot.disarm();
-                running.refuse(&refusal);
-                if let Some(internal) = refusal.internal() {
-                    warn!(%request_id, code = %refusal.reason(), internal, "refused");
-                }
-                self.refuse(&refusal, (canonical.host(), canonical.path()), &request_id)
+                let response = self.refuse_open(&refusal, &canonical, &running, &slot, &request_id);
+                Begun::Answered(response)
             }
         }
+    }
+
+    /// Takes a request that was begun to its answer.
+    pub(super) async fn finish(
+        &self,
+        connection: &Connection,
+        begun: Begun,
+        successor: &Successor,
+    ) -> Response<Body> {
+        let open = match begun {
+            Begun::Answered(response) => return response,
+            Begun::Open(open) => open,
+        };
+        let Open {
+            request_id,
+            canonical,
+            running,
+            slot,
+            next,
+        } = open;
+        let answered = match next {
+            Next::Forward(passed, outgoing) => {
+                self.exchange(passed, outgoing, &running, &slot).await
+            }
+            Next::Wait(waiting) => {
+                let at = (connection, &canonical, &running);
+                let settled = self.wait(at, *waiting, &request_id);
+                match Box::pin(settled).await {
+                    Ok((passed, outgoing)) => {
+                        Box::pin(self.exchange(passed, outgoing, &running, &slot)).await
+                    }
+                    Err(refusal) => Err(refusal),
+                }
+            }
+        };
+        let answered = match answered {
+            Ok(answered) => answered,
+            Err(refusal) => {
+                return self.refuse_open(&refusal, &canonical, &running, &slot, &request_id);
+            }
+        };
+        let mut response = match answered {
+            Answered::Response(response) => self.guard(response, running, slot, &request_id),
+            Answered::Switched(consent) => {
+                self.switch(consent, (running, slot, &request_id), successor)
+            }
+        };
+        if canonical.token().is_some_and(|token| token.dpop) {
+            self.give_nonce(&mut response);
+        }
+        response
+    }
+
+    /// Answers and records a refusal of a request that has a reading.
+    fn refuse_open(
+        &self,
+        refusal: &Refusal,
+        canonical: &Canonical,
+        running: &Running,
+        slot: &Slot,
+        request_id: &RequestId,
+    ) -> Response<Body> {
+        slot.disarm();
+        running.refuse(refusal);
+        if let Some(internal) = refusal.internal() {
+            warn!(%request_id, code = %refusal.reason(), internal, "refused");
+        }
+        self.refuse(refusal, (canonical.host(), canonical.path()), request_id)
     }
 
     /// Answers and records a request whose head has no reading: nothing in it is believed.
@@ -153,66 +244,109 @@ impl Worker {
         }
     }
 
-    async fn run(
+    /// Judges a request, once, and makes it ready for its service where nothing is in between.
+    fn settle(
         &self,
         connection: &Connection,
         canonical: &Rc<Canonical>,
         body: Incoming,
         running: &Rc<Running>,
-        (slot, request_id): (&Slot, &RequestId),
-    ) -> Result<Answered, Refusal> {
+        request_id: &RequestId,
+    ) -> Result<Next, Refusal> {
         let gate = &self.gate;
         let source = source::address(gate, connection.peer.address.ip(), canonical.headers());
         running.note(|record| record.source = Some(source));
-        let mut payload = if body.is_end_stream() {
+        let payload = if body.is_end_stream() {
             Payload::Held(Bytes::new())
         } else {
             Payload::Stream(Upload::new(body, &gate.clock, &gate.facts.limits))
         };
-        let mut passed = None;
-        for number in 0..ATTEMPTS {
-            // Once per attempt: every step of it sees this one.
-            let snapshot = gate.snapshot.current();
+        let attempt = Attempt {
+            connection,
+            source,
+            canonical,
+            payload: &payload,
+            proved: false,
+        };
+        match self.attempt(&attempt, running)? {
+            Judged::Passed(passed) => {
+                let to = (request_id, &passed);
+                let outgoing = self.prepare(connection, canonical, payload, running, to)?;
+                Ok(Next::Forward(passed, outgoing))
+            }
+            judged => Ok(Next::Wait(Box::new(Waiting {
+                source,
+                payload,
+                judged,
+            }))),
+        }
+    }
+
+    /// Waits for what a request needs before it can be forwarded, and judges it again.
+    async fn wait(
+        &self,
+        (connection, canonical, running): (&Connection, &Rc<Canonical>, &Rc<Running>),
+        waiting: Waiting,
+        request_id: &RequestId,
+    ) -> Result<(Passed, Prepared), Refusal> {
+        let Waiting {
+            source,
+            mut payload,
+            mut judged,
+        } = waiting;
+        let mut attempts = 1;
+        let passed = loop {
+            match judged {
+                Judged::Passed(passed) => break passed,
+                Judged::BodyWanted => payload = self.hold(payload).await?,
+                Judged::Claiming(claim, passed, snapshot) => {
+                    self.secure(claim, running).await?;
+                    if self.is_live(&snapshot) {
+                        break passed;
+                    }
+                    running.refund();
+                }
+                Judged::Stale => {}
+            }
+            if attempts == ATTEMPTS {
+                let detail = "the configuration keeps changing: come again";
+                return Err(Refusal::new(DenyReason::Stale, detail).with_retry_after(1));
+            }
+            attempts += 1;
             let attempt = Attempt {
                 connection,
                 source,
                 canonical,
                 payload: &payload,
-                proved: number > 0,
+                proved: true,
             };
-            let judged = self.judge(&snapshot, &attempt, running)?;
-            if matches!(judged, Judged::Passed(_)) {
-                let claim = running.claim(snapshot.policies());
-                if !claim.is_secure() {
-                    // Boxed, as what follows is that most requests do without: they have no room for it.
-                    Box::pin(self.secure(claim, running)).await?;
-                }
-            }
-            match judged {
-                Judged::BodyWanted => payload = Box::pin(self.hold(payload)).await?,
-                // What was decided under a configuration that is no longer live is decided again, before
-                // the first upstream byte.
-                Judged::Passed(_) if !Arc::ptr_eq(&snapshot, &gate.snapshot.current()) => {
-                    running.refund();
-                }
-                Judged::Passed(judged) => {
-                    passed = Some(judged);
-                    break;
-                }
-            }
+            judged = self.attempt(&attempt, running)?;
+        };
+        let to = (request_id, &passed);
+        let outgoing = self.prepare(connection, canonical, payload, running, to)?;
+        Ok((passed, outgoing))
+    }
+
+    /// Judges a request by what is live now: every step sees the same.
+    fn attempt(&self, attempt: &Attempt<'_>, running: &Running) -> Result<Judged, Refusal> {
+        let snapshot = self.gate.snapshot.current();
+        let judged = self.judge(&snapshot, attempt, running)?;
+        let Judged::Passed(passed) = judged else {
+            return Ok(judged);
+        };
+        let claim = running.claim(snapshot.policies());
+        if !claim.is_secure() {
+            return Ok(Judged::Claiming(claim, passed, snapshot));
         }
-        let passed = passed.ok_or_else(|| {
-            let detail = "the configuration keeps changing: come again";
-            Refusal::new(DenyReason::Stale, detail).with_retry_after(1)
-        })?;
-        let outgoing = self.prepare(
-            connection,
-            canonical,
-            payload,
-            running,
-            (request_id, &passed),
-        )?;
-        self.exchange(passed, outgoing, running, slot).await
+        if self.is_live(&snapshot) {
+            return Ok(Judged::Passed(passed));
+        }
+        running.refund();
+        Ok(Judged::Stale)
+    }
+
+    fn is_live(&self, snapshot: &Arc<Snapshot>) -> bool {
+        Arc::ptr_eq(snapshot, &self.gate.snapshot.current())
     }
 
     /// Authenticate, route, right, describe, enforce: in this order, each by the same snapshot, and

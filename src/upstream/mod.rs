@@ -41,7 +41,7 @@ pub use credential::{Credential, Injected};
 pub use error::{BreakError, ConnectError, Fault, Phase, Place, SendError, UpstreamError};
 pub use http1::Http1Error;
 pub use limits::PoolLimits;
-pub use outgoing::OutgoingError;
+pub use outgoing::{OutgoingError, Prepared};
 pub use pool::Pool;
 pub use received::Received;
 pub use target::Target;

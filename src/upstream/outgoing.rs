@@ -1,13 +1,14 @@
 //! The body of a request on its way out, and how far it has come.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Request};
 use http_body::{Body as _, Frame, SizeHint};
 use thiserror::Error;
 
@@ -23,6 +24,24 @@ pub(super) struct Outgoing {
     /// Bytes that the declared length still has room for.
     left: Option<u64>,
     progress: Rc<Progress>,
+}
+
+/// A request that is ready to be sent. Boxed: it passes through many hands before its head is written.
+pub struct Prepared(pub(super) Box<Request<Outgoing>>);
+
+impl Prepared {
+    pub(super) fn new(request: Request<Body>, clock: &Clock) -> Self {
+        Self(Box::new(request.map(|body| Outgoing::new(body, clock))))
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Its headers carry credentials.
+        f.debug_struct("Prepared")
+            .field("method", self.0.method())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a request body breaks off.

@@ -19,7 +19,7 @@ use super::connect::{connect, share, within};
 use super::group::Group;
 use super::lane::Lane;
 use super::lease::{Answer, ExchangeError, Lease, Link};
-use super::outgoing::{Outgoing, Progress};
+use super::outgoing::{Outgoing, Prepared, Progress};
 use super::received::Received;
 use super::target::{Address, Target};
 use super::{Common, Fault, Phase, PoolLimits, SendError};
@@ -52,6 +52,12 @@ impl Pool {
         }
     }
 
+    /// Makes `request` ready to be sent.
+    #[must_use]
+    pub fn prepare(&self, request: Request<Body>) -> Prepared {
+        Prepared::new(request, &self.clock)
+    }
+
     /// Sends `request` to one of the target's addresses and waits for the answer's head.
     ///
     /// Path and query go out as they stand, and so does `Host`; where there is none, the URI's host
@@ -73,10 +79,9 @@ impl Pool {
     pub async fn send(
         &self,
         target: &Arc<Target>,
-        request: Request<Body>,
+        request: Prepared,
     ) -> Result<Response<Received>, SendError> {
-        // Boxed: it passes through many hands before its head is written.
-        let mut request = Box::new(request.map(|body| Outgoing::new(body, &self.clock)));
+        let mut request = request.0;
         let mut progress = request.body().progress();
         let timeout = target.timeouts.response;
         let timeout = timeout.unwrap_or(self.limits.response_timeout);

@@ -84,7 +84,7 @@ impl Connection {
         self.persists = false;
         let to_head = request.method() == Method::HEAD;
         let lines = mem::take(&mut self.lines);
-        let mut upload = Upload::begin(*request, lines, address, websocket_key)?;
+        let mut upload = Upload::begin(request, lines, address, websocket_key)?;
         let answer = poll_fn(|context| self.poll_exchange(&mut upload, to_head, context)).await;
         let Answer { parts, persists } = match answer {
             Ok(answer) => answer,

@@ -9,7 +9,6 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf as _, Bytes};
 use http::header::HeaderName;
-use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, Request};
 use http_body::{Body as _, Frame};
@@ -28,9 +27,9 @@ const PIECES_AT_ONCE: usize = 8;
 
 /// A request that is being sent.
 pub(super) struct Upload {
-    /// The head, for as long as no byte has left.
-    parts: Option<Parts>,
-    body: Outgoing,
+    request: Box<Request<Outgoing>>,
+    /// Whether a byte of it has left.
+    begun: bool,
     framing: Framing,
     trailers: Vec<HeaderName>,
     /// What goes out next: lines, then data, then the bytes behind it. What has left is taken away.
@@ -40,8 +39,8 @@ pub(super) struct Upload {
     tail: &'static [u8],
     /// Whether nothing comes behind that.
     last: bool,
-    /// The trailers among the lines, for as long as the head is.
-    trailers_taken: Option<HeaderMap>,
+    /// The trailers among the lines, until a byte has left.
+    trailers_taken: Option<Box<HeaderMap>>,
     state: State,
 }
 
@@ -58,7 +57,7 @@ enum State {
 impl Upload {
     /// Makes the head ready. `lines` is memory to use; what it holds is lost.
     pub(super) fn begin(
-        mut request: Request<Outgoing>,
+        mut request: Box<Request<Outgoing>>,
         mut lines: Vec<u8>,
         address: &Authority,
         websocket_key: Option<&str>,
@@ -69,14 +68,13 @@ impl Upload {
             Framing::Chunked => announced_trailers(request.headers()),
             Framing::Length(_) => Vec::new(),
         };
-        let (parts, mut body) = request.into_parts();
         let last = framing == Framing::Length(0);
         if last {
-            body.finish();
+            request.body_mut().finish();
         }
         Ok(Self {
-            parts: Some(parts),
-            body,
+            request,
+            begun: false,
             framing,
             trailers,
             lines,
@@ -95,8 +93,8 @@ impl Upload {
     }
 
     /// Whether a byte of the request has left.
-    pub(super) fn has_begun(&self) -> bool {
-        self.parts.is_none()
+    pub(super) const fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// Whether there is still something to send, and somebody who takes it.
@@ -111,14 +109,15 @@ impl Upload {
 
     /// Fails with `error`; the request comes back if no byte of it has left.
     pub(super) fn fail(mut self, error: Http1Error) -> Failure {
-        let unsent = match (self.parts.take(), &error) {
-            (Some(parts), Http1Error::Io(_)) => {
-                self.body.put_back(self.data, self.trailers_taken);
-                Some(Box::new(Request::from_parts(parts, self.body)))
-            }
-            _ => None,
-        };
-        Failure { error, unsent }
+        let unsent = !self.begun && matches!(error, Http1Error::Io(_));
+        if unsent {
+            let trailers = self.trailers_taken.map(|trailers| *trailers);
+            self.request.body_mut().put_back(self.data, trailers);
+        }
+        Failure {
+            error,
+            unsent: unsent.then_some(self.request),
+        }
     }
 
     /// Sends on. `false`: there may be more that could go at once. An error of the network is final for the
@@ -190,7 +189,7 @@ impl Upload {
     }
 
     fn take_away(&mut self, mut written: usize) {
-        self.parts = None;
+        self.begun = true;
         let lines = (self.lines.len() - self.lines_sent).min(written);
         self.lines_sent += lines;
         written -= lines;
@@ -210,7 +209,7 @@ impl Upload {
             return Poll::Ready(Ok(()));
         }
         loop {
-            let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+            let frame = ready!(Pin::new(self.request.body_mut()).poll_frame(context));
             let frame = frame.transpose().map_err(Http1Error::Request)?;
             let data = match frame.map(Frame::into_data) {
                 None => return Poll::Ready(self.end(None)),
@@ -230,7 +229,7 @@ impl Upload {
             Framing::Chunked => {
                 // Into memory, which takes it.
                 let _written = write!(self.lines, "{size:x}\r\n");
-                self.last = self.body.is_end_stream();
+                self.last = self.request.body().is_end_stream();
                 self.tail = if self.last { b"\r\n0\r\n\r\n" } else { b"\r\n" };
             }
             Framing::Length(left) => {
@@ -250,8 +249,8 @@ impl Upload {
             (Framing::Chunked, None) => self.tail = b"0\r\n\r\n",
             (Framing::Chunked, Some(trailers)) => {
                 write_trailers(&mut self.lines, &trailers, &self.trailers);
-                if self.parts.is_some() {
-                    self.trailers_taken = Some(trailers);
+                if !self.begun {
+                    self.trailers_taken = Some(Box::new(trailers));
                 }
             }
         }

@@ -11,13 +11,13 @@ use super::super::alone::{Connection, Streamed};
 use super::super::connect::{connect_alone, connect_to_switch, within};
 use super::super::lane::Lane;
 use super::super::lease::{Content, Http2, Lease, Link};
-use super::super::outgoing::Outgoing;
+use super::super::outgoing::{Outgoing, Prepared};
 use super::super::target::Target;
 use super::super::tunnel::{Tunnel, WebSocket};
 use super::super::{Fault, SendError, framing};
 use super::{Pool, broken, protocol};
 use crate::model::UpstreamProtocol;
-use crate::wire::{Body, websocket_accept, websocket_key};
+use crate::wire::{websocket_accept, websocket_key};
 
 impl Pool {
     /// Asks one of the target's addresses for a WebSocket. The handshake is the pool's own: whatever
@@ -36,9 +36,9 @@ impl Pool {
     pub async fn websocket(
         &self,
         target: &Arc<Target>,
-        request: Request<Body>,
+        request: Prepared,
     ) -> Result<WebSocket, SendError> {
-        let request = request.map(|body| Outgoing::new(body, &self.clock));
+        let request = request.0;
         let progress = request.body().progress();
         let timeout = target.timeouts.response;
         let timeout = timeout.unwrap_or(self.limits.response_timeout);
@@ -51,7 +51,7 @@ impl Pool {
         let key = websocket_key();
         let accept = HeaderValue::from_str(&websocket_accept(key.as_bytes()));
         let accept = accept.map_err(|_| at_fault(Fault::Handshake))?;
-        let answer = lease.exchange(&self.clock, timeout, Box::new(request), Some(&key));
+        let answer = lease.exchange(&self.clock, timeout, request, Some(&key));
         let answer = answer.await;
         let answer = answer.map_err(|error| broken(target, &lane, &progress, error))?;
         if answer.head.status != StatusCode::SWITCHING_PROTOCOLS {
@@ -74,7 +74,7 @@ impl Pool {
     async fn websocket_over_http2(
         &self,
         target: &Arc<Target>,
-        request: Request<Outgoing>,
+        request: Box<Request<Outgoing>>,
         timeout: Duration,
     ) -> Result<WebSocket, SendError> {
         let progress = request.body().progress();
@@ -89,7 +89,7 @@ impl Pool {
         let lane = Rc::clone(&lease.lane);
         let at_fault = |fault| protocol(target, &lane.address, fault);
         // HTTP/2 has its own proof that the other side means it: the key is not sent.
-        let answer = lease.exchange(&self.clock, timeout, Box::new(request), Some(""));
+        let answer = lease.exchange(&self.clock, timeout, request, Some(""));
         let answer = answer.await;
         let answer = answer.map_err(|error| broken(target, &lane, &progress, error))?;
         if answer.head.status != StatusCode::OK {

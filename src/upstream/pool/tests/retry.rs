@@ -39,7 +39,10 @@ fn a_request_that_comes_back_unsent_goes_out_once_more() {
                 peer.say(HELLO).await;
                 peer
             };
-            let (answer, _peer) = tokio::join!(bench.pool.send(&bench.target, request), serve);
+            let (answer, _peer) = tokio::join!(
+                bench.pool.send(&bench.target, bench.pool.prepare(request)),
+                serve
+            );
             assert_eq!(answer.unwrap().status(), 200);
             assert!(dead.closed().await.is_empty());
         });

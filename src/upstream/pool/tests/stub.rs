@@ -235,7 +235,7 @@ impl Bench {
 
     pub(super) fn call(&self, request: Request<Body>) -> JoinHandle<Answer> {
         let Self { pool, target } = self.clone();
-        spawn_local(async move { pool.send(&target, request).await })
+        spawn_local(async move { pool.send(&target, pool.prepare(request)).await })
     }
 
     pub(super) fn get(&self) -> JoinHandle<Answer> {

@@ -315,7 +315,10 @@ fn a_websocket_is_asked_for_in_http1_where_http2_could_be_had() {
         let bench = bench(&service, Clock::system());
         let asked = async {
             let request = request(Method::GET, Body::empty());
-            bench.pool.websocket(&bench.target, request).await
+            bench
+                .pool
+                .websocket(&bench.target, bench.pool.prepare(request))
+                .await
         };
         let acceptor = site.acceptor(ClientAuth::None);
         let serving = async {
