@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod tests;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use smallvec::SmallVec;
 
 use super::canonical::Canonical;
@@ -13,7 +13,7 @@ use super::refusal::Refusal;
 use super::request_id::RequestId;
 use super::running::Parties;
 use crate::model::{DenyReason, Protocol};
-use crate::wire::{Body, connection_listed, is_hop_by_hop, stays_at_gateway};
+use crate::wire::{Body, Fields, Outbound, connection_listed, is_hop_by_hop, stays_at_gateway};
 
 const AGENT: HeaderName = HeaderName::from_static("portcullis-agent");
 const GRANT: HeaderName = HeaderName::from_static("portcullis-grant");
@@ -46,34 +46,35 @@ pub(super) fn rewrite(
     protocol: Protocol,
     statement: &Statement<'_>,
     body: Body,
-) -> Result<Request<Body>, Refusal> {
-    let mut headers = pass_on(canonical.headers(), protocol);
-    say(&mut headers, canonical, statement)?;
-    let mut request = Request::new(body);
-    *request.method_mut() = canonical.method().clone();
-    *request.uri_mut() = target(path, canonical.query())?;
-    *request.headers_mut() = headers;
-    Ok(request)
+) -> Result<Outbound<Body>, Refusal> {
+    let mut fields = pass_on(canonical.headers(), protocol);
+    say(&mut fields, canonical, statement)?;
+    Ok(Outbound {
+        method: canonical.method().clone(),
+        target: target(path, canonical.query())?,
+        fields,
+        body,
+    })
 }
 
 /// What of the client's headers is for the upstream.
-fn pass_on(from: &HeaderMap, protocol: Protocol) -> HeaderMap {
-    let listed: Vec<String> = connection_listed(from).collect();
-    let mut headers = HeaderMap::with_capacity(from.len() + 10);
+fn pass_on(from: &HeaderMap, protocol: Protocol) -> Fields {
+    let listed: SmallVec<[String; 2]> = connection_listed(from).collect();
+    let mut fields = Fields::with_capacity(from.len() + SAID);
     for (name, value) in from {
         if !stays_at_gateway(name) && !listed.iter().any(|listed| listed == name.as_str()) {
-            headers.append(name.clone(), value.clone());
+            fields.push(name.clone(), value.clone());
         }
     }
     if protocol == Protocol::Grpc {
         if wants_trailers(from) {
-            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+            fields.push(header::TE, HeaderValue::from_static("trailers"));
         }
         if let Some(announced) = announced_trailers(from) {
-            headers.insert(header::TRAILER, announced);
+            fields.push(header::TRAILER, announced);
         }
     }
-    headers
+    fields
 }
 
 /// Whether a trailer may reach the upstream: one that would not as a header does not either, nor one
@@ -128,62 +129,59 @@ fn announced_trailers(from: &HeaderMap) -> Option<HeaderValue> {
         .filter(|value| !value.is_empty())
 }
 
-/// Adds what the gateway alone says.
+/// The most fields that the gateway says.
+const SAID: usize = 11;
+
+/// Adds what the gateway alone says: nothing of these names has been passed on.
 fn say(
-    headers: &mut HeaderMap,
+    fields: &mut Fields,
     canonical: &Canonical,
     statement: &Statement<'_>,
 ) -> Result<(), Refusal> {
-    let mut set = |name: HeaderName, value: &str| match HeaderValue::from_str(value) {
-        Ok(value) => {
-            headers.insert(name, value);
-            Ok(())
-        }
-        Err(_) => Err(unspeakable(&name)),
+    let mut add = |name: HeaderName, value: HeaderValue| {
+        debug_assert!(!fields.contains(&name), "{name} was passed on");
+        fields.push(name, value);
+    };
+    let written = |name: &HeaderName, value: &str| {
+        HeaderValue::from_str(value).map_err(|_| unspeakable(name))
     };
     let Parties { agent, task, grant } = statement.who;
-    set(AGENT, agent)?;
+    add(AGENT, written(&AGENT, agent)?);
     if let Some(task) = task {
-        set(TASK, task)?;
+        add(TASK, written(&TASK, task)?);
     }
     if let Some(grant) = grant {
-        set(GRANT, grant)?;
+        add(GRANT, written(&GRANT, grant)?);
     }
-    set(header::HOST, canonical.authority())?;
-    headers.insert(REQUEST, statement.request_id.to_header());
-
+    add(REQUEST, statement.request_id.to_header());
+    let host = written(&header::HOST, canonical.authority())?;
     let before = statement.trusted_proxy.then(|| canonical.headers());
     let told = |name: &HeaderName| {
         let value = before.and_then(|headers| headers.get(name));
         value.filter(|value| value.to_str().is_ok())
     };
-    match told(&FORWARDED_FOR) {
-        None => {
-            headers.insert(FORWARDED_FOR, statement.peer.clone());
-        }
+    let forwarded_for = match told(&FORWARDED_FOR) {
+        None => statement.peer.clone(),
         Some(chain) => {
             let longer = [chain.as_bytes(), statement.peer.as_bytes()].join(&b", "[..]);
-            let longer = HeaderValue::try_from(longer);
-            headers.insert(
-                FORWARDED_FOR,
-                longer.map_err(|_| unspeakable(&FORWARDED_FOR))?,
-            );
-        }
-    }
-    match told(&FORWARDED_HOST) {
-        Some(host) => headers.insert(FORWARDED_HOST, host.clone()),
-        None => {
-            let host = headers.get(header::HOST).cloned();
-            host.and_then(|host| headers.insert(FORWARDED_HOST, host))
+            HeaderValue::try_from(longer).map_err(|_| unspeakable(&FORWARDED_FOR))?
         }
     };
     let own = HeaderValue::from_static(if statement.secure { "https" } else { "http" });
-    let proto = told(&FORWARDED_PROTO).cloned().unwrap_or(own);
-    headers.insert(FORWARDED_PROTO, proto);
-    headers.insert(TRACEPARENT, statement.traceparent.clone());
-    headers.insert(header::VIA, HeaderValue::from_static("1.1 portcullis"));
+    add(FORWARDED_FOR, forwarded_for);
+    add(
+        FORWARDED_HOST,
+        told(&FORWARDED_HOST).unwrap_or(&host).clone(),
+    );
+    add(
+        FORWARDED_PROTO,
+        told(&FORWARDED_PROTO).cloned().unwrap_or(own),
+    );
+    add(header::HOST, host);
+    add(TRACEPARENT, statement.traceparent.clone());
+    add(header::VIA, HeaderValue::from_static("1.1 portcullis"));
     if let Some((name, value)) = statement.credential {
-        headers.insert(name.clone(), value.clone());
+        fields.set(name.clone(), value.clone());
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use http::header::USER_AGENT;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Method};
 use tracing::{debug, info};
 
 use super::connect::{connect, within};
@@ -20,7 +20,7 @@ use super::outgoing::Outgoing;
 use super::target::Target;
 use crate::base::{BootInstant, Clock, Digest};
 use crate::model::HealthCheck;
-use crate::wire::Body;
+use crate::wire::{Body, Fields, Outbound};
 
 /// So many checks in a row without a good answer put an address out; one good answer brings it back.
 const FAILURES: u32 = 2;
@@ -124,9 +124,14 @@ async fn ask(
             return false;
         }
     };
-    let mut request = Request::new(Outgoing::new(Body::empty(), clock));
-    *request.uri_mut() = check.path.clone().into();
-    request.headers_mut().insert(USER_AGENT, AGENT);
+    let mut fields = Fields::default();
+    fields.push(USER_AGENT, AGENT);
+    let request = Outbound {
+        method: Method::GET,
+        target: check.path.clone().into(),
+        fields,
+        body: Outgoing::new(Body::empty(), clock),
+    };
     match link.send(Box::new(request), &lane.address, None).await {
         Ok(answer) => answer.head.status.is_success() || answer.head.status.is_redirection(),
         Err(_) => false,

@@ -18,7 +18,7 @@ use hyper::ext::Protocol;
 
 use super::Fault;
 use super::outgoing::Outgoing;
-use crate::wire::{WEBSOCKET, WEBSOCKET_VERSION, connection_listed};
+use crate::wire::{Fields, Outbound, WEBSOCKET, WEBSOCKET_VERSION, connection_listed};
 
 /// The most header lines of an answer; [`HEAD_BYTES`] bounds their size.
 pub(super) const HEADER_LINES: usize = 100;
@@ -62,21 +62,26 @@ pub(super) fn judge_switch(head: &response::Parts, accept: &HeaderValue) -> Resu
 
 /// Shapes a request for HTTP/2: its host in the target, nothing of a connection.
 pub(super) fn for_http2(
-    request: Request<Outgoing>,
+    request: Outbound<Outgoing>,
     address: &Authority,
     tls: bool,
 ) -> Result<Request<Outgoing>, Fault> {
-    check_method(request.method())?;
+    check_method(&request.method)?;
     let host = HeaderValue::from_bytes(host(&request, address)?);
     let host = host.map_err(|_| Fault::RequestHost)?;
-    let (mut head, mut body) = request.into_parts();
-    let trailers = wants_trailers(&head.headers);
-    strip(&mut head.headers);
+    let Outbound {
+        method,
+        target,
+        mut fields,
+        mut body,
+    } = request;
+    let trailers = wants_trailers(fields.get_all(&TE));
+    strip(&mut fields);
     if trailers {
-        head.headers
-            .insert(TE, HeaderValue::from_static("trailers"));
+        fields.push(TE, HeaderValue::from_static("trailers"));
     }
-    if let Some(length) = only_length(&head.headers).map_err(|()| Fault::RequestLength)? {
+    let length = only_length(fields.get_all(&CONTENT_LENGTH));
+    if let Some(length) = length.map_err(|()| Fault::RequestLength)? {
         check_length(length, &mut body)?;
     }
     let mut uri = http::uri::Parts::default();
@@ -84,10 +89,13 @@ pub(super) fn for_http2(
     uri.authority = Authority::try_from(host.as_bytes())
         .map(Some)
         .map_err(|_| Fault::RequestHost)?;
-    uri.path_and_query = Some(path(&head.uri));
-    head.uri = Uri::from_parts(uri).map_err(|_| Fault::RequestHost)?;
-    head.version = Version::HTTP_2;
-    Ok(Request::from_parts(head, body))
+    uri.path_and_query = Some(path(&target));
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = Uri::from_parts(uri).map_err(|_| Fault::RequestHost)?;
+    *request.version_mut() = Version::HTTP_2;
+    *request.headers_mut() = fields.into_headers();
+    Ok(request)
 }
 
 pub(super) fn check_method(method: &Method) -> Result<(), Fault> {
@@ -105,33 +113,33 @@ fn path(uri: &Uri) -> PathAndQuery {
 
 /// The host that the upstream is told: the request's own, else where we connect to.
 pub(super) fn host<'a>(
-    request: &'a Request<Outgoing>,
+    request: &'a Outbound<Outgoing>,
     address: &'a Authority,
 ) -> Result<&'a [u8], Fault> {
-    let mut lines = request.headers().get_all(HOST).into_iter();
+    let mut lines = request.fields.get_all(&HOST);
     match (lines.next(), lines.next()) {
         (Some(host), None) => Ok(host.as_bytes()),
         (Some(_), Some(_)) => Err(Fault::RequestHost),
         (None, _) => {
-            let authority = request.uri().authority().unwrap_or(address);
+            let authority = request.target.authority().unwrap_or(address);
             Ok(authority.as_str().as_bytes())
         }
     }
 }
 
-pub(super) fn wants_trailers(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(TE)
-        .iter()
+/// Whether one of the lines of `TE` asks for trailers.
+pub(super) fn wants_trailers<'a>(mut lines: impl Iterator<Item = &'a HeaderValue>) -> bool {
+    lines
+        .by_ref()
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(','))
         .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
 /// Takes away what this connection says for itself.
-fn strip(headers: &mut HeaderMap) {
+fn strip(fields: &mut Fields) {
     for name in [CONNECTION, HOST, TE, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
+        fields.remove(&name);
     }
 }
 
@@ -146,8 +154,9 @@ pub(super) fn check_length(length: u64, body: &mut Outgoing) -> Result<(), Fault
 }
 
 /// The one `Content-Length`, or an error where there are several or it is no plain number.
-pub(super) fn only_length(headers: &HeaderMap) -> Result<Option<u64>, ()> {
-    let mut lines = headers.get_all(CONTENT_LENGTH).into_iter();
+pub(super) fn only_length<'a>(
+    mut lines: impl Iterator<Item = &'a HeaderValue>,
+) -> Result<Option<u64>, ()> {
     let (first, second) = (lines.next(), lines.next());
     let Some(line) = first else { return Ok(None) };
     let digits = line.as_bytes();
@@ -196,7 +205,8 @@ pub(super) fn judge(headers: &HeaderMap) -> Result<Length, Fault> {
     if headers.len() > HEADER_LINES {
         return Err(Fault::AnswerTooManyHeaders);
     }
-    let length = only_length(headers).map_err(|()| Fault::AnswerLength)?;
+    let length = only_length(headers.get_all(CONTENT_LENGTH).into_iter());
+    let length = length.map_err(|()| Fault::AnswerLength)?;
     let mut codings = headers.get_all(TRANSFER_ENCODING).into_iter();
     match (codings.next(), codings.next(), length) {
         (None, _, None) => Ok(Length::Unsaid),

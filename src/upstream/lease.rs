@@ -24,6 +24,7 @@ use super::socket::{Stream, Watch};
 use super::target::Address;
 use super::{BreakError, Fault, Http1Error, framing};
 use crate::base::{Clock, IdleTimer};
+use crate::wire::Outbound;
 
 /// The shortest time that is waited at once, so that a timeout of zero does not spin.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
@@ -108,7 +109,7 @@ pub(super) enum ExchangeError {
     /// The other side says that it has not looked at the request (RFC 9113 §8.7).
     Unprocessed(BreakError),
     /// The connection was dead before a byte was written.
-    Unsent(Box<Request<Outgoing>>, BreakError),
+    Unsent(Box<Outbound<Outgoing>>, BreakError),
 }
 
 impl From<Fault> for ExchangeError {
@@ -130,7 +131,7 @@ impl From<Failure> for ExchangeError {
 impl From<TrySendError<Request<Outgoing>>> for ExchangeError {
     fn from(mut error: TrySendError<Request<Outgoing>>) -> Self {
         match error.take_message() {
-            Some(request) => Self::Unsent(Box::new(request), error.into_error().into()),
+            Some(request) => Self::Unsent(Box::new(request.into()), error.into_error().into()),
             None => match error.into_error() {
                 error if is_unprocessed(&error) => Self::Unprocessed(error.into()),
                 error => Self::Broken(error.into()),
@@ -155,7 +156,7 @@ impl Link {
     /// (RFC 8441 §5) without the key.
     pub(super) async fn send(
         &mut self,
-        request: Box<Request<Outgoing>>,
+        request: Box<Outbound<Outgoing>>,
         address: &Address,
         websocket_key: Option<&str>,
     ) -> Result<Answer, ExchangeError> {
@@ -222,7 +223,7 @@ impl Lease {
         &mut self,
         clock: &Clock,
         timeout: Duration,
-        request: Box<Request<Outgoing>>,
+        request: Box<Outbound<Outgoing>>,
         websocket_key: Option<&str>,
     ) -> Result<Answer, ExchangeError> {
         if !self.pooled
@@ -231,7 +232,7 @@ impl Lease {
         {
             return Err(Fault::Unasked.into());
         }
-        let progress = request.body().progress();
+        let progress = request.body.progress();
         let mut patience = self.link.patience(clock, timeout.max(SHORTEST_WAIT));
         let sent = {
             let sent = pin!(self.link.send(request, &self.lane.address, websocket_key));

@@ -8,12 +8,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use thiserror::Error;
 
 use crate::base::{BootInstant, Clock};
-use crate::wire::{Body, BodyError};
+use crate::wire::{Body, BodyError, Outbound};
 
 /// A request body that keeps its [`Progress`].
 pub(super) struct Outgoing {
@@ -27,19 +27,19 @@ pub(super) struct Outgoing {
 }
 
 /// A request that is ready to be sent. Boxed: it passes through many hands before its head is written.
-pub struct Prepared(pub(super) Box<Request<Outgoing>>);
+pub struct Prepared(pub(super) Box<Outbound<Outgoing>>);
 
 impl Prepared {
-    pub(super) fn new(request: Request<Body>, clock: &Clock) -> Self {
+    pub(super) fn new(request: Outbound<Body>, clock: &Clock) -> Self {
         Self(Box::new(request.map(|body| Outgoing::new(body, clock))))
     }
 }
 
 impl fmt::Debug for Prepared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Its headers carry credentials.
         f.debug_struct("Prepared")
-            .field("method", self.0.method())
+            .field("method", &self.0.method)
+            .field("fields", &self.0.fields)
             .finish_non_exhaustive()
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use http::{Request, Response};
+use http::Response;
 use smallvec::SmallVec;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -24,7 +24,7 @@ use super::received::Received;
 use super::target::{Address, Target};
 use super::{Common, Fault, Phase, PoolLimits, SendError};
 use crate::base::{BootInstant, Clock, Digest, IdleTimer, random_bytes};
-use crate::wire::Body;
+use crate::wire::{Body, Outbound};
 
 /// One worker's connections to all services. It must be used inside a `LocalSet`.
 #[derive(Debug)]
@@ -54,8 +54,8 @@ impl Pool {
 
     /// Makes `request` ready to be sent.
     #[must_use]
-    pub fn prepare(&self, request: Request<Body>) -> Prepared {
-        Prepared::new(request, &self.clock)
+    pub fn prepare(&self, request: impl Into<Outbound<Body>>) -> Prepared {
+        Prepared::new(request.into(), &self.clock)
     }
 
     /// Sends `request` to one of the target's addresses and waits for the answer's head.
@@ -82,7 +82,7 @@ impl Pool {
         request: Prepared,
     ) -> Result<Response<Received>, SendError> {
         let mut request = request.0;
-        let mut progress = request.body().progress();
+        let mut progress = request.body.progress();
         let timeout = target.timeouts.response;
         let timeout = timeout.unwrap_or(self.limits.response_timeout);
         let mut lease = match self.at_hand(target) {
@@ -108,7 +108,7 @@ impl Pool {
                         return Err(broken(target, &lane, &progress, error));
                     };
                     request = copy;
-                    progress = request.body().progress();
+                    progress = request.body.progress();
                     lease = Box::pin(self.replace(target, lease)).await?;
                 }
                 Err(error) => return Err(broken(target, &lane, &progress, error)),
@@ -306,12 +306,13 @@ impl Pool {
 }
 
 /// The same request once more, if its body can be had again.
-fn again(request: &Request<Outgoing>) -> Option<Box<Request<Outgoing>>> {
-    let mut copy = Request::new(request.body().again()?);
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    Some(Box::new(copy))
+fn again(request: &Outbound<Outgoing>) -> Option<Box<Outbound<Outgoing>>> {
+    Some(Box::new(Outbound {
+        method: request.method.clone(),
+        target: request.target.clone(),
+        fields: request.fields.clone(),
+        body: request.body.again()?,
+    }))
 }
 
 fn protocol(target: &Target, address: &Address, fault: Fault) -> SendError {

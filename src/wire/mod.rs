@@ -9,6 +9,7 @@ mod form;
 mod graphql;
 mod headers;
 mod json;
+mod outbound;
 mod path;
 mod peer;
 mod problem;
@@ -24,6 +25,7 @@ pub use headers::{
     stays_at_gateway,
 };
 pub use json::{JsonFault, parse_json};
+pub use outbound::{Fields, Outbound};
 pub use path::{SegmentError, canonical_segment, decoded};
 pub use peer::Peer;
 pub use problem::{PROBLEM_JSON, Problem};

@@ -2,6 +2,8 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
+use http::Request;
+
 use super::*;
 
 static TRACE: HeaderValue =
@@ -36,8 +38,8 @@ fn forwarded(headers: &[(&str, &str)], statement: &Statement<'_>) -> HeaderMap {
     let canonical = Canonical::read(parts, 8192).unwrap();
     let protocol = Protocol::Http;
     let request = rewrite(&canonical, "/orders", protocol, statement, Body::empty()).unwrap();
-    assert_eq!(request.uri(), "/orders?x=1");
-    request.headers().clone()
+    assert_eq!(request.target, "/orders?x=1");
+    request.fields.into_headers()
 }
 
 #[test]

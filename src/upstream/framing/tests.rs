@@ -39,12 +39,12 @@ fn map(lines: &[(&str, &str)]) -> HeaderMap {
         .collect()
 }
 
-fn request(method: &str, headers: &[(&str, &str)], body: Body) -> Request<Outgoing> {
+fn request(method: &str, headers: &[(&str, &str)], body: Body) -> Outbound<Outgoing> {
     let mut request = Request::new(Outgoing::new(body, &Clock::system()));
     *request.method_mut() = method.parse().unwrap();
     *request.uri_mut() = "https://front.example/a/b?c=d".parse().unwrap();
     *request.headers_mut() = map(headers);
-    request
+    request.into()
 }
 
 fn address() -> Authority {
@@ -52,7 +52,7 @@ fn address() -> Authority {
 }
 
 /// Sorted header lines, or the fault. Writing twice must be writing once.
-fn written(mut request: Request<Outgoing>) -> Result<Vec<String>, Fault> {
+fn written(mut request: Outbound<Outgoing>) -> Result<Vec<String>, Fault> {
     let mut write = || {
         let mut out = Vec::new();
         let framing = write_head(&mut out, &mut request, &address(), None)?;
@@ -73,7 +73,7 @@ fn written(mut request: Request<Outgoing>) -> Result<Vec<String>, Fault> {
     Ok(lines)
 }
 
-fn check(request: Request<Outgoing>, expected: &[&str]) {
+fn check(request: Outbound<Outgoing>, expected: &[&str]) {
     assert_eq!(written(request).unwrap(), expected);
 }
 
@@ -145,7 +145,7 @@ fn the_host_is_said_once() {
     let mut bare = request("GET", &[], Body::empty());
     check(bare, &["host: front.example"]);
     bare = request("GET", &[], Body::empty());
-    *bare.uri_mut() = "/a/b?c=d".parse().unwrap();
+    bare.target = "/a/b?c=d".parse().unwrap();
     check(bare, &["host: 10.0.0.5:9000"]);
     let twice = request("GET", &[("host", "a"), ("host", "b")], Body::empty());
     assert_eq!(written(twice), Err(Fault::RequestHost));
@@ -199,7 +199,7 @@ fn http2_has_the_host_in_its_target() {
     let sent = for_http2(request("GET", &headers, Body::empty()), &address(), true).unwrap();
     assert_eq!(sent.uri(), "https://orders.example/a/b?c=d");
     assert_eq!(sent.headers(), &map(&[("te", "trailers")]));
-    let again = for_http2(sent, &address(), true).unwrap();
+    let again = for_http2(sent.into(), &address(), true).unwrap();
     assert_eq!(again.uri(), "https://orders.example/a/b?c=d");
     let odd = request("GET", &[("host", "a b")], Body::empty());
     assert_eq!(

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use http::response::Parts;
 use http::uri::Authority;
-use http::{Method, Request, StatusCode};
+use http::{Method, StatusCode};
 use http_body::{Frame, SizeHint};
 use tokio::io::AsyncReadExt as _;
 
@@ -22,6 +22,7 @@ use crate::base::IdleTimer;
 use crate::upstream::Fault;
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::socket::{Stream, Watch};
+use crate::wire::Outbound;
 
 /// A connection for one exchange at a time. Dropping it closes it.
 pub(in crate::upstream) struct Connection {
@@ -42,7 +43,7 @@ pub(in crate::upstream) struct Connection {
 pub(in crate::upstream) struct Failure {
     pub(in crate::upstream) error: Http1Error,
     /// The request, if no byte of it has left.
-    pub(in crate::upstream) unsent: Option<Box<Request<Outgoing>>>,
+    pub(in crate::upstream) unsent: Option<Box<Outbound<Outgoing>>>,
 }
 
 impl From<Http1Error> for Failure {
@@ -77,12 +78,12 @@ impl Connection {
     /// A connection whose future was dropped is good for nothing but to be dropped, too.
     pub(in crate::upstream) async fn send(
         &mut self,
-        request: Box<Request<Outgoing>>,
+        request: Box<Outbound<Outgoing>>,
         address: &Authority,
         websocket_key: Option<&str>,
     ) -> Result<Parts, Failure> {
         self.persists = false;
-        let to_head = request.method() == Method::HEAD;
+        let to_head = request.method == Method::HEAD;
         let lines = mem::take(&mut self.lines);
         let mut upload = Upload::begin(request, lines, address, websocket_key)?;
         let answer = poll_fn(|context| self.poll_exchange(&mut upload, to_head, context)).await;

@@ -2,18 +2,18 @@
 
 use std::io::Write as _;
 
+use http::Method;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, SEC_WEBSOCKET_ACCEPT,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::Authority;
-use http::{Method, Request};
 use http_body::Body as _;
 
 use crate::upstream::framing::{check_length, check_method, host, wants_trailers};
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::{Fault, framing};
-use crate::wire::{WEBSOCKET, WEBSOCKET_VERSION};
+use crate::wire::{Fields, Outbound, WEBSOCKET, WEBSOCKET_VERSION};
 
 /// How the other side finds the end of the request (RFC 9112 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,24 +31,25 @@ pub(in crate::upstream) enum Framing {
 /// The request stays as it is, so one that comes back unsent can go out again.
 pub(in crate::upstream) fn write_head(
     out: &mut Vec<u8>,
-    request: &mut Request<Outgoing>,
+    request: &mut Outbound<Outgoing>,
     address: &Authority,
     websocket_key: Option<&str>,
 ) -> Result<Framing, Fault> {
-    check_method(request.method())?;
-    let length = framing::only_length(request.headers()).map_err(|()| Fault::RequestLength)?;
+    check_method(&request.method)?;
+    let length = framing::only_length(request.fields.get_all(&CONTENT_LENGTH))
+        .map_err(|()| Fault::RequestLength)?;
     if let Some(length) = length {
-        check_length(length, request.body_mut())?;
+        check_length(length, &mut request.body)?;
     }
     let host = host(request, address)?;
-    out.extend_from_slice(request.method().as_str().as_bytes());
+    out.extend_from_slice(request.method.as_str().as_bytes());
     out.push(b' ');
-    let target = request.uri().path_and_query();
+    let target = request.target.path_and_query();
     out.extend_from_slice(target.map_or("/", |target| target.as_str()).as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     line(out, &HOST, host);
     let asks = websocket_key.is_some();
-    for (name, value) in request.headers() {
+    for (name, value) in request.fields.iter() {
         if !(is_written_here(name) || asks && is_of_websocket(name)) {
             line(out, name, value.as_bytes());
         }
@@ -58,7 +59,7 @@ pub(in crate::upstream) fn write_head(
         line(out, &UPGRADE, WEBSOCKET.as_bytes());
         line(out, &SEC_WEBSOCKET_KEY, key.as_bytes());
         line(out, &SEC_WEBSOCKET_VERSION, WEBSOCKET_VERSION.as_bytes());
-    } else if wants_trailers(request.headers()) {
+    } else if wants_trailers(request.fields.get_all(&TE)) {
         // RFC 9110 §10.1.4: `TE` is of this connection alone, and `Connection` says so.
         line(out, &TE, b"trailers");
         line(out, &CONNECTION, b"te");
@@ -69,15 +70,15 @@ pub(in crate::upstream) fn write_head(
 }
 
 /// Says the content's length in one way, or nothing where there is none and none is expected.
-fn write_length(out: &mut Vec<u8>, request: &Request<Outgoing>, said: Option<u64>) -> Framing {
-    let length = said.or_else(|| request.body().size_hint().exact());
+fn write_length(out: &mut Vec<u8>, request: &Outbound<Outgoing>, said: Option<u64>) -> Framing {
+    let length = said.or_else(|| request.body.size_hint().exact());
     match length {
         None => {
             line(out, &TRANSFER_ENCODING, b"chunked");
             Framing::Chunked
         }
         Some(length) => {
-            if length > 0 || said.is_some() || expects_content(request.method()) {
+            if length > 0 || said.is_some() || expects_content(&request.method) {
                 // Into memory, which takes it.
                 let _written = write!(out, "content-length: {length}\r\n");
             }
@@ -114,8 +115,8 @@ fn is_of_websocket(name: &HeaderName) -> bool {
 }
 
 /// The trailers that the request announces.
-pub(super) fn announced_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
-    let lines = headers.get_all(TRAILER).into_iter();
+pub(super) fn announced_trailers(fields: &Fields) -> Vec<HeaderName> {
+    let lines = fields.get_all(&TRAILER);
     let names = lines.filter_map(|line| line.to_str().ok());
     let names = names.flat_map(|line| line.split(','));
     names

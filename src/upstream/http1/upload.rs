@@ -8,9 +8,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf as _, Bytes};
+use http::HeaderMap;
 use http::header::HeaderName;
 use http::uri::Authority;
-use http::{HeaderMap, Request};
 use http_body::{Body as _, Frame};
 use tokio::io::AsyncWrite;
 use tokio::task::{AbortHandle, spawn_local};
@@ -20,6 +20,7 @@ use super::{Failure, Http1Error};
 use crate::upstream::OutgoingError;
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::socket::Stream;
+use crate::wire::Outbound;
 
 /// So many pieces go out before somebody looks whether the answer has come: an upload that never has to
 /// wait must not keep the answer waiting.
@@ -27,7 +28,7 @@ const PIECES_AT_ONCE: usize = 8;
 
 /// A request that is being sent.
 pub(super) struct Upload {
-    request: Box<Request<Outgoing>>,
+    request: Box<Outbound<Outgoing>>,
     /// Whether a byte of it has left.
     begun: bool,
     framing: Framing,
@@ -57,7 +58,7 @@ enum State {
 impl Upload {
     /// Makes the head ready. `lines` is memory to use; what it holds is lost.
     pub(super) fn begin(
-        mut request: Box<Request<Outgoing>>,
+        mut request: Box<Outbound<Outgoing>>,
         mut lines: Vec<u8>,
         address: &Authority,
         websocket_key: Option<&str>,
@@ -65,12 +66,12 @@ impl Upload {
         lines.clear();
         let framing = write_head(&mut lines, &mut request, address, websocket_key)?;
         let trailers = match framing {
-            Framing::Chunked => announced_trailers(request.headers()),
+            Framing::Chunked => announced_trailers(&request.fields),
             Framing::Length(_) => Vec::new(),
         };
         let last = framing == Framing::Length(0);
         if last {
-            request.body_mut().finish();
+            request.body.finish();
         }
         Ok(Self {
             request,
@@ -112,7 +113,7 @@ impl Upload {
         let unsent = !self.begun && matches!(error, Http1Error::Io(_));
         if unsent {
             let trailers = self.trailers_taken.map(|trailers| *trailers);
-            self.request.body_mut().put_back(self.data, trailers);
+            self.request.body.put_back(self.data, trailers);
         }
         Failure {
             error,
@@ -209,7 +210,7 @@ impl Upload {
             return Poll::Ready(Ok(()));
         }
         loop {
-            let frame = ready!(Pin::new(self.request.body_mut()).poll_frame(context));
+            let frame = ready!(Pin::new(&mut self.request.body).poll_frame(context));
             let frame = frame.transpose().map_err(Http1Error::Request)?;
             let data = match frame.map(Frame::into_data) {
                 None => return Poll::Ready(self.end(None)),
@@ -229,7 +230,7 @@ impl Upload {
             Framing::Chunked => {
                 // Into memory, which takes it.
                 let _written = write!(self.lines, "{size:x}\r\n");
-                self.last = self.request.body().is_end_stream();
+                self.last = self.request.body.is_end_stream();
                 self.tail = if self.last { b"\r\n0\r\n\r\n" } else { b"\r\n" };
             }
             Framing::Length(left) => {

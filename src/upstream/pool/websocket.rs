@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderValue, StatusCode};
 
 use super::super::alone::{Connection, Streamed};
 use super::super::connect::{connect_alone, connect_to_switch, within};
@@ -17,7 +17,7 @@ use super::super::tunnel::{Tunnel, WebSocket};
 use super::super::{Fault, SendError, framing};
 use super::{Pool, broken, protocol};
 use crate::model::UpstreamProtocol;
-use crate::wire::{websocket_accept, websocket_key};
+use crate::wire::{Outbound, websocket_accept, websocket_key};
 
 impl Pool {
     /// Asks one of the target's addresses for a WebSocket. The handshake is the pool's own: whatever
@@ -39,7 +39,7 @@ impl Pool {
         request: Prepared,
     ) -> Result<WebSocket, SendError> {
         let request = request.0;
-        let progress = request.body().progress();
+        let progress = request.body.progress();
         let timeout = target.timeouts.response;
         let timeout = timeout.unwrap_or(self.limits.response_timeout);
         if target.protocol == UpstreamProtocol::Http2 {
@@ -74,10 +74,10 @@ impl Pool {
     async fn websocket_over_http2(
         &self,
         target: &Arc<Target>,
-        request: Box<Request<Outgoing>>,
+        request: Box<Outbound<Outgoing>>,
         timeout: Duration,
     ) -> Result<WebSocket, SendError> {
-        let progress = request.body().progress();
+        let progress = request.body.progress();
         let open = async |lane: &Rc<Lane>, permit, deadline| {
             let opened = connect_alone(&self.clock, target, lane, deadline).await;
             let (link, connection) = opened?;

@@ -17,7 +17,7 @@ use crate::base::Clock;
 use crate::upstream::http1::{Connection, Failure, Http1Error};
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::socket::{Plain, Socket, Stream};
-use crate::wire::{Body, BodyError};
+use crate::wire::{Body, BodyError, Outbound};
 
 /// Runs a test as a worker runs. One that hangs fails.
 pub(super) fn worker<T>(test: impl Future<Output = T>) -> T {
@@ -36,17 +36,21 @@ pub(super) fn connection() -> (Connection, UnixStream) {
     (Connection::new(Stream::Plain(socket), watch), peer)
 }
 
-fn request(method: Method, headers: &[(&'static str, &str)], body: Body) -> Box<Request<Outgoing>> {
+fn request(
+    method: Method,
+    headers: &[(&'static str, &str)],
+    body: Body,
+) -> Box<Outbound<Outgoing>> {
     let mut request = Request::new(Outgoing::new(body, &Clock::system()));
     *request.method_mut() = method;
     for (name, value) in headers {
         let value = HeaderValue::from_str(value).unwrap();
         request.headers_mut().append(*name, value);
     }
-    Box::new(request)
+    Box::new(request.into())
 }
 
-pub(super) fn get(method: Method) -> Box<Request<Outgoing>> {
+pub(super) fn get(method: Method) -> Box<Outbound<Outgoing>> {
     request(method, &[], Body::empty())
 }
 
@@ -113,7 +117,7 @@ async fn settle() {
 }
 
 /// What leaves for one request whose body is there.
-fn check_sent(request: Box<Request<Outgoing>>, expected: &str) {
+fn check_sent(request: Box<Outbound<Outgoing>>, expected: &str) {
     worker(async {
         let (mut connection, mut peer) = connection();
         let address = at();
