@@ -226,7 +226,7 @@ fn decision(snapshot: &Snapshot) -> Duration {
             opened_by: "bench-bot",
         }),
         auth: AuthFacts {
-            methods: vec!["private_key_jwt"],
+            methods: &["private_key_jwt"],
             factors: 1,
             proof: Proof::Bearer,
         },

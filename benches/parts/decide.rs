@@ -182,7 +182,7 @@ pub(crate) fn ask<T>(answer: impl FnOnce(&Question<'_>) -> T) -> T {
             opened_by: "ana@example.com",
         }),
         auth: AuthFacts {
-            methods: vec!["private_key_jwt"],
+            methods: &["private_key_jwt"],
             factors: 1,
             proof: Proof::Bearer,
         },

@@ -96,7 +96,7 @@ impl<'a> Asker<'a> {
             risk: self.risk,
             task: self.task.map(|live| self.task_facts(live)),
             auth: AuthFacts {
-                methods: self.methods.to_vec(),
+                methods: self.methods,
                 factors: whole(self.methods.len() as u64),
                 proof: self.proof(),
             },

@@ -14,7 +14,7 @@ use crate::model::{
     Agent, AgentId, Entitlement, EntitlementId, Generation, GroupName, Operation, OperationId,
     Owner, Person, PersonId, Service, ServiceName,
 };
-use crate::pdp::Policies;
+use crate::pdp::{Kept, Policies};
 use crate::signals::RiskRules;
 use crate::tokens::VerifyingKey;
 use crate::upstream::{Injected, Target};
@@ -28,6 +28,8 @@ pub struct EnrolledAgent {
     pub keys: Vec<VerifyingKey>,
     /// The name in its client certificate.
     pub spiffe_id: Option<Arc<str>>,
+    /// The rules that its calls without a grant are asked about by.
+    pub rules: Kept,
 }
 
 /// A service and the way to it.

@@ -17,6 +17,7 @@ use crate::model::{
     Budget, ClosedGrant, EndReason, Grant, GrantRequest, GrantState, GroupName, Transition,
     TransitionError,
 };
+use crate::pdp::Kept;
 use crate::store::GrantMark;
 
 /// Stands for a budget without a limit.
@@ -27,6 +28,7 @@ const UNLIMITED: u64 = u64::MAX;
 pub struct LiveGrant {
     request: Arc<GrantRequest>,
     approved_by: Vec<GroupName>,
+    rules: Kept,
     starts: BootInstant,
     /// Nanoseconds on the boot clock.
     deadline: AtomicU64,
@@ -103,6 +105,7 @@ impl LiveGrant {
         let rule = grant.request.approval.as_ref().filter(|_| approved);
         Self {
             approved_by: rule.map(|rule| rule.group.clone()).into_iter().collect(),
+            rules: Kept::default(),
             starts,
             deadline: AtomicU64::new(deadline.as_nanos()),
             end: Arc::new(EndCell::new()),
@@ -142,6 +145,12 @@ impl LiveGrant {
     #[must_use]
     pub fn approved_by(&self) -> &[GroupName] {
         &self.approved_by
+    }
+
+    /// The rules that its calls are asked about by.
+    #[must_use]
+    pub const fn rules(&self) -> &Kept {
+        &self.rules
     }
 
     /// How many exchanges run under it.

@@ -1,7 +1,6 @@
 //! Operations: the named things an agent can do, and the typed inputs of a call.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 
 use super::{GroupName, OperationId, ServiceName};
@@ -132,27 +131,3 @@ impl InputKind {
         }
     }
 }
-
-/// The value of one input.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InputValue {
-    /// A truth value.
-    Bool(bool),
-    /// A whole number.
-    Long(i64),
-    /// Text.
-    String(Arc<str>),
-}
-
-impl fmt::Display for InputValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bool(value) => value.fmt(f),
-            Self::Long(value) => value.fmt(f),
-            Self::String(value) => value.fmt(f),
-        }
-    }
-}
-
-/// The inputs of one call or one request, by declared name.
-pub type Inputs = BTreeMap<Arc<str>, InputValue>;

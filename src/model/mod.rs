@@ -8,6 +8,7 @@
 mod action;
 mod entitlement;
 mod grant;
+mod inputs;
 mod name;
 mod principal;
 mod question;
@@ -17,11 +18,10 @@ mod service;
 mod task;
 mod transition;
 
-pub use action::{
-    GraphqlPart, Input, InputKind, InputSource, InputValue, Inputs, Operation, Protocol, Risk,
-};
+pub use action::{GraphqlPart, Input, InputKind, InputSource, Operation, Protocol, Risk};
 pub use entitlement::{ApprovalRule, Entitlement, Holder, Proof};
 pub use grant::{Approval, Budget, Circumstances, Grant, GrantRequest, GrantState, Term};
+pub use inputs::{InputIter, InputValue, Inputs};
 pub use name::{
     AgentId, EntitlementId, Generation, GrantId, GroupName, NameError, OperationId, PersonId,
     RequestId, ServiceName, TaskId,

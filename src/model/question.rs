@@ -108,7 +108,7 @@ pub struct TaskFacts<'a> {
 #[derive(Clone, Debug)]
 pub struct AuthFacts<'a> {
     /// The methods, such as `private_key_jwt`.
-    pub methods: Vec<&'a str>,
+    pub methods: &'a [&'a str],
     /// How many independent factors.
     pub factors: i64,
     /// How the token is bound to its holder.

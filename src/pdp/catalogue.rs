@@ -31,8 +31,8 @@ pub struct Catalogue<'a> {
 /// The catalogue, prepared for questions.
 #[derive(Debug)]
 pub(super) struct Directory {
-    agents: HashMap<AgentId, KnownAgent, RandomState>,
-    operations: HashMap<OperationId, KnownOperation, RandomState>,
+    agents: HashMap<AgentId, Arc<KnownAgent>, RandomState>,
+    operations: HashMap<OperationId, Arc<KnownOperation>, RandomState>,
     entitlements: HashMap<EntitlementId, Target, RandomState>,
     /// Agents with their groups, actions with theirs.
     pub(super) entities: Entities,
@@ -99,7 +99,7 @@ impl Directory {
             };
             operations.insert(
                 operation.id.clone(),
-                KnownOperation::new(operation, target, catalogue),
+                Arc::new(KnownOperation::new(operation, target, catalogue)),
             );
         }
         let first = u32::try_from(operations.len()).unwrap_or(u32::MAX);
@@ -125,7 +125,7 @@ impl Directory {
         })
     }
 
-    pub(super) fn agent(&self, id: &AgentId) -> Option<&KnownAgent> {
+    pub(super) fn agent(&self, id: &AgentId) -> Option<&Arc<KnownAgent>> {
         self.agents.get(id)
     }
 
@@ -140,16 +140,19 @@ impl Directory {
         self.entitlements.iter()
     }
 
-    pub(super) fn operation(&self, id: &OperationId) -> Option<&KnownOperation> {
+    pub(super) fn operation(&self, id: &OperationId) -> Option<&Arc<KnownOperation>> {
         self.operations.get(id)
     }
 
     pub(super) fn operation_named(&self, name: &str) -> Option<(&OperationId, &KnownOperation)> {
-        self.operations.get_key_value(name)
+        let (id, operation) = self.operations.get_key_value(name)?;
+        Some((id, operation))
     }
 
     pub(super) fn operations(&self) -> impl Iterator<Item = (&OperationId, &KnownOperation)> {
-        self.operations.iter()
+        self.operations
+            .iter()
+            .map(|(id, operation)| (id, &**operation))
     }
 
     pub(super) fn entitlement(&self, id: &EntitlementId) -> Option<&Target> {
@@ -177,7 +180,7 @@ fn agents(
     catalogue: &Catalogue<'_>,
     named: &HashSet<&EntityUid>,
     entities: &mut Vec<Entity>,
-) -> HashMap<AgentId, KnownAgent, RandomState> {
+) -> HashMap<AgentId, Arc<KnownAgent>, RandomState> {
     let mut kinds: HashMap<Vec<EntityUid>, u32> = HashMap::new();
     let mut agents = HashMap::default();
     for agent in catalogue.agents {
@@ -195,7 +198,7 @@ fn agents(
             anchors,
             lineage,
         };
-        agents.insert(agent.id.clone(), known);
+        agents.insert(agent.id.clone(), Arc::new(known));
     }
     agents
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cedar_policy::{Policy, PolicyId};
 
@@ -20,11 +21,15 @@ use super::context::Addresses;
 use super::fact::Fact;
 use super::index::Index;
 use super::lint::{Written, lint};
+use super::prepared::Shared;
 use super::problem::{Finding, Problem, Severity};
 use super::reads::Reads;
 use super::scan;
 use super::schema::{self, District};
 use super::{Catalogue, Depends, Memory, Requirement, Rule};
+
+/// The number of the next policies.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// The text of one `*.cedar` file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +42,8 @@ pub struct Source {
 
 /// Compiled rules: immutable, shared by all who ask.
 pub struct Policies {
+    /// No other policies of this process have the same.
+    pub(super) number: u64,
     pub(super) directory: Directory,
     pub(super) rules: Vec<Rule>,
     pub(super) index: Index,
@@ -49,6 +56,7 @@ pub struct Policies {
     /// The entitlements that a rule forbids everyone to ask for, and its number.
     closed: BTreeMap<EntitlementId, usize>,
     pub(super) addresses: Addresses,
+    pub(super) shared: Shared,
     schema: String,
 }
 
@@ -113,6 +121,7 @@ impl Policies {
         };
         Ok((
             Self {
+                number: NEXT.fetch_add(1, Ordering::Relaxed),
                 directory,
                 rules: book.rules,
                 reads: index.all_reads(),
@@ -121,6 +130,7 @@ impl Policies {
                 heads,
                 closed: lints.closed,
                 addresses: Addresses::new(),
+                shared: Shared::new(),
                 schema,
             },
             problems,

@@ -19,6 +19,7 @@ use crate::model::{
 use super::catalogue::{KnownAgent, KnownOperation, Target};
 use super::context::Facts;
 use super::index::Slice;
+use super::prepared::{Kept, Key, Prepared};
 use super::program::{Asked, Deciding, Stumbled};
 use super::reads::Reads;
 use super::seen::{self, Seen};
@@ -28,6 +29,29 @@ impl Policies {
     /// Answers a question. Pure: the same question gets the same answer.
     pub fn decide(&self, question: &Question<'_>) -> Decision {
         match self.judge(question) {
+            Ok(permit) => Decision::Allow(permit),
+            Err(denial) => Decision::Deny(denial),
+        }
+    }
+
+    /// Answers a question as [`Policies::decide`] does, by the rules that are kept where it was asked before,
+    /// and keeps them there where it was not.
+    pub fn decide_kept(&self, question: &Question<'_>, kept: &Kept) -> Decision {
+        let shelf = kept.shelf();
+        let at_hand = shelf.as_ref();
+        let judged = match at_hand.and_then(|shelf| shelf.get(self.number, question)) {
+            Some(prepared) if prepared.fit(question) => self.judge_prepared(question, prepared),
+            Some(_) => self.judge(question),
+            None => match self.prepare(question) {
+                Ok(Some(prepared)) => {
+                    kept.keep(self.number, &prepared);
+                    self.judge_prepared(question, &prepared)
+                }
+                Ok(None) => self.judge(question),
+                Err(denial) => Err(denial),
+            },
+        };
+        match judged {
             Ok(permit) => Decision::Allow(permit),
             Err(denial) => Decision::Deny(denial),
         }
@@ -75,6 +99,43 @@ impl Policies {
         }
     }
 
+    /// The rules for a question about a call, as far as they are told by what such questions have in common.
+    fn prepare(&self, question: &Question<'_>) -> Result<Option<Arc<Prepared>>, Denial> {
+        let (_, target) = self.admit(question)?;
+        let Ask::Call { operation, .. } = &question.ask else {
+            return Ok(None);
+        };
+        let agent = self.directory.agent(question.agent);
+        let Some(parties) = agent.zip(self.directory.operation(operation)) else {
+            return Ok(None);
+        };
+        let slice = self.index.slice(parties.0, target);
+        let key = Key::of(question, &slice.reads);
+        Ok(key.map(|key| {
+            self.shared.get(key, |key| {
+                let asked = Asked::new(question, parties.0, target);
+                Prepared::new(key, parties, &slice, &asked)
+            })
+        }))
+    }
+
+    fn judge_prepared(
+        &self,
+        question: &Question<'_>,
+        prepared: &Prepared,
+    ) -> Result<Permit, Denial> {
+        let (agent, target) = (&prepared.agent, &prepared.operation.target);
+        let asked = Asked::new(question, agent, target);
+        let residual = prepared.residual.as_ref();
+        match residual.map(|residual| residual.run(&asked)) {
+            Some(Ok(deciding)) => self.weigh(&deciding, question, prepared.depends),
+            Some(Err(Stumbled)) | None => {
+                let slice = self.index.slice(agent, target);
+                self.ask_cedar(question, agent, target, &slice)
+            }
+        }
+    }
+
     /// Asks Cedar's own authorizer, for what is not compiled and for what went wrong.
     fn ask_cedar(
         &self,
@@ -89,15 +150,19 @@ impl Policies {
         self.weigh_response(&response, question, slice.depends)
     }
 
-    /// What compiled rules answer, and what Cedar does.
+    /// What compiled rules answer, what those that are kept do, and what Cedar does.
     #[cfg(test)]
-    pub(super) fn both(&self, question: &Question<'_>) -> (String, String) {
+    pub(super) fn all_ways(&self, question: &Question<'_>, kept: &Kept) -> [String; 3] {
         let shown = |judged: Result<Permit, Denial>| format!("{judged:?}");
         let cedars = self.admit(question).and_then(|(agent, target)| {
             let slice = self.index.slice(agent, target);
             self.ask_cedar(question, agent, target, &slice)
         });
-        (shown(self.judge(question)), shown(cedars))
+        let kept = match self.decide_kept(question, kept) {
+            Decision::Allow(permit) => Ok(permit),
+            Decision::Deny(denial) => Err(denial),
+        };
+        [self.judge(question), kept, cedars].map(shown)
     }
 
     /// What has to hold whatever the rules say. Zero standing privilege is here: no rule is read
@@ -183,24 +248,25 @@ impl Policies {
         question: &Question<'_>,
         depends: Depends,
     ) -> Result<Permit, Denial> {
-        let rules = deciding.rules.iter();
-        let rules: SmallVec<[&Rule; 8]> = rules.filter_map(|one| self.rules.get(*one)).collect();
-        if deciding.forbidden || rules.is_empty() {
+        let rules = || deciding.rules.iter().filter_map(|one| self.rules.get(*one));
+        if deciding.forbidden || deciding.rules.is_empty() {
             return Err(Denial {
-                message: rules.first().and_then(|rule| rule.message.clone()),
-                rules: ids(rules),
+                message: rules().next().and_then(|rule| rule.message.clone()),
+                rules: ids(rules()),
                 ..Denial::because(DenyReason::ConditionDenied)
             });
         }
         let shown = Shown::of(question);
         let unmet = |rule: &Rule| rule.requires.iter().filter(|one| !shown.meets(one)).count();
-        let met = rules.iter().filter(|rule| unmet(rule) == 0);
-        let met: SmallVec<_> = met.map(|rule| Arc::clone(&rule.id)).collect();
+        let mut met = SmallVec::new();
+        for rule in rules().filter(|rule| unmet(rule) == 0) {
+            met.push(Arc::clone(&rule.id));
+        }
         if !met.is_empty() {
             return Ok(Permit::new(met, depends));
         }
         // The least that is missing; among equals the first in the order of the files.
-        let nearest = rules.into_iter().min_by_key(|rule| unmet(rule));
+        let nearest = rules().min_by_key(|rule| unmet(rule));
         Err(nearest.map_or_else(
             || Denial::because(DenyReason::ConditionDenied),
             |rule| shown.missing(rule),
@@ -226,15 +292,20 @@ impl Policies {
 }
 
 impl KnownOperation {
+    /// Whether the inputs are exactly those that the operation declares.
+    pub(super) fn accepts(&self, inputs: &Inputs) -> bool {
+        let mut pairs = self.inputs.iter().zip(inputs);
+        self.inputs.len() == inputs.len()
+            && pairs.all(|(ours, theirs)| ours == (theirs.0, &kind_of(theirs.1)))
+    }
+
     fn is_covered_by(&self, grant: &GrantFacts<'_>) -> bool {
         self.covered_by.contains(grant.entitlement)
     }
 
-    /// Whether the inputs are exactly those that the operation declares.
+    /// Says what is wrong with inputs that are not those declared.
     fn accept(&self, inputs: &Inputs) -> Result<(), Denial> {
-        let pairs = || self.inputs.iter().zip(inputs);
-        let same_number = self.inputs.len() == inputs.len();
-        if same_number && pairs().all(|(ours, theirs)| ours == (theirs.0, &kind_of(theirs.1))) {
+        if self.accepts(inputs) {
             return Ok(());
         }
         let declared: Vec<_> = self.inputs.keys().map(|name| &**name).collect();

@@ -8,6 +8,7 @@
 //! the two against each other.
 
 mod facts;
+mod fold;
 mod lower;
 mod node;
 mod pattern;
@@ -22,6 +23,7 @@ use cedar_policy::{Effect, Policy};
 use smallvec::SmallVec;
 
 pub(super) use facts::Asked;
+pub(super) use fold::Fixed;
 pub(super) use lower::Uncovered;
 use node::Node;
 pub(super) use value::Stumbled;
@@ -83,16 +85,73 @@ impl Program {
 
     /// Asks every rule: one that stumbles matters even where another has decided.
     pub(super) fn run(&self, asked: &Asked<'_>) -> Result<Deciding, Stumbled> {
-        let mut deciding = Deciding::default();
-        for entry in &self.forbids {
-            if entry.conditions.hold(asked)? {
+        let ask = |entry: &Entry| Ok((entry.rule, entry.conditions.hold(asked)?));
+        Deciding::by(&self.forbids, &self.permits, ask)
+    }
+
+    /// What is left of it for questions that have in common with `asked` what is fixed.
+    pub(super) fn fold(&self, fixed: &Fixed<'_>, asked: &Asked<'_>) -> Residual {
+        let fold = |entries: &[Entry]| {
+            let left = entries.iter().filter_map(|entry| {
+                let condition = entry.conditions.fold(fixed, asked)?;
+                let rule = entry.rule;
+                Some(Left { rule, condition })
+            });
+            left.collect()
+        };
+        Residual {
+            forbids: fold(&self.forbids),
+            permits: fold(&self.permits),
+        }
+    }
+}
+
+/// A program without what is known before the call.
+#[derive(Debug)]
+pub(super) struct Residual {
+    forbids: Box<[Left]>,
+    permits: Box<[Left]>,
+}
+
+/// What is left of a rule.
+#[derive(Debug)]
+struct Left {
+    /// Its number.
+    rule: usize,
+    condition: Node,
+}
+
+impl Residual {
+    /// Asks every rule that is left.
+    pub(super) fn run(&self, asked: &Asked<'_>) -> Result<Deciding, Stumbled> {
+        let ask = |left: &Left| Ok((left.rule, left.condition.truth(asked)?));
+        Deciding::by(&self.forbids, &self.permits, ask)
+    }
+
+    /// How many rules are left.
+    pub(super) fn len(&self) -> usize {
+        self.forbids.len() + self.permits.len()
+    }
+}
+
+impl Deciding {
+    fn by<R>(
+        forbids: &[R],
+        permits: &[R],
+        ask: impl Fn(&R) -> Result<(usize, bool), Stumbled>,
+    ) -> Result<Self, Stumbled> {
+        let mut deciding = Self::default();
+        for rule in forbids {
+            let (number, holds) = ask(rule)?;
+            if holds {
                 deciding.forbidden = true;
-                deciding.rules.push(entry.rule);
+                deciding.rules.push(number);
             }
         }
-        for entry in &self.permits {
-            if entry.conditions.hold(asked)? && !deciding.forbidden {
-                deciding.rules.push(entry.rule);
+        for rule in permits {
+            let (number, holds) = ask(rule)?;
+            if holds && !deciding.forbidden {
+                deciding.rules.push(number);
             }
         }
         Ok(deciding)

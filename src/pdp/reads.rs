@@ -79,6 +79,13 @@ impl Reads {
         source.is_some_and(|parts| parts.holds("country"))
     }
 
+    /// Whether anything is read of the task that never changes of it, but whether there is one.
+    pub(super) fn lasting_of_task(&self) -> bool {
+        let task = self.0.get(&Fact::Task);
+        let lasting = ["depth", "kind", "opened_by"];
+        task.is_some_and(|parts| lasting.iter().any(|part| parts.holds(part)))
+    }
+
     /// Whether anything of an attribute is read.
     pub(super) fn has(&self, fact: Fact) -> bool {
         self.0.contains_key(&fact)

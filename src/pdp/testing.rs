@@ -230,7 +230,7 @@ impl Asked {
                 "ana@example.com".to_owned(),
             )),
             auth: AuthFacts {
-                methods: vec!["private_key_jwt"],
+                methods: &["private_key_jwt"],
                 factors: 1,
                 proof: Proof::Bearer,
             },

@@ -14,7 +14,7 @@ use crate::grants::{Closed, Exchange, Ledger, LiveGrant, LiveTask};
 use crate::model::{
     Ask, DenyReason, EndReason, GrantFacts, History, Holder, HttpFacts, Inputs, Proof, Question,
 };
-use crate::pdp::{Decision, Denial, Depends, Permit, Requirement};
+use crate::pdp::{Decision, Denial, Depends, Kept, Permit, Requirement};
 
 /// Proof that a call may pass. Only [`enforce`] makes one; its budget is reserved.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub(super) trait Deciding {
     type Place;
 
     /// Puts a question to the rules.
-    fn ask(&mut self, asker: &Asker<'_>, question: &Question<'_>) -> Decision;
+    fn ask(&mut self, asker: &Asker<'_>, question: &Question<'_>, kept: &Kept) -> Decision;
 
     /// Takes a place in a grant's budget, or says why there is none.
     fn enter(&mut self, asker: &Asker<'_>, grant: &Arc<LiveGrant>) -> Result<Self::Place, Closed>;
@@ -82,8 +82,8 @@ struct Serving {
 impl Deciding for Serving {
     type Place = Exchange;
 
-    fn ask(&mut self, asker: &Asker<'_>, question: &Question<'_>) -> Decision {
-        let decision = asker.snapshot.policies().decide(question);
+    fn ask(&mut self, asker: &Asker<'_>, question: &Question<'_>, kept: &Kept) -> Decision {
+        let decision = asker.snapshot.policies().decide_kept(question, kept);
         let ruled = match &decision {
             Decision::Allow(_) => None,
             Decision::Deny(denial) => Some(denial.reason),
@@ -246,7 +246,7 @@ fn decide<D: Deciding>(
         canonical,
         inputs,
     } = call;
-    let put = |question: &Question<'_>| deciding.ask(asker, question);
+    let put = |question: &Question<'_>, kept: &Kept| deciding.ask(asker, question, kept);
     match ask(asker, endpoint, canonical, inputs, (grant, history), put) {
         Decision::Allow(permit) => Ok(permit),
         Decision::Deny(denial) => Err(refuse_denial(denial)),
@@ -277,7 +277,8 @@ pub(super) fn still_permits(
     };
     let history = asker.task.map(without).unwrap_or_default();
     let right = (standing.grant.as_deref(), &history);
-    let put = |question: &Question<'_>| asker.snapshot.policies().decide(question);
+    let policies = asker.snapshot.policies();
+    let put = |question: &Question<'_>, kept: &Kept| policies.decide_kept(question, kept);
     match ask(asker, endpoint, canonical, inputs, right, put) {
         Decision::Allow(permit) => Some(permit),
         Decision::Deny(_) => None,
@@ -290,7 +291,7 @@ fn ask(
     canonical: &Canonical,
     input: &Inputs,
     (grant, history): (Option<&LiveGrant>, &History),
-    put: impl FnOnce(&Question<'_>) -> Decision,
+    put: impl FnOnce(&Question<'_>, &Kept) -> Decision,
 ) -> Decision {
     let facts = grant.map(|grant| GrantFacts {
         id: &grant.request().grant,
@@ -313,7 +314,8 @@ fn ask(
         history,
     };
     let question = asker.question(call, &endpoint.service.service.time_zone);
-    put(&question)
+    let kept = grant.map_or(&asker.agent.rules, LiveGrant::rules);
+    put(&question, kept)
 }
 
 fn refuse_denial(denial: Denial) -> Refusal {

@@ -18,7 +18,7 @@ use crate::audit::Asked;
 use crate::config::Matched;
 use crate::grants::{Closed, LiveGrant};
 use crate::model::{DenyReason, Question};
-use crate::pdp::{Decision, Seen};
+use crate::pdp::{Decision, Kept, Seen};
 
 impl Explains for Gate {
     fn explain(&self, asker: &Asker<'_>, call: SupposedCall) -> Explanation {
@@ -143,7 +143,7 @@ struct Supposing {
 impl Deciding for Supposing {
     type Place = Arc<LiveGrant>;
 
-    fn ask(&mut self, asker: &Asker<'_>, question: &Question<'_>) -> Decision {
+    fn ask(&mut self, asker: &Asker<'_>, question: &Question<'_>, _: &Kept) -> Decision {
         let (decision, seen) = asker.snapshot.policies().explain(question);
         if self.seen.is_empty() || matches!(decision, Decision::Allow(_)) {
             self.seen = seen;

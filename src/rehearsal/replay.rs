@@ -256,7 +256,7 @@ impl<'s> Replay<'s> {
         let declared = &matched.endpoint.operation.inputs;
         let baseline = matched.endpoint.operation.baseline;
         // What a call without a right had for inputs was not read.
-        let readable = declared.keys().all(|name| inputs.contains_key(name));
+        let readable = declared.keys().all(|name| inputs.get(name).is_some());
         if !readable && (!rightless || baseline) {
             return Judged::Unknown;
         }

@@ -130,7 +130,7 @@ fn decide(snapshot: &Snapshot, call: &Call<'_>, entitlement: Option<&str>) -> St
             opened_by,
         }),
         auth: AuthFacts {
-            methods: vec!["private_key_jwt"],
+            methods: &["private_key_jwt"],
             factors: 1,
             proof: Proof::Bearer,
         },

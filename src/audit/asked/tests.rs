@@ -50,7 +50,7 @@ fn kept(input: &Inputs, history: &History) -> Option<Asked> {
             opened_by: "ana@example.com",
         }),
         auth: AuthFacts {
-            methods: vec!["private_key_jwt", "mtls"],
+            methods: &["private_key_jwt", "mtls"],
             factors: 2,
             proof: Proof::Mtls,
         },

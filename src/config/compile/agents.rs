@@ -13,6 +13,7 @@ use crate::config::raw::RawAgent;
 use crate::config::snapshot::EnrolledAgent;
 use crate::config::text::{At, Place};
 use crate::model::Agent;
+use crate::pdp::Kept;
 use crate::tokens::VerifyingKey;
 
 /// The members of a JWK that only its owner may have (RFC 7518 §6).
@@ -65,6 +66,7 @@ pub(super) fn compile(
                 },
                 keys,
                 spiffe_id,
+                rules: Kept::default(),
             });
         }
     }

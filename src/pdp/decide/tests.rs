@@ -415,9 +415,9 @@ fn conditions_see_risk_proof_and_habit() {
         risk(RiskFacts::UNKNOWN),
         scored(100, 0),
     );
-    let auth = |factors, proof, methods: &[&'static str]| {
+    let auth = |factors, proof, methods: &'static [&'static str]| {
         Asked::refund().with(|it| {
-            (it.auth.factors, it.auth.proof, it.auth.methods) = (factors, proof, methods.to_vec());
+            (it.auth.factors, it.auth.proof, it.auth.methods) = (factors, proof, methods);
         })
     };
     let bearer = || auth(1, Proof::Bearer, &["private_key_jwt"]);

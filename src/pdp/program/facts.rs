@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use cedar_policy::EntityUid;
-use jiff::civil::DateTime;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::super::catalogue::{KnownAgent, Target};
 use super::super::fact::Fact;
-use super::value::{Network, Set, Value};
+use super::value::{Network, Set, Stumbled, Value};
 use super::{Kind, Party};
 use crate::model::{
     Ask, GrantFacts, History, HttpFacts, InputValue, Inputs, OperationHistory, OperationId,
@@ -17,7 +18,7 @@ use crate::model::{
 };
 
 /// One attribute of `context`, or one attribute of that.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
     AuthFactors,
     AuthMethods,
@@ -36,6 +37,8 @@ pub(super) enum Slot {
     HttpMethod,
     HttpPath,
     Input(Arc<str>),
+    /// The input at a place in the order of their names, which is known where the operation is.
+    InputAt(usize),
     LocalDate,
     LocalHour,
     LocalMinute,
@@ -124,7 +127,7 @@ impl Slot {
             Self::HttpContentLength | Self::HttpHost | Self::HttpMethod | Self::HttpPath => {
                 Fact::Http
             }
-            Self::Input(_) => Fact::Input,
+            Self::Input(_) | Self::InputAt(_) => Fact::Input,
             Self::LocalDate | Self::LocalHour | Self::LocalMinute | Self::LocalWeekday => {
                 Fact::Local
             }
@@ -148,7 +151,7 @@ pub(in crate::pdp) struct Asked<'a> {
     agent: &'a KnownAgent,
     target: &'a Target,
     /// The local time, once a rule has read it.
-    local: OnceCell<DateTime>,
+    local: OnceCell<Local>,
     /// The local date's text, once a rule has read it.
     date: OnceCell<Box<str>>,
 }
@@ -210,12 +213,60 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// A fact that is a number.
+    pub(super) fn long(&self, slot: &Slot) -> Result<i64, Stumbled> {
+        Ok(match slot {
+            Slot::InputAt(place) => match self.input().and_then(|input| input.at(*place)) {
+                Some(InputValue::Long(number)) => *number,
+                _ => return Err(Stumbled),
+            },
+            Slot::GrantAge => self.grant().ok_or(Stumbled)?.age_seconds,
+            Slot::LocalHour => self.local().hour,
+            Slot::LocalMinute => self.local().minute,
+            Slot::LocalWeekday => self.local().weekday,
+            Slot::RiskAge => self.question.risk.age_seconds,
+            Slot::RiskScore => self.question.risk.score,
+            Slot::TaskAge => self.task().ok_or(Stumbled)?.age_seconds,
+            slot => return self.read(slot).ok_or(Stumbled)?.long(),
+        })
+    }
+
+    /// A fact that is text.
+    pub(super) fn text(&self, slot: &Slot) -> Result<&str, Stumbled> {
+        match slot {
+            Slot::InputAt(place) => match self.input().and_then(|input| input.at(*place)) {
+                Some(InputValue::String(text)) => Ok(text),
+                _ => Err(Stumbled),
+            },
+            slot => self.read(slot).ok_or(Stumbled)?.text(),
+        }
+    }
+
+    /// A fact that is true or false.
+    pub(super) fn truth(&self, slot: &Slot) -> Result<bool, Stumbled> {
+        match slot {
+            Slot::RiskKnown => Ok(self.question.risk.known),
+            Slot::SourceKnown => Ok(self.question.source.known),
+            slot => self.read(slot).ok_or(Stumbled)?.truth(),
+        }
+    }
+
+    /// The moment, in milliseconds.
+    pub(super) fn now(&self) -> i64 {
+        self.question.now.as_millisecond()
+    }
+
+    /// The source's address.
+    pub(super) const fn address(&self) -> IpAddr {
+        plain(self.question.source.ip)
+    }
+
     /// A fact; none where it is absent.
     pub(super) fn read(&self, slot: &Slot) -> Option<Value<'_>> {
         let question = self.question;
         Some(match slot {
             Slot::AuthFactors => Value::Long(question.auth.factors),
-            Slot::AuthMethods => Value::Set(Set::Texts(&question.auth.methods)),
+            Slot::AuthMethods => Value::Set(Set::Texts(question.auth.methods)),
             Slot::AuthProof => Value::Text(question.auth.proof.as_str()),
             Slot::GrantAge => Value::Long(self.grant()?.age_seconds),
             Slot::GrantBytesLeft => Value::Long(self.grant()?.bytes_left?),
@@ -235,21 +286,18 @@ impl<'a> Asked<'a> {
             Slot::HttpHost => Value::Text(self.http()?.host),
             Slot::HttpMethod => Value::Text(self.http()?.method),
             Slot::HttpPath => Value::Text(self.http()?.path),
-            Slot::Input(name) => match self.input()?.get(name)? {
-                InputValue::Bool(value) => Value::Bool(*value),
-                InputValue::Long(value) => Value::Long(*value),
-                InputValue::String(value) => Value::Text(value),
-            },
+            Slot::Input(name) => of_input(self.input()?.get(name)?),
+            Slot::InputAt(place) => of_input(self.input()?.at(*place)?),
             Slot::LocalDate => Value::Text(self.date()),
-            Slot::LocalHour => Value::Long(self.local().hour().into()),
-            Slot::LocalMinute => Value::Long(self.local().minute().into()),
-            Slot::LocalWeekday => Value::Long(self.local().weekday().to_monday_one_offset().into()),
-            Slot::Now => Value::Datetime(question.now.as_millisecond()),
+            Slot::LocalHour => Value::Long(self.local().hour),
+            Slot::LocalMinute => Value::Long(self.local().minute),
+            Slot::LocalWeekday => Value::Long(self.local().weekday),
+            Slot::Now => Value::Datetime(self.now()),
             Slot::RiskAge => Value::Long(question.risk.age_seconds),
             Slot::RiskKnown => Value::Bool(question.risk.known),
             Slot::RiskScore => Value::Long(question.risk.score),
             Slot::SourceCountry => Value::Text(question.source.country.as_deref()?),
-            Slot::SourceIp => Value::Ip(Network::single(plain(question.source.ip))),
+            Slot::SourceIp => Value::Ip(Network::single(self.address())),
             Slot::SourceKnown => Value::Bool(question.source.known),
             Slot::TaskAge => Value::Long(self.task()?.age_seconds),
             Slot::TaskDepth => Value::Long(self.task()?.depth),
@@ -296,19 +344,55 @@ impl<'a> Asked<'a> {
         Some(history.get(operation))
     }
 
-    fn local(&self) -> &DateTime {
+    fn local(&self) -> &Local {
         let question = self.question;
         self.local
-            .get_or_init(|| question.time_zone.to_datetime(question.now))
+            .get_or_init(|| Local::of(question.time_zone, question.now))
     }
 
     fn date(&self) -> &str {
-        self.date
-            .get_or_init(|| self.local().date().to_string().into_boxed_str())
+        let question = self.question;
+        self.date.get_or_init(|| {
+            let local = question.time_zone.to_datetime(question.now);
+            local.date().to_string().into_boxed_str()
+        })
+    }
+}
+
+/// What rules read of the local time.
+#[derive(Debug)]
+struct Local {
+    hour: i64,
+    minute: i64,
+    /// 1 is Monday.
+    weekday: i64,
+}
+
+impl Local {
+    fn of(zone: &TimeZone, now: Timestamp) -> Self {
+        const DAY: i64 = 24 * 60 * 60;
+        // Before 1970 the parts of a second are counted backwards.
+        let whole = now.as_second() - i64::from(now.subsec_nanosecond() < 0);
+        let local = whole + i64::from(zone.to_offset(now).seconds());
+        let (day, of_day) = (local.div_euclid(DAY), local.rem_euclid(DAY));
+        Self {
+            hour: of_day / 3600,
+            minute: of_day / 60 % 60,
+            // The first of January 1970 was a Thursday.
+            weekday: (day + 3).rem_euclid(7) + 1,
+        }
+    }
+}
+
+fn of_input(value: &InputValue) -> Value<'_> {
+    match value {
+        InputValue::Bool(value) => Value::Bool(*value),
+        InputValue::Long(value) => Value::Long(*value),
+        InputValue::String(value) => Value::Text(value),
     }
 }
 
 /// A listener for both families shows IPv4 as `::ffff:10.0.0.1`, which no rule on `10.0.0.0/8` matches.
-fn plain(ip: IpAddr) -> IpAddr {
+const fn plain(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
 }

@@ -1,23 +1,27 @@
 //! The tree, and what it comes to.
 
 use std::cmp::Ordering;
+use std::slice;
 
 use cedar_policy::EntityUid;
 
 use super::super::fact::Fact;
 use super::facts::{Asked, Slot};
 use super::pattern::Pattern;
-use super::value::{Constant, Stumbled, Value};
+use super::value::{Constant, Network, Range, Stumbled, Value};
 use super::{Kind, Party};
 
 /// Milliseconds of a day.
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// One part of a condition.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Node {
     And(Box<[Self; 2]>),
     Arithmetic(Arithmetic, Box<[Self; 2]>),
+    /// Whether a number is at least the one and at most the other: what comparisons of a fact and a
+    /// constant come to.
+    Between(Slot, i64, i64),
     Compare(Comparison, Box<[Self; 2]>),
     Constant(Constant),
     Contains(Box<[Self; 2]>),
@@ -26,6 +30,8 @@ pub(super) enum Node {
     DurationSince(Box<[Self; 2]>),
     Equal(Box<[Self; 2]>),
     Fact(Slot),
+    /// Whether the source's address is in a range.
+    From(Range),
     /// Whether one of the question's entities is one of these, or a member of one.
     In(Party, Box<[EntityUid]>),
     InRange(Box<[Self; 2]>),
@@ -40,6 +46,8 @@ pub(super) enum Node {
     Like(Box<Self>, Pattern),
     Negative(Box<Self>),
     Not(Box<Self>),
+    /// Whether the moment is not before the one and not after the other.
+    NowBetween(i64, i64),
     Offset(Box<[Self; 2]>),
     Or(Box<[Self; 2]>),
     Party(Party),
@@ -47,6 +55,8 @@ pub(super) enum Node {
     Present(Fact),
     /// Whether an attribute of an attribute is there.
     PresentPart(Slot),
+    /// Whether a fact is this text.
+    TextIs(Slot, Box<str>),
     /// A duration in whole units of so many milliseconds.
     Units(i64, Box<Self>),
     ToDate(Box<Self>),
@@ -69,6 +79,16 @@ pub(super) enum Comparison {
 }
 
 impl Comparison {
+    /// The same with its sides changed.
+    pub(super) const fn turned(self) -> Self {
+        match self {
+            Self::Greater => Self::Less,
+            Self::GreaterOrEqual => Self::LessOrEqual,
+            Self::Less => Self::Greater,
+            Self::LessOrEqual => Self::GreaterOrEqual,
+        }
+    }
+
     const fn accepts(self, order: Ordering) -> bool {
         match self {
             Self::Greater => order.is_gt(),
@@ -97,6 +117,7 @@ impl Node {
                 let [left, right] = &**pair;
                 left.truth(asked)? && right.truth(asked)?
             }
+            Self::Between(slot, least, most) => (*least..=*most).contains(&asked.long(slot)?),
             Self::Compare(comparison, pair) => {
                 let [left, right] = &**pair;
                 comparison.accepts(left.value(asked)?.compare(right.value(asked)?)?)
@@ -121,6 +142,8 @@ impl Node {
                 let [left, right] = &**pair;
                 left.value(asked)?.equals(right.value(asked)?)?
             }
+            Self::Fact(slot) => asked.truth(slot)?,
+            Self::From(range) => range.holds(asked.address()),
             Self::If(three) => {
                 let [condition, then, otherwise] = &**three;
                 let branch = if condition.truth(asked)? {
@@ -133,16 +156,17 @@ impl Node {
             Self::In(party, uids) => uids.iter().any(|uid| asked.is_in(*party, uid)),
             Self::InRange(pair) => {
                 let [left, right] = &**pair;
-                left.value(asked)?.ip()?.is_in(right.value(asked)?.ip()?)
+                left.ip(asked)?.is_in(right.ip(asked)?)
             }
             Self::Is(party, kind) => asked.is(*party, *kind),
             Self::IsEmpty(set) => set.value(asked)?.set()?.is_empty(),
-            Self::IsIpv4(ip) => ip.value(asked)?.ip()?.is_ipv4(),
-            Self::IsIpv6(ip) => !ip.value(asked)?.ip()?.is_ipv4(),
-            Self::IsLoopback(ip) => ip.value(asked)?.ip()?.is_loopback(),
-            Self::IsMulticast(ip) => ip.value(asked)?.ip()?.is_multicast(),
-            Self::Like(text, pattern) => pattern.matches(text.value(asked)?.text()?),
+            Self::IsIpv4(ip) => ip.ip(asked)?.is_ipv4(),
+            Self::IsIpv6(ip) => !ip.ip(asked)?.is_ipv4(),
+            Self::IsLoopback(ip) => ip.ip(asked)?.is_loopback(),
+            Self::IsMulticast(ip) => ip.ip(asked)?.is_multicast(),
+            Self::Like(text, pattern) => pattern.matches(text.text(asked)?),
             Self::Not(inner) => !inner.truth(asked)?,
+            Self::NowBetween(least, most) => (*least..=*most).contains(&asked.now()),
             Self::Or(pair) => {
                 let [left, right] = &**pair;
                 left.truth(asked)? || right.truth(asked)?
@@ -154,10 +178,11 @@ impl Node {
                 }
                 asked.read(slot).is_some()
             }
+            Self::TextIs(slot, text) => asked.text(slot)? == &**text,
+            Self::Constant(Constant::Bool(truth)) => *truth,
             Self::Constant(_)
             | Self::Arithmetic(..)
             | Self::DurationSince(_)
-            | Self::Fact(_)
             | Self::Negative(_)
             | Self::Offset(_)
             | Self::Party(_)
@@ -167,7 +192,21 @@ impl Node {
         })
     }
 
-    fn value<'a>(&'a self, asked: &'a Asked<'_>) -> Result<Value<'a>, Stumbled> {
+    fn ip(&self, asked: &Asked<'_>) -> Result<Network, Stumbled> {
+        match self {
+            Self::Fact(Slot::SourceIp) => Ok(Network::single(asked.address())),
+            other => other.value(asked)?.ip(),
+        }
+    }
+
+    fn text<'a>(&'a self, asked: &'a Asked<'_>) -> Result<&'a str, Stumbled> {
+        match self {
+            Self::Fact(slot) => asked.text(slot),
+            other => other.value(asked)?.text(),
+        }
+    }
+
+    pub(super) fn value<'a>(&'a self, asked: &'a Asked<'_>) -> Result<Value<'a>, Stumbled> {
         Ok(match self {
             Self::Arithmetic(operator, pair) => {
                 let [left, right] = &**pair;
@@ -220,5 +259,85 @@ impl Node {
             ),
             _ => Value::Bool(self.truth(asked)?),
         })
+    }
+
+    /// What it is made of.
+    pub(super) fn parts(&self) -> &[Self] {
+        match self {
+            Self::And(pair)
+            | Self::Arithmetic(_, pair)
+            | Self::Compare(_, pair)
+            | Self::Contains(pair)
+            | Self::ContainsAll(pair)
+            | Self::ContainsAny(pair)
+            | Self::DurationSince(pair)
+            | Self::Equal(pair)
+            | Self::InRange(pair)
+            | Self::Offset(pair)
+            | Self::Or(pair) => &**pair,
+            Self::If(three) => &**three,
+            Self::IsEmpty(inner)
+            | Self::IsIpv4(inner)
+            | Self::IsIpv6(inner)
+            | Self::IsLoopback(inner)
+            | Self::IsMulticast(inner)
+            | Self::Like(inner, _)
+            | Self::Negative(inner)
+            | Self::Not(inner)
+            | Self::ToDate(inner)
+            | Self::ToTime(inner)
+            | Self::Units(_, inner) => slice::from_ref(inner),
+            Self::Between(..)
+            | Self::Constant(_)
+            | Self::Fact(_)
+            | Self::From(_)
+            | Self::In(..)
+            | Self::Is(..)
+            | Self::NowBetween(..)
+            | Self::Party(_)
+            | Self::Present(_)
+            | Self::PresentPart(_)
+            | Self::TextIs(..) => &[],
+        }
+    }
+
+    /// What it is made of, to be replaced.
+    pub(super) fn parts_mut(&mut self) -> &mut [Self] {
+        match self {
+            Self::And(pair)
+            | Self::Arithmetic(_, pair)
+            | Self::Compare(_, pair)
+            | Self::Contains(pair)
+            | Self::ContainsAll(pair)
+            | Self::ContainsAny(pair)
+            | Self::DurationSince(pair)
+            | Self::Equal(pair)
+            | Self::InRange(pair)
+            | Self::Offset(pair)
+            | Self::Or(pair) => &mut **pair,
+            Self::If(three) => &mut **three,
+            Self::IsEmpty(inner)
+            | Self::IsIpv4(inner)
+            | Self::IsIpv6(inner)
+            | Self::IsLoopback(inner)
+            | Self::IsMulticast(inner)
+            | Self::Like(inner, _)
+            | Self::Negative(inner)
+            | Self::Not(inner)
+            | Self::ToDate(inner)
+            | Self::ToTime(inner)
+            | Self::Units(_, inner) => slice::from_mut(inner),
+            Self::Between(..)
+            | Self::Constant(_)
+            | Self::Fact(_)
+            | Self::From(_)
+            | Self::In(..)
+            | Self::Is(..)
+            | Self::NowBetween(..)
+            | Self::Party(_)
+            | Self::Present(_)
+            | Self::PresentPart(_)
+            | Self::TextIs(..) => &mut [],
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Cedar's `like`: texts with `*` for any number of characters.
 
 /// A pattern, cut at its stars.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pattern {
     /// What stands before the first star, between stars, and after the last; one piece if there is none.
     pieces: Box<[Box<str>]>,

@@ -1,8 +1,11 @@
+use std::collections::HashMap;
+
 use cedar_policy::Policy;
 use proptest::prelude::*;
 
 use super::pattern::Pattern;
 use super::*;
+use crate::pdp::Kept;
 use crate::pdp::testing::random::{self, ATOMS};
 use crate::pdp::testing::{House, typed};
 
@@ -90,9 +93,15 @@ proptest! {
         let text: String = statements.collect();
         let policies = House::new().policies(&text);
         prop_assert_eq!(policies.index.uncovered().count(), 0, "{}", text);
+        // As grants keep them, for all their calls: what the first call prepared, the others ask.
+        let mut kept: HashMap<String, Kept> = HashMap::new();
         for asked in &questions {
-            let (ours, cedars) = asked.ask(|question| policies.both(question));
-            prop_assert_eq!(ours, cedars, "{}\n{:#?}", text, asked);
+            let grant = asked.granted.then_some(&asked.entitlement);
+            let task = asked.task.as_ref().filter(|_| asked.granted);
+            let kept = kept.entry(format!("{:?} {grant:?} {task:?}", asked.agent)).or_default();
+            let [ours, prepared, cedars] = asked.ask(|question| policies.all_ways(question, kept));
+            prop_assert_eq!(&ours, &cedars, "{}\n{:#?}", text, asked);
+            prop_assert_eq!(prepared, cedars, "{}\n{:#?}", text, asked);
         }
     }
 }

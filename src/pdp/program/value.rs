@@ -46,6 +46,20 @@ pub(super) enum Constant {
 }
 
 impl Constant {
+    /// What a node came to, kept.
+    pub(super) fn of(value: Value<'_>) -> Self {
+        match value {
+            Value::Bool(value) => Self::Bool(value),
+            Value::Datetime(value) => Self::Datetime(value),
+            Value::Duration(value) => Self::Duration(value),
+            Value::Entity(uid) => Self::Entity(uid.clone()),
+            Value::Ip(network) => Self::Ip(network),
+            Value::Long(value) => Self::Long(value),
+            Value::Set(set) => Self::Set(set.iter().map(Self::of).collect()),
+            Value::Text(text) => Self::Text(text.into()),
+        }
+    }
+
     pub(super) fn value(&self) -> Value<'_> {
         match self {
             Self::Bool(value) => Value::Bool(*value),
@@ -244,5 +258,39 @@ impl Network {
                 .unwrap_or(0)
         };
         network(self.address) == network(other.address)
+    }
+}
+
+/// A range that single addresses are looked for in, its bits taken apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Range {
+    V4 { mask: u32, network: u32 },
+    V6 { mask: u128, network: u128 },
+}
+
+impl Range {
+    pub(super) fn of(network: Network) -> Self {
+        let unused = |width: u8| u32::from(width.saturating_sub(network.prefix));
+        match network.address {
+            IpAddr::V4(four) => {
+                let mask = u32::MAX.checked_shl(unused(32)).unwrap_or(0);
+                let network = u32::from(four) & mask;
+                Self::V4 { mask, network }
+            }
+            IpAddr::V6(six) => {
+                let mask = u128::MAX.checked_shl(unused(128)).unwrap_or(0);
+                let network = u128::from(six) & mask;
+                Self::V6 { mask, network }
+            }
+        }
+    }
+
+    /// Whether an address is in it: [`Network::is_in`] for a single one.
+    pub(super) fn holds(self, address: IpAddr) -> bool {
+        match (self, address) {
+            (Self::V4 { mask, network }, IpAddr::V4(four)) => u32::from(four) & mask == network,
+            (Self::V6 { mask, network }, IpAddr::V6(six)) => u128::from(six) & mask == network,
+            (Self::V4 { .. }, IpAddr::V6(_)) | (Self::V6 { .. }, IpAddr::V4(_)) => false,
+        }
     }
 }
