@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
 use criterion::Criterion;
 use portcullis::pdp::Memory;
@@ -25,7 +26,8 @@ pub(crate) fn lookup(criterion: &mut Criterion<Processor>) {
         .collect();
     let remembered = Remembered::new();
     for (number, token) in tokens.iter().enumerate() {
-        remembered.insert(token.as_str().into(), Arc::new(number));
+        let life = Duration::from_mins(5);
+        remembered.insert(token.as_str().into(), Arc::new(number), life);
     }
     let house = house();
     let policies = compile(&house, &sources(10), &mut Memory::default());

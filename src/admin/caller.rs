@@ -72,6 +72,18 @@ impl FromRequestParts<Arc<Admin>> for Caller {
 }
 
 impl Caller {
+    /// What is not there for the caller. Who sees all is told that what ended is not kept for ever; to
+    /// anybody else what is another's, was forgotten or never was looks alike.
+    pub(super) fn missing(&self, what: &str, id: &str) -> ApiError {
+        ApiError::not_found(match self {
+            Self::Person(known) if known.is_operator() => format!(
+                "no {what} `{id}`: it never was, or it has ended and is not kept any longer; the audit \
+                 log knows what ended"
+            ),
+            Self::Agent(_) | Self::Person(_) => format!("no {what} `{id}` of yours"),
+        })
+    }
+
     /// When the credential stops being good by itself.
     pub(super) fn good_until(&self) -> Option<BootInstant> {
         match self {

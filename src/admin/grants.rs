@@ -104,7 +104,7 @@ pub(super) async fn revoke(
 }
 
 async fn find(admin: &Admin, caller: &Caller, id: &str) -> Result<Grant, ApiError> {
-    let missing = || ApiError::not_found(format!("no grant `{id}` of yours"));
+    let missing = || caller.missing("grant", id);
     let parsed: GrantId = id.parse().map_err(|_| missing())?;
     let found = admin.grants.find_grant(&parsed).await?;
     let grant = found.filter(|grant| grant.term().is_some());

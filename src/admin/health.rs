@@ -31,6 +31,9 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Result<&'static st
 
 /// The metrics.
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    for (table, count) in admin.grants.held().by_table() {
+        admin.metrics.entries(table, count);
+    }
     (
         [(header::CONTENT_TYPE, OPENMETRICS)],
         admin.metrics.expose(),

@@ -204,7 +204,7 @@ pub(super) async fn show(
 
 /// A request that the caller may see. What is another's looks like what is not there.
 pub(super) async fn find(admin: &Admin, caller: &Caller, id: &str) -> Result<Grant, ApiError> {
-    let missing = || ApiError::not_found(format!("no request `{id}` of yours"));
+    let missing = || caller.missing("request", id);
     let id: RequestId = id.parse().map_err(|_| missing())?;
     let found = admin.grants.find_request(&id).await?;
     let grant = found.ok_or_else(missing)?;

@@ -165,10 +165,17 @@ async fn end(
 
 /// A task that the caller may see and end. What is another's looks like what is not there.
 async fn reached(admin: &Admin, caller: &Caller, id: &str) -> Result<Task, ApiError> {
-    let missing = || ApiError::not_found(format!("no task `{id}` of yours"));
+    let missing = || caller.missing("task", id);
     let id: TaskId = id.parse().map_err(|_| missing())?;
-    let found = admin.grants.find_task(&id).await?;
-    let task = found.ok_or_else(missing)?;
+    let Some(task) = admin.grants.find_task(&id).await? else {
+        let operator = matches!(caller, Caller::Person(known) if known.is_operator());
+        if operator && admin.grants.was_forgotten(&id).await? {
+            let detail =
+                format!("task `{id}` has ended and is not kept any longer: the audit log knows it");
+            return Err(ApiError::not_found(detail));
+        }
+        return Err(missing());
+    };
     let reached = match caller {
         Caller::Agent(agent) => agent.reaches(admin, &task).await?,
         Caller::Person(person) => person.is_operator(),

@@ -209,7 +209,7 @@ impl Core {
         let grants = Grants::new(
             clock.clone(),
             store,
-            grant_limits(&settings.limits),
+            grant_limits(settings),
             Arc::clone(&metrics),
             Handle::current(),
         );
@@ -418,6 +418,7 @@ impl Core {
             tokio::spawn(watcher.run()),
             tokio::spawn(self.grants.clone().run_clockwork()),
             tokio::spawn(self.grants.clone().run_checkpoints()),
+            tokio::spawn(self.grants.clone().run_forgetting()),
             tokio::spawn(upkeep::lapse_scores(
                 self.grants.clone(),
                 self.clock.clone(),

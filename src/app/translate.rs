@@ -6,7 +6,7 @@ use anyhow::anyhow;
 
 use crate::authn::{IssuerKeys, KeySource, TrustedIssuer};
 use crate::config::{self, ClientAuth, JwksSource, Listener, ListenerTls, Settings};
-use crate::grants::Limits;
+use crate::grants::{Limits, Retention};
 use crate::pep::{Facts, InboundLimits};
 use crate::signals::HabitRules;
 use crate::tls::{self, ServerFiles};
@@ -76,7 +76,8 @@ pub(super) fn facts(settings: &Settings) -> Facts {
     }
 }
 
-pub(super) fn grant_limits(limits: &config::Limits) -> Limits {
+pub(super) fn grant_limits(settings: &Settings) -> Limits {
+    let limits = &settings.limits;
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     Limits {
         lease: limits.lease,
@@ -86,6 +87,11 @@ pub(super) fn grant_limits(limits: &config::Limits) -> Limits {
             days: count(limits.usual_days),
             new_per_day: count(limits.usual_new_per_day),
             frozen_at: count(limits.usual_frozen_at),
+        },
+        retention: Retention {
+            keep: settings.keep_ended,
+            most: settings.most_ended,
+            tokens: settings.tokens.ttl,
         },
         ..Limits::default()
     }

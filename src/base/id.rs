@@ -99,3 +99,14 @@ pub fn random_id(prefix: &str) -> String {
     }
     id
 }
+
+/// Whether `id` could be one that [`random_id`] has made for `prefix`.
+#[must_use]
+pub fn is_random_id(prefix: &str, id: &str) -> bool {
+    let random = id
+        .strip_prefix(prefix)
+        .and_then(|rest| rest.strip_prefix('_'));
+    random.is_some_and(|random| {
+        random.len() == 26 && random.chars().all(|letter| ALPHABET.contains(&letter))
+    })
+}

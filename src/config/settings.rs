@@ -53,6 +53,10 @@ pub struct Settings {
     pub replay_window: Duration,
     /// `[store] path`.
     pub store: PathBuf,
+    /// `[store] keep_ended`: how long what has ended can be looked at.
+    pub keep_ended: Duration,
+    /// `[store] most_ended`: how many ended tasks, and how many ended grants and requests, are kept.
+    pub most_ended: u64,
     /// `[audit] directory`.
     pub audit: PathBuf,
     /// `[tokens]`: the gateway's own tokens.

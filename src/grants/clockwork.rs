@@ -1,6 +1,6 @@
 //! The one task that ends what has run out: no timer per grant, no timer per stream.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -10,15 +10,21 @@ use super::{Grants, LiveGrant};
 use crate::base::BootInstant;
 use crate::model::{EndReason, GrantId, RequestId, TaskId, Transition};
 
-/// What is due, the earliest first. A deadline that has moved since is looked at when it would have
-/// been due, and set again.
+/// What is due, the earliest first; one entry at most for each thing that lives. A deadline that has moved
+/// since is looked at when it would have been due, and set again.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    queue: Mutex<BTreeSet<(BootInstant, Due)>>,
+    queue: Mutex<Queue>,
     earlier: Notify,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Default)]
+struct Queue {
+    in_order: BTreeSet<(BootInstant, Due)>,
+    deadlines: HashMap<Due, BootInstant>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Due {
     Grant(GrantId),
     Request(RequestId),
@@ -41,10 +47,31 @@ impl Timers {
         self.add(deadline, Due::Task(id.clone()));
     }
 
+    pub(super) fn remove_grant(&self, id: &GrantId) {
+        let mut queue = self.queue();
+        queue.remove(&Due::Grant(id.clone()));
+        queue.remove(&Due::Warning(id.clone()));
+    }
+
+    pub(super) fn remove_request(&self, id: &RequestId) {
+        self.queue().remove(&Due::Request(id.clone()));
+    }
+
+    pub(super) fn remove_task(&self, id: &TaskId) {
+        self.queue().remove(&Due::Task(id.clone()));
+    }
+
+    /// How many deadlines are waited for.
+    pub(super) fn len(&self) -> usize {
+        self.queue().deadlines.len()
+    }
+
     fn add(&self, deadline: BootInstant, due: Due) {
         let mut queue = self.queue();
-        let first = queue.first().map(|(deadline, _)| *deadline);
-        queue.insert((deadline, due));
+        let first = queue.first();
+        queue.remove(&due);
+        queue.deadlines.insert(due.clone(), deadline);
+        queue.in_order.insert((deadline, due));
         drop(queue);
         if first.is_none_or(|first| deadline < first) {
             self.earlier.notify_one();
@@ -52,26 +79,38 @@ impl Timers {
     }
 
     fn next(&self) -> BootInstant {
-        let queue = self.queue();
-        queue
-            .first()
-            .map_or(BootInstant::FAR_FUTURE, |(deadline, _)| *deadline)
+        self.queue().first().unwrap_or(BootInstant::FAR_FUTURE)
     }
 
     fn take_due(&self, now: BootInstant) -> Vec<Due> {
         let mut queue = self.queue();
         let mut due = Vec::new();
-        while let Some(first) = queue.first()
+        while let Some(first) = queue.in_order.first()
             && first.0 <= now
         {
-            due.extend(queue.pop_first().map(|(_, due)| due));
+            if let Some((_, one)) = queue.in_order.pop_first() {
+                queue.deadlines.remove(&one);
+                due.push(one);
+            }
         }
         due
     }
 
-    fn queue(&self) -> MutexGuard<'_, BTreeSet<(BootInstant, Due)>> {
-        // Each change is one set operation, so a poisoned set is still whole.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // Nothing between the two changes of an entry can panic, so a poisoned queue is still whole.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn first(&self) -> Option<BootInstant> {
+        self.in_order.first().map(|(deadline, _)| *deadline)
+    }
+
+    fn remove(&mut self, due: &Due) {
+        if let Some((due, deadline)) = self.deadlines.remove_entry(due) {
+            self.in_order.remove(&(deadline, due));
+        }
     }
 }
 
@@ -100,6 +139,8 @@ impl Grants {
         let mut expired = Vec::new();
         let mut unanswered = Vec::new();
         for due in inner.timers.take_due(now) {
+            // An end that comes meanwhile waits, and takes out again what is set again here.
+            let order = inner.family();
             match &due {
                 Due::Grant(id) => {
                     let Some(grant) = inner.grants.get(id) else {
@@ -127,7 +168,10 @@ impl Grants {
                         continue;
                     };
                     match task.ended(now) {
-                        Some(reason) => self.begin_end(id, reason),
+                        Some(reason) => {
+                            drop(order);
+                            self.begin_end(id, reason);
+                        }
                         None => inner.timers.add(task.lapses().min(task.oldest()), due),
                     }
                 }

@@ -114,7 +114,7 @@ impl Grants {
             Change::MarkGrant(parent.grant.clone(), rest),
             Change::MarkGrant(grant.request.grant.clone(), mark),
         ];
-        let changes = std::iter::once(Change::PutGrant(grant)).chain(changes);
+        let changes = std::iter::once(Change::AddGrant(grant)).chain(changes);
         if let Err(error) = inner.store.commit(changes.collect()).await {
             from.give_back(&budget);
             return Err(error.into());

@@ -43,7 +43,7 @@ impl Grants {
     ///
     /// # Errors
     ///
-    /// When there never was such a task, or the store can't keep the end: in memory it stands.
+    /// When there is no such task, open or kept, or the store can't keep the end: in memory it stands.
     pub async fn end_task(&self, id: &TaskId, reason: EndReason) -> Result<Ending, GrantsError> {
         self.begin_end(id, reason);
         let waiting = self.0.family().endings.get(id).cloned();
@@ -127,6 +127,7 @@ impl Grants {
             }
             for (task, _) in &line {
                 family.count_ended(&task.task().agent);
+                family.part_from_parent(task.task());
                 family
                     .endings
                     .insert(task.task().id.clone(), receiver.clone());
@@ -172,6 +173,7 @@ impl Inner {
             self.ends.note_task(&task);
             begun.tasks.push(task);
             self.tasks.remove(&live.task().id);
+            self.timers.remove_task(&live.task().id);
             self.metrics.live_tasks.dec();
             for grant in live.grants().iter() {
                 self.end_in_memory(family, grant, *reason, &mut begun);
@@ -210,8 +212,10 @@ impl Inner {
                 self.note_end(ended, &mut begun.records);
             }
             if self.grants.remove(id).is_some() {
+                self.timers.remove_grant(id);
                 self.metrics.live_grants.dec();
             }
+            family.part_from_whole(grant.request());
             if let Some(task) = self.tasks.get(&grant.request().task) {
                 let mut rest = task.grants().to_vec();
                 rest.retain(|other| !Arc::ptr_eq(other, &grant));

@@ -15,8 +15,8 @@ use crate::model::{
     TaskId,
 };
 use crate::store::{
-    Change, Contents, DocumentKind, GrantFilter, GrantStore, MemoryStore, Page, Pending,
-    StoreError, StoredTask,
+    Change, Contents, DocumentKind, Forgotten, GrantFilter, GrantStore, Horizon, MemoryStore, Page,
+    Pending, StoreError, StoredTask,
 };
 use crate::telemetry::Metrics;
 
@@ -26,6 +26,7 @@ pub(super) struct World {
     pub(super) clock: Clock,
     pub(super) hand: ManualClock,
     pub(super) entitlement: Entitlement,
+    pub(super) limits: Limits,
 }
 
 impl World {
@@ -46,6 +47,7 @@ impl World {
                 proof: Proof::Bearer,
                 reason_required: false,
             },
+            limits: Limits::default(),
         }
     }
 
@@ -59,7 +61,7 @@ impl World {
     pub(super) fn unrestored(&self) -> Grants {
         let metrics = Arc::new(Metrics::new(std::iter::empty(), std::iter::empty()));
         let store = Arc::clone(&self.store);
-        let limits = Limits::default();
+        let limits = self.limits;
         Grants::new(
             self.clock.clone(),
             store,
@@ -198,5 +200,16 @@ impl GrantStore for Flaky {
 
     fn documents(&self, kind: DocumentKind) -> Pending<'_, Vec<(String, String)>> {
         self.inner.documents(kind)
+    }
+
+    fn forget(&self, horizon: Horizon) -> Pending<'_, Forgotten> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(StoreError::Full("a test says so")) });
+        }
+        self.inner.forget(horizon)
+    }
+
+    fn was_forgotten(&self, id: &TaskId) -> Pending<'_, bool> {
+        self.inner.was_forgotten(id)
     }
 }

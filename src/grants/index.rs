@@ -80,6 +80,15 @@ impl<K: Eq + Hash, V: Clone> Index<K, V> {
         shard.remove(key)
     }
 
+    /// How many there are, part by part.
+    pub(super) fn len(&self) -> usize {
+        let of = |shard: &RwLock<HashMap<K, V, RandomState>>| {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            shard.len()
+        };
+        self.shards.iter().map(of).sum()
+    }
+
     /// A copy of all values that `wanted` names, part by part: what comes or goes meanwhile may be
     /// missed or included.
     pub(super) fn collect(&self, wanted: impl Fn(&V) -> bool) -> Vec<V> {

@@ -5,6 +5,7 @@
 //! of every thread sees, without any cache to be told. An exchange holds an [`Exchange`] for as long as
 //! it runs; whoever ends a grant waits until the last of them is gone.
 //!
+//! What has ended leaves memory at once and the store after a while (`forgetting`): the audit log remembers.
 //! What survives a restart is in `restore`, what the store knows of use, and when, in `securing`.
 //!
 //! Invariant: an end takes effect in memory first and is durable before it is acknowledged; nothing that
@@ -19,6 +20,7 @@ mod error;
 mod events;
 #[cfg(test)]
 mod fixture;
+mod forgetting;
 mod habits;
 mod health;
 mod history;
@@ -43,6 +45,7 @@ pub use end::{EndCell, EndSignal};
 pub use ending::Ending;
 pub use error::GrantsError;
 pub use events::{Event, Happened, Heard, Listener};
+pub use forgetting::{Held, Retention};
 pub use habits::HabitsError;
 pub use health::Unkept;
 pub use history::Ledger;

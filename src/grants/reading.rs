@@ -32,6 +32,11 @@ impl Ends {
         self.tasks.insert(ended.id.clone(), ended.clone());
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.grants.len() + self.tasks.len()
+    }
+
     /// The store has `changes`.
     pub(super) fn forget(&self, changes: &[Change]) {
         for change in changes {
@@ -42,7 +47,8 @@ impl Ends {
                 Change::PutTask(task, _) => {
                     self.tasks.remove(&task.id);
                 }
-                Change::MarkClock(_)
+                Change::AddGrant(_)
+                | Change::MarkClock(_)
                 | Change::MarkGrant(..)
                 | Change::MarkTask(..)
                 | Change::OpenTask(_)
@@ -53,7 +59,7 @@ impl Ends {
 }
 
 impl Grants {
-    /// A task that was ever opened, as it is now.
+    /// A task that is open, or has ended and is kept, as it is now.
     ///
     /// # Errors
     ///

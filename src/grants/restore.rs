@@ -87,7 +87,7 @@ impl Inner {
             let task = live.task();
             if let Some(parent) = &task.parent {
                 let siblings = family.children.entry(parent.clone());
-                siblings.or_default().push(task.id.clone());
+                siblings.or_default().insert(task.id.clone());
             }
             *family.open_by_agent.entry(task.agent.clone()).or_default() += 1;
             let due = live.lapses().min(live.oldest());
@@ -101,7 +101,7 @@ impl Inner {
             let request = live.request();
             if let Some(parent) = &request.parent {
                 let carved = family.carved.entry(parent.clone());
-                carved.or_default().push(request.grant.clone());
+                carved.or_default().insert(request.grant.clone());
             }
             self.timers.add_grant(live);
             self.metrics.live_grants.inc();

@@ -5,6 +5,7 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::clockwork::Timers;
 use super::events::{Event, Events};
+use super::forgetting::Retention;
 use super::health::Health;
 use super::index::Index;
 use super::presence::Taskless;
@@ -50,6 +52,8 @@ pub struct Limits {
     pub pending_per_agent: usize,
     /// How it is learnt what is usual for agents.
     pub habits: HabitRules,
+    /// How long what has ended is kept.
+    pub retention: Retention,
 }
 
 impl Default for Limits {
@@ -64,6 +68,7 @@ impl Default for Limits {
             pending_per_task: 32,
             pending_per_agent: 256,
             habits: HabitRules::default(),
+            retention: Retention::default(),
         }
     }
 }
@@ -104,10 +109,11 @@ pub(super) struct Inner {
 /// grant brought into force, an end) against every other; it is never held across an await.
 #[derive(Debug, Default)]
 pub(super) struct Family {
-    pub(super) children: HashMap<TaskId, Vec<TaskId>>,
+    /// The open spans of an open task.
+    pub(super) children: HashMap<TaskId, BTreeSet<TaskId>>,
     pub(super) open_by_agent: HashMap<AgentId, usize>,
-    /// The grants that were carved from a grant.
-    pub(super) carved: HashMap<GrantId, Vec<GrantId>>,
+    /// The live grants that were carved from a live grant.
+    pub(super) carved: HashMap<GrantId, BTreeSet<GrantId>>,
     pub(super) pending_of_task: HashMap<TaskId, Vec<Arc<PendingGrant>>>,
     pub(super) pending_by_agent: HashMap<AgentId, usize>,
     pub(super) endings: HashMap<TaskId, watch::Receiver<Option<Outcome>>>,
@@ -204,7 +210,7 @@ impl Grants {
         &self.0.signals
     }
 
-    /// Where everything that ever was can be read.
+    /// Where everything can be read that is or was, as far as it is kept.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn GrantStore> {
         &self.0.store
@@ -219,6 +225,10 @@ impl Grants {
     pub async fn open_task(&self, open: OpenTask) -> Result<Arc<LiveTask>, GrantsError> {
         let parent = open.parent.as_ref().map(|id| self.live_parent(id));
         let parent = parent.transpose()?;
+        // Ids of this form are not remembered for ever, so nobody else may give one.
+        if let Some(id) = open.id.as_ref().filter(|id| id.is_of_random_form()) {
+            return Err(GrantsError::TaskIdUsed(id.clone()));
+        }
         let task = self.0.draft(open, parent.as_deref())?;
         let grants = self.clone();
         self.see_through(async move { grants.open_drafted(task, parent).await })
@@ -257,10 +267,10 @@ impl Grants {
             inner.metrics.live_tasks.inc();
             if let Some(parent) = &parent {
                 let siblings = family.children.entry(parent.task().id.clone());
-                siblings.or_default().push(id.clone());
+                siblings.or_default().insert(id.clone());
             }
+            inner.timers.add_task(live.lapses().min(live.oldest()), &id);
         }
-        inner.timers.add_task(live.lapses().min(live.oldest()), &id);
         // The parent may have ended while the store was writing; its end did not see this task.
         if let Some(reason) = parent.and_then(|parent| parent.end_reason()) {
             self.end_task(&id, EndReason::ParentEnded).await?;
@@ -349,7 +359,7 @@ impl Inner {
         grant: Grant,
         deadline: BootInstant,
     ) -> Result<Arc<LiveGrant>, GrantsError> {
-        let live = self.store_active(grant, deadline).await?;
+        let live = self.store_active(grant, deadline, Change::AddGrant).await?;
         let attached = self.attach(&mut self.family(), task, &live);
         match attached {
             Ok(()) => Ok(live),
@@ -357,18 +367,18 @@ impl Inner {
         }
     }
 
-    /// Stores a grant that comes into force, with what a restart has to know of it.
+    /// Stores a grant that comes into force, as a new one or as a step, with what a restart has to know of
+    /// it.
     pub(super) async fn store_active(
         &self,
         grant: Grant,
         deadline: BootInstant,
+        change: fn(Grant) -> Change,
     ) -> Result<Arc<LiveGrant>, GrantsError> {
         let live = LiveGrant::new(grant.clone(), self.clock.now(), deadline);
         let mark = live.mark(live.stored_calls());
         let marked = Change::MarkGrant(grant.request.grant.clone(), mark);
-        self.store
-            .commit(vec![Change::PutGrant(grant), marked])
-            .await?;
+        self.store.commit(vec![change(grant), marked]).await?;
         live.note_stored(&mark);
         Ok(Arc::new(live))
     }
@@ -386,7 +396,7 @@ impl Inner {
             let above = self.grants.get(parent);
             above.ok_or_else(|| GrantsError::GrantUnknown(parent.clone()))?;
             let carved = family.carved.entry(parent.clone()).or_default();
-            carved.push(request.grant.clone());
+            carved.insert(request.grant.clone());
         }
         let mut grants = task.grants().to_vec();
         grants.push(Arc::clone(live));
@@ -442,12 +452,35 @@ impl Family {
         Ok(())
     }
 
+    /// A task is no open span of the one above any more.
+    pub(super) fn part_from_parent(&mut self, task: &Task) {
+        take_out(&mut self.children, task.parent.as_ref(), &task.id);
+    }
+
+    /// A grant is no live part of the one above any more.
+    pub(super) fn part_from_whole(&mut self, request: &GrantRequest) {
+        take_out(&mut self.carved, request.parent.as_ref(), &request.grant);
+    }
+
     pub(super) fn count_ended(&mut self, agent: &AgentId) {
         if let Some(open) = self.open_by_agent.get_mut(agent) {
             *open = open.saturating_sub(1);
             if *open == 0 {
                 self.open_by_agent.remove(agent);
             }
+        }
+    }
+}
+
+/// Takes one out of what belongs to `above`; a set of none is no entry.
+fn take_out<K: Eq + Hash + Ord>(sets: &mut HashMap<K, BTreeSet<K>>, above: Option<&K>, one: &K) {
+    let Some(above) = above else {
+        return;
+    };
+    if let Some(set) = sets.get_mut(above) {
+        set.remove(one);
+        if set.is_empty() {
+            sets.remove(above);
         }
     }
 }

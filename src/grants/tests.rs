@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use tokio::task::JoinHandle;
 
 use super::fixture::World;
-use super::{Carving, Exchange, Grants, LiveGrant, LiveTask};
-use crate::model::{Approval, ApprovalRule, Circumstances, EndReason};
+use super::{Carving, Exchange, Grants, GrantsError, LiveGrant, LiveTask, Retention};
+use crate::model::{Approval, ApprovalRule, Circumstances, EndReason, TaskId};
 
 const CALLS: u64 = 6;
 
@@ -28,6 +29,7 @@ enum Step {
     Pass(u64),
     EndTask(usize),
     EndGrant(usize),
+    Forget,
     Restart,
 }
 
@@ -48,6 +50,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (1_u64..600).prop_map(Step::Pass),
         1 => some.clone().prop_map(Step::EndTask),
         1 => some.prop_map(Step::EndGrant),
+        2 => Just(Step::Forget),
         1 => Just(Step::Restart),
     ];
     proptest::collection::vec(step, 1..60)
@@ -57,6 +60,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Run {
     world: World,
     grants: Grants,
+    clockwork: JoinHandle<()>,
     tasks: Vec<Arc<LiveTask>>,
     live: Vec<Arc<LiveGrant>>,
     exchanges: Vec<Exchange>,
@@ -73,10 +77,16 @@ impl Run {
     async fn new() -> Self {
         let mut world = World::new();
         world.entitlement.max_calls = Some(CALLS);
+        world.limits.retention = Retention {
+            keep: Duration::from_mins(5),
+            most: 3,
+            tokens: Duration::from_mins(1),
+        };
         let (grants, _) = world.start().await;
-        tokio::spawn(grants.clone().run_clockwork());
+        let clockwork = tokio::spawn(grants.clone().run_clockwork());
         Self {
             world,
+            clockwork,
             grants,
             tasks: Vec::new(),
             live: Vec::new(),
@@ -194,10 +204,11 @@ impl Run {
                 self.exchanges.clear();
                 if let Some(task) = pick(&self.tasks, which) {
                     let id = task.task().id.clone();
-                    self.grants
-                        .end_task(&id, EndReason::Completed)
-                        .await
-                        .unwrap();
+                    match self.grants.end_task(&id, EndReason::Completed).await {
+                        Ok(_) => {}
+                        Err(GrantsError::TaskUnknown(_)) => assert!(self.is_forgotten(&id).await),
+                        Err(error) => panic!("{error}"),
+                    }
                 }
             }
             Step::EndGrant(which) => {
@@ -207,15 +218,44 @@ impl Run {
                     let _ = self.grants.end_grant(&id, EndReason::Revoked).await;
                 }
             }
+            Step::Forget => self.forget().await,
             Step::Restart => self.restart().await,
         }
+    }
+
+    /// Nothing that lives is forgotten, and what was forgotten is used for ever.
+    async fn forget(&mut self) {
+        self.grants.forget_ended().await.unwrap();
+        let store = self.grants.store();
+        for task in self.grants.0.tasks.collect(|_| true) {
+            let stored = store.task(&task.task().id).await.unwrap();
+            assert!(stored.is_some_and(|stored| stored.task.is_open()));
+        }
+        for grant in self.grants.0.grants.collect(|_| true) {
+            let stored = store.grant(&grant.request().grant).await.unwrap();
+            assert!(stored.is_some_and(|stored| !stored.is_ended()));
+        }
+        for waits in self.grants.all_pending(|_| true) {
+            let stored = store.request(&waits.request().id).await.unwrap();
+            assert!(stored.is_some_and(|stored| !stored.is_ended()));
+        }
+        for task in &self.tasks {
+            let id = task.task().id.as_str();
+            let again = self.grants.open_task(self.world.opening(id, None)).await;
+            assert!(matches!(again, Err(GrantsError::TaskIdUsed(_))), "{id}");
+        }
+    }
+
+    async fn is_forgotten(&self, id: &TaskId) -> bool {
+        self.grants.task(id).is_none() && self.grants.was_forgotten(id).await.unwrap()
     }
 
     /// The process is gone without a word; another finds what was stored.
     async fn restart(&mut self) {
         self.exchanges.clear();
+        self.clockwork.abort();
         let (grants, _) = self.world.start().await;
-        tokio::spawn(grants.clone().run_clockwork());
+        self.clockwork = tokio::spawn(grants.clone().run_clockwork());
         let now = self.world.clock.now();
         for old in &self.live {
             let id = &old.request().grant;
@@ -264,6 +304,9 @@ impl Run {
                 assert!(grant.deadline() <= above.deadline());
             }
         }
+        let held = self.grants.held();
+        assert!(held.deadlines <= held.tasks + 2 * held.grants + held.requests);
+        assert!(held.parts <= held.tasks + held.grants, "{held:?}");
         for (top, passed) in &self.passed {
             assert!(*passed <= CALLS, "{passed} calls under {top}");
         }

@@ -192,7 +192,7 @@ impl Inner {
         };
         let marked = Change::MarkGrant(grant.request.grant.clone(), mark);
         self.store
-            .commit(vec![Change::PutGrant(grant.clone()), marked])
+            .commit(vec![Change::AddGrant(grant.clone()), marked])
             .await?;
         let pending = Arc::new(PendingGrant::new(grant, until));
         let outcome = {
@@ -262,6 +262,7 @@ impl Inner {
         if self.pending.remove(&request.id).is_none() {
             return;
         }
+        self.timers.remove_request(&request.id);
         if let Some(of_task) = family.pending_of_task.get_mut(&request.task) {
             of_task.retain(|other| !Arc::ptr_eq(other, pending));
             if of_task.is_empty() {
@@ -285,7 +286,7 @@ impl Inner {
         deadline: BootInstant,
     ) -> Result<Arc<LiveGrant>, GrantsError> {
         let state = grant.state.clone();
-        let live = self.store_active(grant, deadline).await?;
+        let live = self.store_active(grant, deadline, Change::PutGrant).await?;
         let attached = {
             let mut family = self.family();
             // An end that came while the store was writing stands, in memory and in the store.

@@ -161,6 +161,18 @@ impl Grant {
         matches!(self.state, GrantState::Ended { .. })
     }
 
+    /// Since when it is over, if it is.
+    #[must_use]
+    pub const fn ended_at(&self) -> Option<Timestamp> {
+        match &self.state {
+            GrantState::Ended { at, .. } => Some(*at),
+            GrantState::Active(_)
+            | GrantState::Pending { .. }
+            | GrantState::Requested
+            | GrantState::Suspended(_) => None,
+        }
+    }
+
     /// Its term, if it is or was in force.
     #[must_use]
     pub const fn term(&self) -> Option<&Term> {

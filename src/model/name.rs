@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::base::random_id;
+use crate::base::{is_random_id, random_id};
 
 /// The longest name, in bytes.
 const LONGEST: usize = 128;
@@ -131,6 +131,12 @@ impl TaskId {
     #[must_use]
     pub fn random() -> Self {
         Self(random_id("tsk").into())
+    }
+
+    /// Whether it has the form of those that [`TaskId::random`] makes: such a name is nobody else's to give.
+    #[must_use]
+    pub fn is_of_random_form(&self) -> bool {
+        is_random_id("tsk", &self.0)
     }
 }
 

@@ -53,4 +53,13 @@ impl Task {
     pub const fn is_open(&self) -> bool {
         matches!(self.state, TaskState::Open)
     }
+
+    /// Since when it is over, if it is.
+    #[must_use]
+    pub const fn ended_at(&self) -> Option<Timestamp> {
+        match &self.state {
+            TaskState::Ended { at, .. } => Some(*at),
+            TaskState::Open => None,
+        }
+    }
 }

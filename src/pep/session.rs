@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue};
+use moka::Expiry;
 use moka::sync::Cache;
 use tracing::debug;
 
@@ -32,8 +33,18 @@ const UNUSED: Duration = Duration::from_mins(10);
 /// What is remembered of so many tokens, by the whole token, so that a hash collision compares and misses.
 #[derive(Debug)]
 pub struct Remembered<T: Send + Sync + 'static>(
-    Cache<Arc<str>, Arc<T>, foldhash::fast::RandomState>,
+    Cache<Arc<str>, Kept<T>, foldhash::fast::RandomState>,
 );
+
+/// A value, and how long it is worth its place.
+#[derive(Debug)]
+struct Kept<T> {
+    value: Arc<T>,
+    life: Duration,
+}
+
+/// A token is forgotten at its end.
+struct Life;
 
 /// The verified tokens.
 pub(super) type Sessions = Remembered<Session>;
@@ -72,6 +83,7 @@ impl<T: Send + Sync + 'static> Remembered<T> {
         let cache = Cache::builder()
             .max_capacity(REMEMBERED)
             .time_to_idle(UNUSED)
+            .expire_after(Life)
             .build_with_hasher(foldhash::fast::RandomState::default());
         Self(cache)
     }
@@ -79,12 +91,43 @@ impl<T: Send + Sync + 'static> Remembered<T> {
     /// What is remembered of `token`.
     #[must_use]
     pub fn get(&self, token: &str) -> Option<Arc<T>> {
-        self.0.get(token)
+        self.0.get(token).map(|kept| kept.value)
     }
 
-    /// Remembers `value` of `token`, for as long as there is room and it is used.
-    pub fn insert(&self, token: Arc<str>, value: Arc<T>) {
-        self.0.insert(token, value);
+    /// Remembers `value` of `token`, for as long as there is room and it is used, and no longer than `life`.
+    pub fn insert(&self, token: Arc<str>, value: Arc<T>, life: Duration) {
+        self.0.insert(token, Kept { value, life });
+    }
+
+    /// How many tokens are remembered, about.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        usize::try_from(self.0.entry_count()).unwrap_or(usize::MAX)
+    }
+}
+
+impl<T> Clone for Kept<T> {
+    fn clone(&self) -> Self {
+        Self {
+            value: Arc::clone(&self.value),
+            life: self.life,
+        }
+    }
+}
+
+impl<T> Expiry<Arc<str>, Kept<T>> for Life {
+    fn expire_after_create(&self, _: &Arc<str>, kept: &Kept<T>, _: Instant) -> Option<Duration> {
+        Some(kept.life)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &Arc<str>,
+        kept: &Kept<T>,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(kept.life)
     }
 }
 
@@ -212,8 +255,11 @@ impl Gate {
         // A task that an outside token names may be opened yet.
         if !matches!(session.binding, Binding::NotOpen(_)) {
             last.set(&session);
+            let life = session.authenticated.deadline().saturating_since(now);
             self.sessions
-                .insert(Arc::clone(&session.token), Arc::clone(&session));
+                .insert(Arc::clone(&session.token), Arc::clone(&session), life);
+            let remembered = self.sessions.count();
+            self.metrics.entries("tokens", remembered);
         }
         Ok(session)
     }

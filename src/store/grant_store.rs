@@ -23,7 +23,7 @@ pub trait GrantStore: fmt::Debug + Send + Sync {
     /// Everything that has not ended, for the start.
     fn load(&self) -> Pending<'_, Contents>;
 
-    /// A task that was ever opened.
+    /// A task that is open, or has ended and is kept.
     fn task(&self, id: &TaskId) -> Pending<'_, Option<StoredTask>>;
 
     /// A grant by its own id.
@@ -37,6 +37,41 @@ pub trait GrantStore: fmt::Debug + Send + Sync {
 
     /// Every document of a kind, with its id.
     fn documents(&self, kind: DocumentKind) -> Pending<'_, Vec<(String, String)>>;
+
+    /// Removes some of what has ended and lies behind `horizon`, the oldest first, in steps that let others'
+    /// changes come between. Nothing that has not ended is ever removed, and the id of a removed task stays
+    /// used.
+    fn forget(&self, horizon: Horizon) -> Pending<'_, Forgotten>;
+
+    /// Whether a task of this id was opened and is not kept any more. Of ids that the gateway
+    /// [made](TaskId::random) this is not known: none of them is ever made twice.
+    fn was_forgotten(&self, id: &TaskId) -> Pending<'_, bool>;
+}
+
+/// How much of what has ended is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Horizon {
+    /// What ended before this is not kept.
+    pub before: Timestamp,
+    /// Of what ended before this, not more is kept than makes up `most` together with what ended later.
+    pub crowded_before: Timestamp,
+    /// How many ended tasks, and how many ended grants and requests, are kept.
+    pub most: u64,
+}
+
+/// What a store has removed, and what of the ended it has kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Ended tasks that it keeps.
+    pub kept_tasks: u64,
+    /// Ended grants and requests that it keeps.
+    pub kept_grants: u64,
+    /// Removed tasks.
+    pub tasks: u64,
+    /// Removed grants and requests.
+    pub grants: u64,
+    /// Whether there may be more to remove.
+    pub more: bool,
 }
 
 /// What a document is about. A document is text that only its writer reads.
@@ -62,9 +97,12 @@ pub enum DocumentKind {
     StoreMark,
 }
 
-/// One change of a batch.
+/// One change of a batch. A step of what is not kept, or not any more, changes nothing: so a step that
+/// comes late brings nothing back.
 #[derive(Clone, Debug)]
 pub enum Change {
+    /// A grant is new.
+    AddGrant(Grant),
     /// The clocks, at this moment. Every [`GrantMark`] and [`TaskMark`] in the store is on the boot
     /// clock of the last one of these.
     MarkClock(ClockMark),
@@ -83,9 +121,9 @@ pub enum Change {
         /// What it says.
         text: Option<String>,
     },
-    /// A grant is new or has taken a step. One that is kept as ended stays as it is.
+    /// A grant has taken a step. One that is kept as ended stays as it is.
     PutGrant(Grant),
-    /// A task has ended; the receipt is there once every stream is cut.
+    /// A task has taken a step; where that is its end, the receipt is there once every stream is cut.
     PutTask(Task, Option<Receipt>),
 }
 

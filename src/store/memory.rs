@@ -4,17 +4,19 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::ready;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
+
 use super::{
-    Change, ClockMark, Contents, DocumentKind, GrantFilter, GrantMark, GrantStore, Page, Pending,
-    StoreError, StoredTask, TaskMark,
+    Change, ClockMark, Contents, DocumentKind, Forgotten, GrantFilter, GrantMark, GrantStore,
+    Horizon, Page, Pending, StoreError, StoredTask, TaskMark,
 };
 use crate::model::{Grant, GrantId, RequestId, Task, TaskId};
 
 /// Task ids are never used twice, so all have to be remembered; this many fit.
 const MOST_TASKS: usize = 1_000_000;
 
-/// Ended grants beyond this many are forgotten, oldest first.
-const MOST_ENDED_GRANTS: usize = 1_000_000;
+/// What is removed at most at once, of each kind.
+const BATCH: usize = 4096;
 
 /// Keeps everything in memory: for tests, and for gateways whose grants may end with the process.
 #[derive(Debug, Default)]
@@ -23,6 +25,8 @@ pub struct MemoryStore(Mutex<Tables>);
 #[derive(Debug, Default)]
 struct Tables {
     tasks: HashMap<TaskId, StoredTask>,
+    /// The ids of tasks that were removed.
+    used: HashSet<TaskId>,
     /// Grants by the order in which they were asked for.
     grants: BTreeMap<u64, Grant>,
     by_grant: HashMap<GrantId, u64>,
@@ -32,7 +36,6 @@ struct Tables {
     grant_marks: HashMap<GrantId, GrantMark>,
     task_marks: HashMap<TaskId, TaskMark>,
     next: u64,
-    ended: usize,
 }
 
 impl MemoryStore {
@@ -100,6 +103,14 @@ impl GrantStore for MemoryStore {
         let found = wanted.map(|((_, id), text)| (id.clone(), text.clone()));
         Box::pin(ready(Ok(found.collect())))
     }
+
+    fn forget(&self, horizon: Horizon) -> Pending<'_, Forgotten> {
+        Box::pin(ready(Ok(self.tables().forget(horizon))))
+    }
+
+    fn was_forgotten(&self, id: &TaskId) -> Pending<'_, bool> {
+        Box::pin(ready(Ok(self.tables().used.contains(id))))
+    }
 }
 
 impl Tables {
@@ -107,16 +118,18 @@ impl Tables {
         let mut opened = HashSet::new();
         for change in &batch {
             if let Change::OpenTask(task) = change {
-                if self.tasks.contains_key(&task.id) || !opened.insert(&task.id) {
+                let used = self.tasks.contains_key(&task.id) || self.used.contains(&task.id);
+                if used || !opened.insert(&task.id) {
                     return Err(StoreError::TaskIdUsed(task.id.clone()));
                 }
-                if self.tasks.len() >= MOST_TASKS {
+                if self.tasks.len() + self.used.len() >= MOST_TASKS {
                     return Err(StoreError::Full("a memory store keeps one million tasks"));
                 }
             }
         }
         for change in batch {
             match change {
+                Change::AddGrant(grant) => self.add_grant(grant),
                 Change::MarkClock(mark) => self.clock = Some(mark),
                 Change::MarkGrant(id, mark) => {
                     if self.by_grant.contains_key(&id) {
@@ -137,8 +150,9 @@ impl Tables {
                     if !task.is_open() {
                         self.task_marks.remove(&task.id);
                     }
-                    self.tasks
-                        .insert(task.id.clone(), StoredTask { task, receipt });
+                    if let Some(kept) = self.tasks.get_mut(&task.id) {
+                        *kept = StoredTask { task, receipt };
+                    }
                 }
                 Change::PutDocument { kind, id, text } => match text {
                     Some(text) => {
@@ -154,45 +168,64 @@ impl Tables {
         Ok(())
     }
 
-    fn put_grant(&mut self, grant: Grant) {
-        let place = *self
-            .by_grant
-            .entry(grant.request.grant.clone())
-            .or_insert_with(|| {
-                self.next += 1;
-                self.next
-            });
-        self.by_request.insert(grant.request.id.clone(), place);
-        // Two steps of one grant may be written in either order, and nothing undoes an end.
-        if self.grants.get(&place).is_some_and(Grant::is_ended) {
+    fn add_grant(&mut self, grant: Grant) {
+        if self.by_grant.contains_key(&grant.request.grant) {
             return;
         }
-        let ended = grant.is_ended();
-        let before = self.grants.get(&place);
-        // What was marked while it waited says nothing of it in force.
-        let activated =
-            before.is_some_and(|before| before.term().is_none() != grant.term().is_none());
-        if ended || activated {
-            self.grant_marks.remove(&grant.request.grant);
-        }
-        let before = self.grants.insert(place, grant);
-        if ended && before.is_none_or(|before| !before.is_ended()) {
-            self.ended += 1;
-            self.forget_oldest();
-        }
+        self.next += 1;
+        let place = self.next;
+        self.by_grant.insert(grant.request.grant.clone(), place);
+        self.by_request.insert(grant.request.id.clone(), place);
+        self.grants.insert(place, grant);
     }
 
-    fn forget_oldest(&mut self) {
-        if self.ended <= MOST_ENDED_GRANTS {
+    fn put_grant(&mut self, grant: Grant) {
+        let place = self.by_grant.get(&grant.request.grant);
+        let Some(kept) = place.and_then(|place| self.grants.get_mut(place)) else {
+            return;
+        };
+        // Two steps of one grant may be written in either order, and nothing undoes an end.
+        if kept.is_ended() {
             return;
         }
-        let oldest = self.grants.iter().find(|(_, grant)| grant.is_ended());
-        if let Some((place, grant)) = oldest.map(|(place, grant)| (*place, grant.clone())) {
-            self.grants.remove(&place);
-            self.by_grant.remove(&grant.request.grant);
-            self.by_request.remove(&grant.request.id);
-            self.ended -= 1;
+        // What was marked while it waited says nothing of it in force.
+        if grant.is_ended() || kept.term().is_none() != grant.term().is_none() {
+            self.grant_marks.remove(&grant.request.grant);
         }
+        *kept = grant;
+    }
+
+    fn forget(&mut self, horizon: Horizon) -> Forgotten {
+        // A task under which something lives stays.
+        let live = self.grants.values().filter(|grant| !grant.is_ended());
+        let live: HashSet<_> = live.map(|grant| &grant.request.task).collect();
+        let tasks = self.tasks.values().map(|stored| &stored.task);
+        let tasks = tasks.filter(|task| !live.contains(&task.id));
+        let tasks = tasks.filter_map(|task| Some((task.ended_at()?, task.id.clone())));
+        let (tasks, kept_tasks, more_tasks) = behind(tasks.collect(), horizon);
+        let grants = self.grants.iter();
+        let grants = grants.filter_map(|(place, grant)| Some((grant.ended_at()?, *place)));
+        let (grants, kept_grants, more_grants) = behind(grants.collect(), horizon);
+        let forgotten = Forgotten {
+            kept_tasks,
+            kept_grants,
+            tasks: tasks.len() as u64,
+            grants: grants.len() as u64,
+            more: more_tasks || more_grants,
+        };
+        for id in tasks {
+            self.tasks.remove(&id);
+            if !id.is_of_random_form() {
+                self.used.insert(id);
+            }
+        }
+        for place in grants {
+            if let Some(grant) = self.grants.remove(&place) {
+                self.by_grant.remove(&grant.request.grant);
+                self.by_request.remove(&grant.request.id);
+            }
+        }
+        forgotten
     }
 
     fn page(&self, filter: &GrantFilter) -> Page {
@@ -222,4 +255,17 @@ impl Tables {
         page.next = found.next().and(last);
         page
     }
+}
+
+/// Those that go now, how many stay, and whether more are to go.
+fn behind<T: Ord>(mut ended: Vec<(Timestamp, T)>, horizon: Horizon) -> (Vec<T>, u64, bool) {
+    ended.sort_unstable();
+    let before = |at: Timestamp| ended.partition_point(|(ended, _)| *ended < at);
+    let most = usize::try_from(horizon.most).unwrap_or(usize::MAX);
+    let crowded = ended.len().saturating_sub(most);
+    let due = before(horizon.before).max(crowded.min(before(horizon.crowded_before)));
+    let now = due.min(BATCH);
+    let kept = (ended.len() - now) as u64;
+    let gone = ended.into_iter().take(now).map(|(_, one)| one);
+    (gone.collect(), kept, due > now)
 }

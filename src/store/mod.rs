@@ -6,7 +6,7 @@
 //! [`SqliteStore`] keeps them on disk; [`MemoryStore`] is for tests and benches.
 //!
 //! Invariant: `commit` is all or nothing and returns when the batch is as durable as the backend can
-//! make it; a task id that was once opened is never accepted again.
+//! make it; a task id that was once opened is never accepted again, also after the task was forgotten.
 
 mod grant_store;
 mod memory;
@@ -16,8 +16,8 @@ mod sqlite;
 mod contract;
 
 pub use grant_store::{
-    Change, ClockMark, Contents, CountedCalls, DocumentKind, GrantFilter, GrantMark, GrantStore,
-    Page, Pending, StoreError, StoredTask, TaskMark,
+    Change, ClockMark, Contents, CountedCalls, DocumentKind, Forgotten, GrantFilter, GrantMark,
+    GrantStore, Horizon, Page, Pending, StoreError, StoredTask, TaskMark,
 };
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;

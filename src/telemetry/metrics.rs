@@ -41,6 +41,11 @@ pub struct Metrics {
     pub live_grants: Gauge,
     /// Open tasks.
     pub live_tasks: Gauge,
+    /// Ended grants and requests that are kept.
+    pub ended_grants: Gauge,
+    /// Ended tasks that are kept.
+    pub ended_tasks: Gauge,
+    entries: Family<Label, Gauge>,
     /// Tokens issued.
     pub tokens_issued: Counter,
     /// Verifications of tokens that were not remembered.
@@ -129,6 +134,9 @@ impl Metrics {
             exchanges: Gauge::default(),
             live_grants: Gauge::default(),
             live_tasks: Gauge::default(),
+            ended_grants: Gauge::default(),
+            ended_tasks: Gauge::default(),
+            entries: Family::default(),
             tokens_issued: Counter::default(),
             tokens_verified: Counter::default(),
             unlearnt: Counter::default(),
@@ -170,6 +178,12 @@ impl Metrics {
         to.register("exchanges", "Exchanges that run", self.exchanges.clone());
         to.register("live_grants", "Grants in force", self.live_grants.clone());
         to.register("live_tasks", "Open tasks", self.live_tasks.clone());
+        let ended = self.ended_grants.clone();
+        to.register("ended_grants", "Ended grants and requests kept", ended);
+        let ended = self.ended_tasks.clone();
+        to.register("ended_tasks", "Ended tasks kept", ended);
+        let entries = "Entries of the tables in memory";
+        to.register("entries", entries, self.entries.clone());
         let issued = self.tokens_issued.clone();
         to.register("tokens_issued", "Tokens issued", issued);
         let verified = self.tokens_verified.clone();
@@ -238,6 +252,13 @@ impl Metrics {
         if let Some(counter) = self.security_events.get(outcome) {
             counter.inc();
         }
+    }
+
+    /// Says how many entries a table in memory has; `table` is one of a few fixed words.
+    pub fn entries(&self, table: &'static str, count: usize) {
+        let label = [("table", table.to_owned())];
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.entries.get_or_create(&label).set(count);
     }
 
     /// Observes the length of an exchange.

@@ -3,6 +3,7 @@
 mod agents;
 mod delegate;
 mod events;
+mod forgetting;
 mod idempotency;
 mod renew;
 mod webhook;

@@ -57,6 +57,7 @@ fn every_metric_is_explained_and_nothing_else() {
     let metrics = Metrics::new(codes(DenyReason::ALL).into_iter(), ends);
     metrics.reload("published");
     metrics.live_generation("0");
+    metrics.entries("tasks", 0);
     let _counters = (metrics.upstream("shop"), metrics.worker(0));
     let exposed = metrics.expose();
     let described = exposed

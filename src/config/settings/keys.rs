@@ -171,6 +171,16 @@ const KEYS: &[Key] = &[
         "From when on recorded decisions are put to new policies, the newest 10,000 at most.",
     ),
     Key::scalar("store.path", "data/portcullis.db", "The grant store."),
+    Key::scalar(
+        "store.keep_ended",
+        "24h",
+        "How long ended tasks, grants and requests can be looked at; at least `tokens.ttl`. After that, the audit log alone knows them.",
+    ),
+    Key::scalar(
+        "store.most_ended",
+        "100000",
+        "How many ended tasks, and how many ended grants and requests, are kept; past it, the oldest go before their time, though not within `tokens.ttl` of their end.",
+    ),
     Key::scalar("audit.directory", "data/audit", "The audit records."),
     Key::scalar(
         "tokens.issuer",

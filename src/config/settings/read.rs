@@ -23,6 +23,14 @@ use crate::config::text::{At, Place, Text};
 use crate::config::units;
 use crate::tokens::{Algorithm, LONGEST_TTL};
 
+/// How long what has ended is kept, where nothing else is said.
+const KEEP_ENDED: Duration = Duration::from_hours(24);
+/// How long it may be.
+const KEPT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(366 * 24);
+/// How many of each kind are kept, where nothing else is said, and at most.
+const MOST_ENDED: u64 = 100_000;
+const MOST_KEPT: u64 = 10_000_000;
+
 /// From when on decisions are put to new policies, where nothing else is said.
 const REPLAY_WINDOW: Duration = Duration::from_mins(15);
 /// The shortest and the longest such time.
@@ -71,9 +79,10 @@ pub(super) fn settings(
         listener
     });
     let (policies, holding) = policies(file.section("policies"));
-    let store = path(file.section("store"), "path");
+    let (store, keeping) = store(file.section("store"));
     let audit = path(file.section("audit"), "directory");
     let tokens = tokens(file.section("tokens"), control.as_ref(), directory);
+    let keep_ended = keeping.ended(tokens.as_ref(), file.problems());
     let credentials = credentials(file.section("credentials"));
     let mut issuers = Issuers::new(gateway.as_ref(), tokens.as_ref(), directory);
     file.each("trusted_issuer", |fields| issuers.add(fields));
@@ -99,6 +108,8 @@ pub(super) fn settings(
         hold_above: holding.above,
         replay_window: holding.window,
         store: or(store, "data/portcullis.db"),
+        keep_ended,
+        most_ended: keeping.most,
         audit: or(audit, "data/audit"),
         tokens: tokens?,
         credentials,
@@ -225,10 +236,20 @@ pub(super) fn span(
     range: RangeInclusive<Duration>,
     message: &str,
 ) -> Option<Duration> {
+    span_at(fields, key, range, message).map(|span| span.value)
+}
+
+/// A duration within `range`, and where it stands.
+fn span_at(
+    fields: &mut Fields<'_, '_>,
+    key: &'static str,
+    range: RangeInclusive<Duration>,
+    message: &str,
+) -> Option<At<Duration>> {
     let text = fields.scalar(key)?;
     let problems = fields.problems();
     match units::duration(&text.value) {
-        Ok(span) if range.contains(&span) => Some(span),
+        Ok(span) if range.contains(&span) => Some(text.with(span)),
         Ok(_) => {
             problems.error(&text.place, message);
             None
@@ -288,6 +309,51 @@ fn policies(mut fields: Fields<'_, '_>) -> (Option<PathBuf>, Holding) {
         window: window.unwrap_or(REPLAY_WINDOW),
     };
     (directory.map(|path| path.value), holding)
+}
+
+/// How long what has ended is kept.
+struct Keeping {
+    ended: Option<At<Duration>>,
+    most: u64,
+}
+
+fn store(mut fields: Fields<'_, '_>) -> (Option<PathBuf>, Keeping) {
+    let path = file(&mut fields, "path");
+    let ended = span_at(
+        &mut fields,
+        "keep_ended",
+        KEPT,
+        "what has ended is kept for between a second and a year",
+    );
+    let most = fields.count("most_ended").map_or(MOST_ENDED, |count| {
+        if !(1..=MOST_KEPT).contains(&count.value) {
+            let message = format!("`most_ended` is between 1 and {MOST_KEPT}");
+            fields.problems().error(&count.place, message);
+        }
+        count.value
+    });
+    fields.finish();
+    let keeping = Keeping { ended, most };
+    (path.map(|path| path.value), keeping)
+}
+
+impl Keeping {
+    /// A task is kept for as long as a token for it may live, which may ask for its receipt.
+    fn ended(&self, tokens: Option<&Tokens>, problems: &mut Diagnostics) -> Duration {
+        let Some(ended) = &self.ended else {
+            return KEEP_ENDED;
+        };
+        if let Some(tokens) = tokens.filter(|tokens| ended.value < tokens.ttl) {
+            let ttl = tokens.ttl.as_secs();
+            let message = format!(
+                "`keep_ended` is shorter than the life of a token ({ttl} s): its task would be \
+                 forgotten before it ends"
+            );
+            let problem = problems.error(&ended.place, message);
+            problem.hint("make it longer, or `tokens.ttl` shorter");
+        }
+        ended.value
+    }
 }
 
 fn path(mut fields: Fields<'_, '_>, key: &'static str) -> Option<PathBuf> {

@@ -168,6 +168,38 @@ fn check(text: &str, expected: &str) {
 }
 
 #[test]
+fn what_ended_is_kept_at_least_as_long_as_tokens_live() {
+    let check = |text: &str, expected: (u64, u64)| {
+        let (settings, _) = parse(&format!("{SMALL}{text}"), &[]).unwrap();
+        let kept = (settings.keep_ended.as_secs(), settings.most_ended);
+        assert_eq!(kept, expected, "{text}");
+    };
+    check("", (86_400, 100_000));
+    let small = "[store]\nkeep_ended = \"10s\"\nmost_ended = 5\n[tokens]\nttl = \"10s\"\n";
+    check(small, (10, 5));
+    check_problem(
+        "[store]\nkeep_ended = \"4m\"\n",
+        "p.toml:5:14: error: `keep_ended` is shorter than the life of a token (300 s)",
+    );
+    check_problem(
+        "[store]\nkeep_ended = \"0s\"\n",
+        "p.toml:5:14: error: what has ended is kept for between a second and a year",
+    );
+    check_problem(
+        "[store]\nmost_ended = 100000000\n",
+        "p.toml:5:14: error: `most_ended` is between 1 and 10000000",
+    );
+}
+
+fn check_problem(text: &str, expected: &str) {
+    let problems = parse(&format!("{SMALL}{text}"), &[]).unwrap_err();
+    assert!(
+        problems.to_string().contains(expected),
+        "{text}: {problems}"
+    );
+}
+
+#[test]
 fn mistakes_are_told_with_their_place() {
     check(
         "[polices]\n",

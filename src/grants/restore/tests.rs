@@ -227,8 +227,8 @@ async fn without_a_mark_the_wall_clock_and_the_term_bound_what_is_left() {
         Arc::make_mut(&mut unmarked.request).grant = crate::model::GrantId::random();
         budget(&mut unmarked);
         let id = unmarked.request.grant.clone();
-        let put = vec![Change::PutGrant(unmarked)];
-        world.commit(put).await;
+        let add = vec![Change::AddGrant(unmarked)];
+        world.commit(add).await;
         world.hand.advance(MINUTE);
         world
             .hand

@@ -32,6 +32,23 @@ fn random_ids_are_names() {
 }
 
 #[test]
+fn only_what_looks_made_here_is_of_random_form() {
+    let check = |id: &str, expected| {
+        let id: TaskId = id.parse().unwrap();
+        assert_eq!(id.is_of_random_form(), expected, "{id}");
+    };
+    check(TaskId::random().as_str(), true);
+    check("tsk_0123456789abcdefghjkmnpqrs", true);
+    check("tsk_0123456789abcdefghjkmnpqr", false);
+    check("tsk_0123456789abcdefghjkmnpqrst", false);
+    check("tsk_0123456789abcdefghijkmnpqr", false);
+    check("TSK_0123456789abcdefghjkmnpqrs", false);
+    check("grt_0123456789abcdefghjkmnpqrs", false);
+    check("tsk_1", false);
+    check("refund-7", false);
+}
+
+#[test]
 fn generations_read_back() {
     let generation = Generation::new(crate::base::Digest::of(b"rules"));
     assert_eq!(

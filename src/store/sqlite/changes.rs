@@ -4,6 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::bodies::{ClockBody, GrantBody, GrantMarkBody, TaskBody, TaskMarkBody};
 use super::failure::Failure;
+use super::forgetting;
 use super::row::{Table, seal, write};
 use crate::model::{Grant, Receipt, Task};
 use crate::store::{Change, ClockMark, DocumentKind};
@@ -12,6 +13,7 @@ use crate::store::{Change, ClockMark, DocumentKind};
 pub(super) fn apply(db: &Connection, batch: &[Change]) -> Result<(), Failure> {
     for change in batch {
         match change {
+            Change::AddGrant(grant) => add_grant(db, grant)?,
             Change::MarkClock(mark) => mark_clock(db, mark)?,
             Change::MarkGrant(id, mark) => {
                 let body = write(&GrantMarkBody::from(mark))?;
@@ -65,6 +67,9 @@ fn mark_clock(db: &Connection, mark: &ClockMark) -> Result<(), Failure> {
 }
 
 fn open_task(db: &Connection, task: &Task) -> Result<(), Failure> {
+    if forgetting::was_forgotten(db, &task.id)? {
+        return Err(Failure::TaskIdUsed(task.id.clone()));
+    }
     let (body, sealed) = task_body(task, None)?;
     let opened = db
         .prepare_cached(
@@ -81,14 +86,19 @@ fn open_task(db: &Connection, task: &Task) -> Result<(), Failure> {
 /// A mark ends with its task: nothing reads it any more.
 fn put_task(db: &Connection, task: &Task, receipt: Option<&Receipt>) -> Result<(), Failure> {
     let (body, sealed) = task_body(task, receipt)?;
+    let ended = task.ended_at().map(|at| at.as_millisecond());
     db.prepare_cached(
-        "INSERT INTO tasks (id, open, body, seal) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (id) DO UPDATE SET
-             open = excluded.open, body = excluded.body, seal = excluded.seal,
-             mark = iif(excluded.open, mark, NULL),
-             mark_seal = iif(excluded.open, mark_seal, NULL)",
+        "UPDATE tasks SET open = ?2, body = ?3, seal = ?4, ended = ?5,
+             mark = iif(?2, mark, NULL), mark_seal = iif(?2, mark_seal, NULL)
+         WHERE id = ?1",
     )?
-    .execute(params![task.id.as_str(), task.is_open(), body, sealed])?;
+    .execute(params![
+        task.id.as_str(),
+        task.is_open(),
+        body,
+        sealed,
+        ended
+    ])?;
     Ok(())
 }
 
@@ -98,21 +108,14 @@ fn task_body(task: &Task, receipt: Option<&Receipt>) -> Result<(String, i64), Fa
     Ok((body, sealed))
 }
 
-/// Two steps of one grant may be written in either order, and nothing undoes an end. What was marked
-/// while it waited says nothing of it in force.
-fn put_grant(db: &Connection, grant: &Grant) -> Result<(), Failure> {
+/// One that is there already stays as it is: whoever adds a grant has just made its id.
+fn add_grant(db: &Connection, grant: &Grant) -> Result<(), Failure> {
     let request = &grant.request;
-    let body = write(&GrantBody::from(grant))?;
-    let sealed = seal(Table::Grant, request.grant.as_str(), &body);
+    let (body, sealed) = grant_body(grant)?;
     db.prepare_cached(
-        "INSERT INTO grants (id, request, agent, task, activated, live, body, seal)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-         ON CONFLICT (id) DO UPDATE SET
-             activated = excluded.activated, live = excluded.live,
-             body = excluded.body, seal = excluded.seal,
-             mark = iif(excluded.live AND excluded.activated = activated, mark, NULL),
-             mark_seal = iif(excluded.live AND excluded.activated = activated, mark_seal, NULL)
-         WHERE live = 1",
+        "INSERT INTO grants (id, request, agent, task, activated, live, body, seal, ended)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (id) DO NOTHING",
     )?
     .execute(params![
         request.grant.as_str(),
@@ -123,8 +126,36 @@ fn put_grant(db: &Connection, grant: &Grant) -> Result<(), Failure> {
         !grant.is_ended(),
         body,
         sealed,
+        grant.ended_at().map(|at| at.as_millisecond()),
     ])?;
     Ok(())
+}
+
+/// Two steps of one grant may be written in either order, and nothing undoes an end. What was marked
+/// while it waited says nothing of it in force.
+fn put_grant(db: &Connection, grant: &Grant) -> Result<(), Failure> {
+    let (body, sealed) = grant_body(grant)?;
+    db.prepare_cached(
+        "UPDATE grants SET activated = ?2, live = ?3, body = ?4, seal = ?5, ended = ?6,
+             mark = iif(?3 AND ?2 = activated, mark, NULL),
+             mark_seal = iif(?3 AND ?2 = activated, mark_seal, NULL)
+         WHERE id = ?1 AND live = 1",
+    )?
+    .execute(params![
+        grant.request.grant.as_str(),
+        grant.term().is_some(),
+        !grant.is_ended(),
+        body,
+        sealed,
+        grant.ended_at().map(|at| at.as_millisecond()),
+    ])?;
+    Ok(())
+}
+
+fn grant_body(grant: &Grant) -> Result<(String, i64), Failure> {
+    let body = write(&GrantBody::from(grant))?;
+    let sealed = seal(Table::Grant, grant.request.grant.as_str(), &body);
+    Ok((body, sealed))
 }
 
 fn put_document(

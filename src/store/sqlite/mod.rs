@@ -9,12 +9,13 @@
 //! version does not know, stops the start instead of being skipped. There are no foreign keys: one writer
 //! of state puts whole batches, and ids are never reused.
 //!
-//! Retention: ended tasks and grants are kept. Whoever removes them one day keeps the ids of the tasks,
-//! which must never be used again.
+//! Retention: ended tasks and grants are kept until they are [forgotten](GrantStore::forget). Of the ids of
+//! tasks that somebody chose a digest is left, because they must never be used again.
 
 mod bodies;
 mod changes;
 mod failure;
+mod forgetting;
 mod lock;
 mod open;
 mod query;
@@ -31,12 +32,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    Change, Contents, DocumentKind, GrantFilter, GrantStore, Page, Pending, StoreError, StoredTask,
+    Change, Contents, DocumentKind, Forgotten, GrantFilter, GrantStore, Horizon, Page, Pending,
+    StoreError, StoredTask,
 };
 use crate::model::{Grant, GrantId, RequestId, TaskId};
 use lock::Lock;
 use reader::Reader;
 use writer::Writer;
+
+/// Transactions of one call to forget; others' come between them.
+const FORGETTING_STEPS: usize = 16;
 
 /// Keeps everything in one SQLite file. A clone of an [`Arc`] around it is another handle; when the last
 /// is dropped, what was queued is written and the threads end.
@@ -64,6 +69,28 @@ impl SqliteStore {
     /// Whoever commits later is refused.
     pub async fn close(&self) {
         self.writer.close().await;
+    }
+
+    async fn forget_some(&self, horizon: Horizon) -> Result<Forgotten, StoreError> {
+        let mut due = self
+            .reader
+            .ask(move |db| forgetting::due(db, &horizon))
+            .await?;
+        let mut forgotten = Forgotten::default();
+        for _ in 0..FORGETTING_STEPS {
+            let removed = self.writer.forget(due).await?;
+            forgotten.tasks += removed.tasks;
+            forgotten.grants += removed.grants;
+            due.tasks = due.tasks.without(removed.tasks);
+            due.grants = due.grants.without(removed.grants);
+            forgotten.more = removed.tasks + removed.grants > 0;
+            if !forgotten.more {
+                break;
+            }
+        }
+        forgotten.kept_tasks = due.tasks.ended;
+        forgotten.kept_grants = due.grants.ended;
+        Ok(forgotten)
     }
 
     /// Removes the store at `path` and all that belongs to it, unless a process has it open.
@@ -106,6 +133,18 @@ impl GrantStore for SqliteStore {
 
     fn documents(&self, kind: DocumentKind) -> Pending<'_, Vec<(String, String)>> {
         Box::pin(self.reader.ask(move |db| query::documents(db, kind)))
+    }
+
+    fn forget(&self, horizon: Horizon) -> Pending<'_, Forgotten> {
+        Box::pin(self.forget_some(horizon))
+    }
+
+    fn was_forgotten(&self, id: &TaskId) -> Pending<'_, bool> {
+        let id = id.clone();
+        Box::pin(
+            self.reader
+                .ask(move |db| forgetting::was_forgotten(db, &id)),
+        )
     }
 }
 

@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A larger file's structure is checked row by row as it is read, not as a whole at the start.
 const CHECKED_WHOLE: u64 = 1 << 30;
 
+/// What the write-ahead log is cut to after it was longer, in bytes.
+const LOG: i64 = 16 << 20;
+
 /// What SQLite puts beside the file.
 const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
 
@@ -140,6 +143,10 @@ fn writing_connection(path: &Path) -> Result<Connection, Failure> {
     if application != schema::APPLICATION && tables > 0 {
         return Err(Failure::Broken("it belongs to another program".to_owned()));
     }
+    if tables == 0 {
+        // Only an empty file takes it: so that it can be made shorter once much of it is free.
+        db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
     let known = schema::newest();
     if found > known {
         return Err(Failure::NewerSchema { found, known });
@@ -150,6 +157,7 @@ fn writing_connection(path: &Path) -> Result<Connection, Failure> {
         return Err(Failure::Unusable(detail));
     }
     db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update_and_check(None, "journal_size_limit", LOG, |_| Ok(()))?;
     if fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_WHOLE) {
         let sound: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if sound != "ok" {

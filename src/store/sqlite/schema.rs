@@ -7,7 +7,9 @@ pub(super) const APPLICATION: i64 = 0x5074_436c;
 
 /// What each version adds to the one before; the schema's number is how many are applied. Never change
 /// one that was released: add another.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[FIRST, ENDED];
+
+const FIRST: &str = "
     CREATE TABLE tasks (
         id TEXT PRIMARY KEY NOT NULL,
         open INTEGER NOT NULL,
@@ -49,7 +51,24 @@ const STEPS: &[&str] = &["
         body TEXT NOT NULL,
         seal INTEGER NOT NULL
     ) STRICT;
-"];
+";
+
+/// When things ended, in milliseconds of the wall clock, so that they can be forgotten in this order; for
+/// what had ended before, the time of this step. Of a forgotten task sixteen bytes of a digest of its id stay,
+/// unless the id was made here.
+const ENDED: &str = "
+    ALTER TABLE tasks ADD COLUMN ended INTEGER;
+    UPDATE tasks SET ended = unixepoch() * 1000 WHERE open = 0;
+    CREATE INDEX ended_tasks ON tasks (ended) WHERE open = 0;
+
+    ALTER TABLE grants ADD COLUMN ended INTEGER;
+    UPDATE grants SET ended = unixepoch() * 1000 WHERE live = 0;
+    CREATE INDEX ended_grants ON grants (ended) WHERE live = 0;
+
+    CREATE TABLE used_tasks (
+        digest BLOB PRIMARY KEY NOT NULL
+    ) STRICT, WITHOUT ROWID;
+";
 
 /// The schema of this version.
 pub(super) fn newest() -> i64 {

@@ -6,7 +6,8 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::{Task, TaskState};
+use crate::base::Clock;
+use crate::model::{EndReason, Task, TaskState};
 
 struct Place {
     directory: TempDir,
@@ -117,7 +118,7 @@ fn what_is_no_store_is_left_alone_and_named() {
     assert!(
         place
             .refusal()
-            .contains("has schema 99, and this version knows 1")
+            .contains("has schema 99, and this version knows 2")
     );
 
     let place = Place::new();
@@ -241,4 +242,140 @@ async fn a_closed_store_is_one_file_and_takes_nothing_more() {
     assert_eq!(log.map_or(0, |log| log.len()), 0);
     assert_eq!(store.load().await.unwrap().tasks.len(), 1);
     store.close().await;
+}
+
+/// A task that has ended.
+fn over(id: &str, at: Timestamp) -> Vec<Change> {
+    let mut over = task(id);
+    over.description = Some("so that a row has some weight ".repeat(30));
+    let mut opened = over.clone();
+    opened.state = TaskState::Open;
+    over.state = TaskState::Ended {
+        reason: EndReason::Completed,
+        at,
+    };
+    vec![Change::OpenTask(opened), Change::PutTask(over, None)]
+}
+
+#[tokio::test]
+async fn a_store_of_much_that_ended_shrinks_to_what_is_kept() {
+    let place = Place::new();
+    let store = place.open().unwrap();
+    let at = |second| Timestamp::from_second(second).unwrap();
+    store.commit(open_task("lives")).await.unwrap();
+    let mut batch = Vec::new();
+    for number in 0..10_000 {
+        batch.extend(over(&format!("t-{number}"), at(number)));
+    }
+    store.commit(batch).await.unwrap();
+    let size = async || {
+        // What was written is in the file only once the log is a part of it.
+        let db = Connection::open(&place.path).unwrap();
+        db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .unwrap();
+        fs::metadata(&place.path).unwrap().len()
+    };
+    let full = size().await;
+    let horizon = Horizon {
+        before: at(9_900),
+        crowded_before: at(9_900),
+        most: u64::MAX,
+    };
+    let mut removed = 0;
+    loop {
+        let forgotten = store.forget(horizon).await.unwrap();
+        removed += forgotten.tasks;
+        if !forgotten.more {
+            assert_eq!(forgotten.kept_tasks, 100);
+            break;
+        }
+    }
+    assert_eq!(removed, 9_900);
+    let left = size().await;
+    assert!(left * 4 < full, "{full} bytes became {left}");
+
+    // The pages that are left serve again: the same again and again does not make it grow.
+    let mut largest = 0;
+    for round in 0..4 {
+        let mut batch = Vec::new();
+        for number in 0..500 {
+            batch.extend(over(&format!("r-{round}-{number}"), at(0)));
+        }
+        store.commit(batch).await.unwrap();
+        while store.forget(horizon).await.unwrap().more {}
+        let now = size().await;
+        if round > 0 {
+            assert!(now <= largest + (256 << 10), "{largest} bytes became {now}");
+        }
+        largest = largest.max(now);
+    }
+    drop(store);
+    let store = place.open().unwrap();
+    let open = store.load().await.unwrap().tasks;
+    assert_eq!(open.len(), 1);
+    let again = store.commit(open_task("t-0")).await;
+    assert!(matches!(again, Err(StoreError::TaskIdUsed(_))));
+    let kept = store.task(&"t-9900".parse().unwrap()).await.unwrap();
+    assert!(kept.is_some());
+}
+
+/// Commits that come while much is being forgotten wait for a few rows, not for all.
+#[tokio::test]
+async fn commits_come_between_the_steps_of_a_forgetting() {
+    let place = Place::new();
+    let store = Arc::new(place.open().unwrap());
+    let mut batch = Vec::new();
+    for number in 0..20_000 {
+        batch.extend(over(&format!("t-{number}"), Timestamp::UNIX_EPOCH));
+    }
+    store.commit(batch).await.unwrap();
+    let horizon = Horizon {
+        before: Timestamp::MAX,
+        crowded_before: Timestamp::MAX,
+        most: 0,
+    };
+    let forgets = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { while store.forget(horizon).await.unwrap().more {} }
+    });
+    let mut between = 0;
+    while !forgets.is_finished() {
+        let id = format!("new-{between}");
+        store.commit(open_task(&id)).await.unwrap();
+        between += 1;
+    }
+    forgets.await.unwrap();
+    assert!(between >= 20, "{between} commits came between");
+    assert_eq!(store.load().await.unwrap().tasks.len(), between);
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_version_learns_when_things_ended() {
+    let place = Place::new();
+    let store = place.open().unwrap();
+    store.commit(open_task("lives")).await.unwrap();
+    store
+        .commit(over("t", Timestamp::UNIX_EPOCH))
+        .await
+        .unwrap();
+    drop(store);
+    place.edit(
+        "DROP INDEX ended_tasks; DROP INDEX ended_grants; DROP TABLE used_tasks;
+         ALTER TABLE tasks DROP COLUMN ended; ALTER TABLE grants DROP COLUMN ended;
+         PRAGMA user_version = 1;",
+    );
+    let before = Clock::system().wall();
+    let store = place.open().unwrap();
+    let forget = async |before| {
+        let horizon = Horizon {
+            before,
+            crowded_before: Timestamp::UNIX_EPOCH,
+            most: u64::MAX,
+        };
+        store.forget(horizon).await.unwrap().tasks
+    };
+    let soon = before - jiff::SignedDuration::from_mins(1);
+    assert_eq!(forget(soon).await, 0, "as if it had ended now");
+    assert_eq!(forget(before + jiff::SignedDuration::from_mins(1)).await, 1);
+    assert_eq!(store.load().await.unwrap().tasks.len(), 1);
 }

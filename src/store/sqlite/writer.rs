@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::changes;
 use super::failure::Failure;
+use super::forgetting::{self, Due, Removed};
 use crate::store::{Change, StoreError};
 
 /// Batches that wait. Whoever comes later waits for a place.
@@ -21,6 +22,8 @@ const GROUP: usize = 256;
 enum Order {
     /// Write what was asked for before, and nothing after.
     Close(oneshot::Sender<()>),
+    /// Remove some of what is due.
+    Forget(Due, oneshot::Sender<Result<Removed, StoreError>>),
     Write(Ticket),
 }
 
@@ -53,19 +56,30 @@ impl Writer {
         })
     }
 
+    /// Removes some of what is `due`, behind what was asked for before.
+    pub(super) async fn forget(&self, due: Due) -> Result<Removed, StoreError> {
+        let (done, outcome) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or_else(|| self.stopped())?;
+        let sent = queue.send(Order::Forget(due, done)).await;
+        sent.map_err(|_| self.stopped())?;
+        outcome.await.map_err(|_| self.stopped())?
+    }
+
+    fn stopped(&self) -> StoreError {
+        StoreError::Unavailable {
+            path: self.path.to_path_buf(),
+            detail: "its writer has stopped".to_owned(),
+        }
+    }
+
     /// Resolves when the batch is durable. Dropped after its first poll, the batch may be written all
     /// the same.
     pub(super) async fn commit(&self, batch: Vec<Change>) -> Result<(), StoreError> {
         let (done, outcome) = oneshot::channel();
-        let queue = self.queue.as_ref();
-        let stopped = || StoreError::Unavailable {
-            path: self.path.to_path_buf(),
-            detail: "its writer has stopped".to_owned(),
-        };
-        let queue = queue.ok_or_else(stopped)?;
+        let queue = self.queue.as_ref().ok_or_else(|| self.stopped())?;
         let sent = queue.send(Order::Write(Ticket { batch, done })).await;
-        sent.map_err(|_| stopped())?;
-        outcome.await.map_err(|_| stopped())?
+        sent.map_err(|_| self.stopped())?;
+        outcome.await.map_err(|_| self.stopped())?
     }
 
     /// Resolves when all that was queued is written and the write-ahead log is a part of the file.
@@ -96,10 +110,15 @@ fn run(mut db: Connection, mut orders: mpsc::Receiver<Order>, path: &Path) {
         && let Some(first) = orders.blocking_recv()
     {
         let mut group = Vec::new();
+        let mut forgetting = None;
         let mut next = Some(first);
         while let Some(order) = next {
             match order {
                 Order::Write(ticket) => group.push(ticket),
+                Order::Forget(due, done) => {
+                    forgetting = Some((due, done));
+                    break;
+                }
                 Order::Close(done) => {
                     closing = Some(done);
                     break;
@@ -110,6 +129,11 @@ fn run(mut db: Connection, mut orders: mpsc::Receiver<Order>, path: &Path) {
                 .flatten();
         }
         write_and_tell(&mut db, group, path);
+        if let Some((due, done)) = forgetting {
+            let removed = forgetting::step(&mut db, &due);
+            // Whoever no longer waits does not need the answer.
+            let _ = done.send(removed.map_err(|failure| failure.at(path)));
+        }
     }
     // From here on nobody is told that something was written.
     drop(orders);
@@ -122,6 +146,9 @@ fn run(mut db: Connection, mut orders: mpsc::Receiver<Order>, path: &Path) {
 }
 
 fn write_and_tell(db: &mut Connection, group: Vec<Ticket>, path: &Path) {
+    if group.is_empty() {
+        return;
+    }
     // Whoever no longer waits does not need the answer.
     match write(db, &group, path) {
         Ok(outcomes) => {

@@ -49,7 +49,7 @@ pub(super) async fn fill(path: &Path, clock: &Clock, count: usize) {
                 bytes_left: None,
             };
             let id = grant.request.grant.clone();
-            batch.extend([Change::PutGrant(grant), Change::MarkGrant(id, mark)]);
+            batch.extend([Change::AddGrant(grant), Change::MarkGrant(id, mark)]);
         }
         if batch.len() > 10_000 {
             store.commit(std::mem::take(&mut batch)).await.unwrap();

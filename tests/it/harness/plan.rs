@@ -25,6 +25,7 @@ pub(crate) struct Plan {
     listener: String,
     drain: Duration,
     policies: String,
+    store: String,
     more: String,
     files: BTreeMap<String, String>,
     data: BTreeMap<String, String>,
@@ -49,6 +50,7 @@ impl Plan {
             listener: String::new(),
             drain: Duration::ZERO,
             policies: String::new(),
+            store: String::new(),
             more: String::new(),
             files: files.into_iter().map(owned).collect(),
             data: BTreeMap::new(),
@@ -97,6 +99,13 @@ impl Plan {
     pub(crate) fn policies(mut self, line: &str) -> Self {
         self.policies.push_str(line);
         self.policies.push('\n');
+        self
+    }
+
+    /// A line of `[store]`.
+    pub(crate) fn store(mut self, line: &str) -> Self {
+        self.store.push_str(line);
+        self.store.push('\n');
         self
     }
 
@@ -187,12 +196,13 @@ impl Plan {
              [control]\nlisten = \"127.0.0.1:{control_port}\"\n\
              public_url = \"{scheme}://localhost:{control_port}\"\n{tls}\n\
              [policies]\ndirectory = \"policies\"\n{policies}\
-             [store]\npath = \"data/portcullis.db\"\n\
+             [store]\npath = \"data/portcullis.db\"\n{store}\
              [audit]\ndirectory = \"data/audit\"\n\
              [tokens]\nsigning_key_directory = \"data/keys\"\n{more}",
             gateway = self.gateway,
             listener = self.listener,
             policies = self.policies,
+            store = self.store,
             more = self.more,
         );
         match Settings::parse("the settings of a test", &text, root, []) {

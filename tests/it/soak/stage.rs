@@ -25,6 +25,9 @@ use crate::harness::{DevDirectories, eventually, serve, within};
 
 const JWT_BEARER: &str = "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
 
+/// How long what has ended is kept, in seconds: as long as a token lives, which has to last for a task.
+pub(super) const KEPT: u64 = 30;
+
 /// So many of the last lines of its log are kept.
 const LINES: usize = 200;
 
@@ -67,6 +70,12 @@ pub(super) struct Held {
     /// Of its own accounts.
     pub(super) connections: u64,
     pub(super) exchanges: u64,
+    /// Of its tables in memory, but for the tokens: what lives.
+    pub(super) entries: u64,
+    /// Ended tasks in its store.
+    pub(super) ended: u64,
+    /// The store, in KiB.
+    pub(super) store: u64,
 }
 
 impl Stage {
@@ -97,7 +106,8 @@ impl Stage {
              [[gateway.listen]]\naddress = \"{gateway}\"\n\
              tls = {{ certificate = {:?}, key = {:?} }}\n\
              [control]\nlisten = \"{control}\"\npublic_url = \"http://localhost:{}\"\n\
-             [limits]\ndrain = \"2s\"\n",
+             [limits]\ndrain = \"2s\"\n\
+             [store]\nkeep_ended = \"{KEPT}s\"\n[tokens]\nttl = \"{KEPT}s\"\n",
             gateway.port(),
             identity.gateway.certificate,
             identity.gateway.key,
@@ -254,6 +264,12 @@ impl Stage {
             let value = value.unwrap_or_else(|| panic!("no {name} in {metrics}"));
             value.trim().parse().unwrap()
         };
+        let tables = metrics.lines().filter_map(|line| {
+            let (table, count) = line.strip_prefix("portcullis_entries{")?.split_once("} ")?;
+            (table != "table=\"tokens\"").then(|| count.parse::<u64>().unwrap())
+        });
+        let entries = tables.sum();
+        let store = fs::metadata(self.directories.path("data/portcullis.db"));
         let status = fs::read_to_string(format!("/proc/{}/status", self.id)).unwrap();
         let line = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -267,6 +283,9 @@ impl Stage {
             threads: line("Threads:") as usize,
             connections: gauge("portcullis_connections "),
             exchanges: gauge("portcullis_exchanges "),
+            entries,
+            ended: gauge("portcullis_ended_tasks "),
+            store: store.unwrap().len() >> 10,
         }
     }
 
