@@ -13,7 +13,7 @@ use tracing::info;
 use super::comparing::Comparing;
 use super::control::{self, Served};
 use super::holding;
-use super::listen::Sockets;
+use super::listen::{Sockets, worker_count};
 use super::mark::StoreMark;
 use super::running::{Parts, Running};
 use super::shadow::Shadow;
@@ -126,7 +126,7 @@ pub async fn start(
         let server = control::serve(served, settings.limits.header_timeout, stopping.clone())?;
         servers.push(tokio::spawn(server));
     }
-    let workers = Workers::new(gate, pool_limits(&settings.limits));
+    let workers = Workers::new(gate, worker_count(&settings), pool_limits(&settings.limits));
     let protocols = settings.gateway.listeners.iter().map(|one| one.protocols);
     let ways = acceptors.gateway.iter().cloned().zip(protocols).collect();
     let threads = workers::spawn(&workers, gateway, ways, &stopping, drain)?;

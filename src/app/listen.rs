@@ -138,7 +138,7 @@ fn share(
 }
 
 /// How many threads serve requests.
-fn worker_count(settings: &Settings) -> usize {
+pub(super) fn worker_count(settings: &Settings) -> usize {
     let configured = settings.gateway.workers.map(std::num::NonZeroUsize::get);
     configured.unwrap_or_else(|| {
         std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)

@@ -31,6 +31,7 @@ mod right;
 mod running;
 mod session;
 mod source;
+mod spread;
 mod strangers;
 mod strict;
 mod trace;

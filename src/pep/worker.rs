@@ -19,6 +19,7 @@ use super::connection;
 use super::gate::Gate;
 use super::request_id::{RequestId, RequestIds};
 use super::running::Exchanges;
+use super::spread::{Accepted, Counted, Spread};
 use crate::base::ErrorChain;
 use crate::config::Protocols;
 use crate::telemetry::Counter;
@@ -39,6 +40,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub struct Workers {
     gate: Arc<Gate>,
     admission: Arc<Admission>,
+    spread: Arc<Spread>,
     pool: PoolLimits,
     upstreams: Arc<Common>,
 }
@@ -54,6 +56,9 @@ pub struct Listener {
     pub protocols: Protocols,
 }
 
+/// What a listener speaks: TLS where there is an acceptor, and what is spoken without it.
+pub(super) type Ways = (Option<Acceptor>, Protocols);
+
 /// One worker's state. It never leaves its thread.
 pub(super) struct Worker {
     pub(super) gate: Arc<Gate>,
@@ -61,22 +66,25 @@ pub(super) struct Worker {
     pub(super) exchanges: Rc<Exchanges>,
     /// Turns true when what still runs is about to be dropped: who can say goodbye does.
     leaving: watch::Sender<bool>,
+    number: usize,
     admission: Arc<Admission>,
+    spread: Arc<Spread>,
     ids: RequestIds,
     /// Counts its requests.
     requests: Counter,
 }
 
 impl Workers {
-    /// Workers for `gate`.
+    /// So many workers for `gate`.
     #[must_use]
-    pub fn new(gate: Arc<Gate>, pool: PoolLimits) -> Self {
+    pub fn new(gate: Arc<Gate>, count: usize, pool: PoolLimits) -> Self {
         let limits = gate.facts.limits;
         let admission = Admission::new(limits.connections, limits.connections_per_source);
         Self {
             upstreams: Arc::new(Common::new(Arc::clone(&gate.metrics))),
             gate,
             admission: Arc::new(admission),
+            spread: Arc::new(Spread::new(count)),
             pool,
         }
     }
@@ -95,10 +103,12 @@ impl Workers {
         drain: Duration,
     ) -> io::Result<()> {
         let worker = Rc::new(Worker {
+            number,
             pool: Pool::new(self.gate.clock.clone(), self.pool, self.upstreams),
             exchanges: Rc::default(),
             leaving: watch::Sender::new(false),
             admission: self.admission,
+            spread: self.spread,
             ids: RequestIds::new(),
             requests: self.gate.metrics.worker(number),
             gate: self.gate,
@@ -111,7 +121,7 @@ impl Workers {
             let accept = Rc::clone(&worker).accept(socket, ways, stop.clone(), connected.clone());
             spawn_local(accept);
         }
-        drop(connected);
+        spawn_local(Rc::clone(&worker).take_over(stop.clone(), connected));
         worker.attend_targets(&worker.gate.snapshot.current());
         let published = worker.gate.published();
         let probes = worker.gate.probes();
@@ -138,7 +148,7 @@ impl Worker {
     async fn accept(
         self: Rc<Self>,
         socket: TcpListener,
-        ways: (Option<Acceptor>, Protocols),
+        ways: Ways,
         stop: watch::Receiver<bool>,
         connected: mpsc::Sender<()>,
     ) {
@@ -148,29 +158,17 @@ impl Worker {
                 () = stopped(stop.clone()) => return,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    let admitted = match self.admission.admit(peer.ip().to_canonical()) {
-                        Ok(admitted) => admitted,
-                        Err(full) => {
-                            // Closed at once: an answer would cost what the limit is there to save.
-                            self.gate.metrics.refuse_connection(full.as_str());
-                            debug!(%peer, limit = full.as_str(), "a connection is refused");
-                            continue;
-                        }
-                    };
-                    let alive = Alive {
-                        _admitted: admitted,
-                        _connected: connected.clone(),
-                        gate: Arc::clone(&self.gate),
-                    };
-                    alive.gate.metrics.connections.inc();
-                    let worker = Rc::clone(&self);
-                    let (ways, stop) = (ways.clone(), stop.clone());
-                    spawn_local(async move {
-                        worker.serve(stream, peer, ways, stop).await;
-                        drop(alive);
-                    });
-                }
+                Ok((stream, peer)) => match self.admission.admit(peer.ip().to_canonical()) {
+                    Ok(admitted) => {
+                        let from = (peer, ways.clone(), admitted);
+                        self.place(stream, from, &stop, &connected);
+                    }
+                    Err(full) => {
+                        // Closed at once: an answer would cost what the limit is there to save.
+                        self.gate.metrics.refuse_connection(full.as_str());
+                        debug!(%peer, limit = full.as_str(), "a connection is refused");
+                    }
+                },
                 Err(error) => {
                     warn!(%error, "can't accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -179,11 +177,104 @@ impl Worker {
         }
     }
 
+    /// Serves a connection that this worker has accepted, or hands it to a worker that has fewer.
+    fn place(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        (peer, ways, admitted): (SocketAddr, Ways, Admitted),
+        stop: &watch::Receiver<bool>,
+        connected: &mpsc::Sender<()>,
+    ) {
+        let counted = self.spread.assign(self.number);
+        if counted.worker() == self.number {
+            let held = (admitted, counted, connected.clone());
+            self.open(stream, (peer, ways), stop.clone(), held);
+            return;
+        }
+        let stream = match stream.into_std() {
+            Ok(stream) => stream,
+            Err(error) => return debug!(%peer, %error, "a connection can't be handed over"),
+        };
+        let accepted = Accepted {
+            stream,
+            peer,
+            ways,
+            admitted,
+            counted,
+        };
+        if let Err(mut refused) = self.spread.hand_over(accepted) {
+            refused.counted = self.spread.count(self.number);
+            self.adopt(refused, stop, connected);
+        }
+    }
+
+    /// Serves what other workers accept for this one.
+    async fn take_over(self: Rc<Self>, stop: watch::Receiver<bool>, connected: mpsc::Sender<()>) {
+        let Some(mut desk) = self.spread.desk(self.number) else {
+            return;
+        };
+        loop {
+            tokio::select! {
+                biased;
+                accepted = desk.recv() => match accepted {
+                    Some(accepted) => self.adopt(accepted, &stop, &connected),
+                    None => return,
+                },
+                // Others keep what they accept from now on; what is on its way is still served.
+                () = stopped(stop.clone()), if !desk.is_closed() => desk.close(),
+            }
+        }
+    }
+
+    fn adopt(
+        self: &Rc<Self>,
+        accepted: Accepted,
+        stop: &watch::Receiver<bool>,
+        connected: &mpsc::Sender<()>,
+    ) {
+        let Accepted {
+            stream,
+            peer,
+            ways,
+            admitted,
+            counted,
+        } = accepted;
+        match TcpStream::from_std(stream) {
+            Ok(stream) => {
+                let held = (admitted, counted, connected.clone());
+                self.open(stream, (peer, ways), stop.clone(), held);
+            }
+            Err(error) => debug!(%peer, %error, "a connection can't be taken over"),
+        }
+    }
+
+    /// Serves a connection on this worker.
+    fn open(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        (peer, ways): (SocketAddr, Ways),
+        stop: watch::Receiver<bool>,
+        (admitted, counted, connected): (Admitted, Counted, mpsc::Sender<()>),
+    ) {
+        let alive = Alive {
+            _admitted: admitted,
+            _counted: counted,
+            _connected: connected,
+            gate: Arc::clone(&self.gate),
+        };
+        alive.gate.metrics.connections.inc();
+        let worker = Rc::clone(self);
+        spawn_local(async move {
+            worker.serve(stream, peer, ways, stop).await;
+            drop(alive);
+        });
+    }
+
     async fn serve(
         self: Rc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        ways: (Option<Acceptor>, Protocols),
+        ways: Ways,
         stop: watch::Receiver<bool>,
     ) {
         let ip: IpAddr = peer.ip().to_canonical();
@@ -236,6 +327,7 @@ pub(super) async fn stopped_for(stop: watch::Receiver<bool>, time: Duration) {
 /// What an open connection holds.
 struct Alive {
     _admitted: Admitted,
+    _counted: Counted,
     _connected: mpsc::Sender<()>,
     gate: Arc<Gate>,
 }

@@ -49,4 +49,5 @@ mod tokens;
 mod walkthrough;
 mod websocket;
 mod wire;
+mod workers;
 mod zero_standing;
