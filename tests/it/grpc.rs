@@ -2,19 +2,17 @@
 //!
 //! Messages are bytes here: the gateway does not look into them.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
-use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::harness::{Gateway, Plan, Work, eventually, run, within};
+use crate::harness::{
+    Gateway, Http2Service, Plan, Work, end_of, eventually, http2_client, run, within,
+};
 
 const OPERATIONS: &str = r#"
 [[operation]]
@@ -40,42 +38,6 @@ permit (principal, action in Action::"open", resource);
 permit (principal in AgentGroup::"bots", action == Action::"request", resource);
 "#;
 
-/// A call that has reached the service.
-type Arrived = (Request<RecvStream>, SendResponse<Bytes>);
-
-/// The service: HTTP/2 without TLS, played by the test.
-struct Service {
-    address: SocketAddr,
-    calls: mpsc::Receiver<Arrived>,
-}
-
-impl Service {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (give, calls) = mpsc::channel(16);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let give = give.clone();
-                tokio::spawn(async move {
-                    let mut connection = h2::server::handshake(stream).await.unwrap();
-                    while let Some(Ok(call)) = connection.accept().await {
-                        if give.send(call).await.is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        Self { address, calls }
-    }
-
-    async fn is_called(&mut self) -> Arrived {
-        let call = within("the service is called", self.calls.recv()).await;
-        call.expect("the service runs")
-    }
-}
-
 /// One call of a client.
 struct Call {
     answer: ResponseFuture,
@@ -84,7 +46,7 @@ struct Call {
 
 struct Scene {
     gate: Gateway,
-    service: Service,
+    service: Http2Service,
     client: SendRequest<Bytes>,
     secure: bool,
 }
@@ -92,7 +54,7 @@ struct Scene {
 impl Scene {
     /// Over TLS, or with prior knowledge.
     async fn start(secure: bool) -> Self {
-        let service = Service::start().await;
+        let service = Http2Service::start(false).await;
         let services = format!(
             "[[service]]\nname = \"ledger\"\nmatch = {{ path = \"/\" }}\n\
              upstreams = [\"http://{}\"]\nprotocol = \"http2\"\n",
@@ -109,7 +71,7 @@ impl Scene {
             .file("entitlements.toml", ENTITLEMENTS)
             .file("rules.cedar", RULES);
         let gate = plan.start().await;
-        let client = connect(&gate).await;
+        let client = http2_client(&gate).await;
         Self {
             gate,
             service,
@@ -143,7 +105,7 @@ impl Scene {
     async fn streams(&mut self, work: &Work) -> (Watching, SendStream<Bytes>, RecvStream) {
         let mut call = self.calls(work, "Watch").await;
         call.send.send_data(message("watch"), true).unwrap();
-        let (request, mut respond) = self.service.is_called().await;
+        let (request, mut respond) = self.service.is_asked().await;
         let mut asked = request.into_body();
         assert_eq!(data(&mut asked).await, message("watch"));
         let head = Response::builder().header("content-type", "application/grpc");
@@ -168,23 +130,6 @@ struct Watching {
     _send: SendStream<Bytes>,
 }
 
-async fn connect(gate: &Gateway) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(gate.address()).await.unwrap();
-    match gate.connector(true) {
-        None => {
-            let (client, connection) = h2::client::handshake(stream).await.unwrap();
-            tokio::spawn(async move { drop(connection.await) });
-            client
-        }
-        Some(tls) => {
-            let stream = within("a handshake", tls.connect("localhost", stream)).await;
-            let (client, connection) = h2::client::handshake(stream.unwrap()).await.unwrap();
-            tokio::spawn(async move { drop(connection.await) });
-            client
-        }
-    }
-}
-
 /// A message with gRPC's prefix.
 fn message(text: &str) -> Bytes {
     let length = u32::try_from(text.len()).unwrap().to_be_bytes();
@@ -196,17 +141,6 @@ async fn data(stream: &mut RecvStream) -> Bytes {
     let data = data.expect("the stream goes on").expect("no reset");
     stream.flow_control().release_capacity(data.len()).unwrap();
     data
-}
-
-/// The reason of the reset that a stream ends with.
-async fn reset(stream: &mut RecvStream) -> Option<Reason> {
-    loop {
-        match within("the end of a stream", stream.data()).await {
-            None => return None,
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return Some(error.reason().expect("a reset")),
-        }
-    }
 }
 
 fn trailers(status: &str) -> HeaderMap {
@@ -224,7 +158,7 @@ fn a_unary_call() {
             let work = scene.works().await;
             let mut call = scene.calls(&work, "Read").await;
             call.send.send_data(message("ask"), true).unwrap();
-            let (request, mut respond) = scene.service.is_called().await;
+            let (request, mut respond) = scene.service.is_asked().await;
             assert_eq!(request.uri().path(), "/ledger.Ledger/Read");
             let headers = request.headers();
             assert_eq!(headers["content-type"], "application/grpc");
@@ -235,7 +169,7 @@ fn a_unary_call() {
             assert!(!headers.contains_key("authorization"), "{headers:?}");
             let mut asked = request.into_body();
             assert_eq!(data(&mut asked).await, message("ask"));
-            assert_eq!(reset(&mut asked).await, None);
+            assert_eq!(end_of(&mut asked).await, None);
 
             let head = Response::builder().header("content-type", "application/grpc");
             let mut sending = respond
@@ -261,7 +195,7 @@ fn messages_pass_one_by_one() {
         let mut scene = Scene::start(true).await;
         let work = scene.works().await;
         let mut call = scene.calls(&work, "Chat").await;
-        let (request, mut respond) = scene.service.is_called().await;
+        let (request, mut respond) = scene.service.is_asked().await;
         let mut asked = request.into_body();
         let head = Response::builder().header("content-type", "application/grpc");
         let mut sending = respond
@@ -276,7 +210,7 @@ fn messages_pass_one_by_one() {
             assert_eq!(data(&mut received).await, message(text));
         }
         call.send.send_data(Bytes::new(), true).unwrap();
-        assert_eq!(reset(&mut asked).await, None);
+        assert_eq!(end_of(&mut asked).await, None);
         sending.send_trailers(trailers("0")).unwrap();
         let last = within("trailers", received.trailers()).await.unwrap();
         assert_eq!(last, Some(trailers("0")));
@@ -291,7 +225,7 @@ fn an_error_in_a_head_alone() {
         let work = scene.works().await;
         let mut call = scene.calls(&work, "Read").await;
         call.send.send_data(message("ask"), true).unwrap();
-        let (_request, mut respond) = scene.service.is_called().await;
+        let (_request, mut respond) = scene.service.is_asked().await;
         let head = Response::builder()
             .header("content-type", "application/grpc")
             .header("grpc-status", "7")
@@ -303,7 +237,7 @@ fn an_error_in_a_head_alone() {
         assert_eq!(answer.headers()["grpc-message"], "not yours");
         let mut received = answer.into_body();
         assert!(received.is_end_stream(), "nothing follows the head");
-        assert_eq!(reset(&mut received).await, None);
+        assert_eq!(end_of(&mut received).await, None);
     });
 }
 
@@ -319,7 +253,7 @@ fn a_call_in_flight_is_reset_on_both_sides() {
             let begun = Instant::now();
             let receipt = work.completes(&scene.gate).await;
             assert_eq!(receipt["grants"][0]["streams_cut"], 1, "{receipt}");
-            assert_eq!(reset(&mut cut.received).await, Some(Reason::CANCEL));
+            assert_eq!(end_of(&mut cut.received).await, Some(Reason::CANCEL));
             let told = std::future::poll_fn(|context| sending.poll_reset(context));
             let told = within("the service is told", told).await.unwrap();
             assert_eq!(told, Reason::CANCEL);
@@ -343,7 +277,7 @@ fn a_call_without_an_answer_is_refused() {
         let work = scene.works().await;
         let mut call = scene.calls(&work, "Read").await;
         call.send.send_data(message("ask"), false).unwrap();
-        let (request, mut respond) = scene.service.is_called().await;
+        let (request, mut respond) = scene.service.is_asked().await;
         let mut asked = request.into_body();
         assert_eq!(data(&mut asked).await, message("ask"));
         work.completes(&scene.gate).await;
@@ -353,7 +287,7 @@ fn a_call_without_an_answer_is_refused() {
         let told = std::future::poll_fn(|context| respond.poll_reset(context));
         let told = within("the service is told", told).await.unwrap();
         assert_eq!(told, Reason::CANCEL);
-        assert!(reset(&mut asked).await.is_some(), "no end of the request");
+        assert!(end_of(&mut asked).await.is_some(), "no end of the request");
     });
 }
 
@@ -386,7 +320,7 @@ fn a_service_that_resets() {
         let (mut call, mut sending, _asked) = scene.streams(&work).await;
         let (mut sibling, mut sibling_sending, _) = scene.streams(&work).await;
         sending.send_reset(Reason::INTERNAL_ERROR);
-        let reason = reset(&mut call.received).await;
+        let reason = end_of(&mut call.received).await;
         assert!(reason.is_some(), "it looks complete");
         sibling_sending.send_data(message("x"), false).unwrap();
         assert_eq!(data(&mut sibling.received).await, message("x"));

@@ -4,15 +4,13 @@
 mod cut;
 mod handshake;
 mod http2;
-mod socket;
 mod upstream;
 
 use serde_json::json;
 
 use portcullis::wire::websocket_accept;
 
-use crate::harness::{End, Gateway, Peer, Plan, Raw, Stub, Work, run};
-use socket::{Socket, masked, server};
+use crate::harness::{End, Gateway, Peer, Plan, Raw, Socket, Stub, Work, masked, run, server};
 
 const OPERATIONS: &str = r#"
 [[operation]]

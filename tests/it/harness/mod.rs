@@ -9,10 +9,12 @@ mod answer;
 mod body;
 mod client;
 mod gateway;
+mod http2;
 mod jwt;
 mod plan;
 mod process;
 mod raw;
+mod socket;
 mod stub;
 mod upstream;
 
@@ -28,10 +30,12 @@ pub(crate) use answer::Answer;
 pub(crate) use body::{Feed, TestBody, full, pipe};
 pub(crate) use client::{Call, Client, Opened, http2_reset};
 pub(crate) use gateway::Gateway;
+pub(crate) use http2::{Asked, Http2Service, Http2Stream, end_of, extended_client, http2_client};
 pub(crate) use jwt::{Es256, base64url, hs256, now_seconds, unsigned};
 pub(crate) use plan::Plan;
 pub(crate) use process::{DevDirectories, Process, program, serve};
 pub(crate) use raw::{End, Raw};
+pub(crate) use socket::{Socket, masked, server};
 pub(crate) use stub::{Peer, Stub};
 pub(crate) use upstream::{HELLO, Recorded, Upstream};
 

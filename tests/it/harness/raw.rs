@@ -93,6 +93,20 @@ impl Raw {
         bytes
     }
 
+    /// Exactly so many bytes; nothing where the connection ends before.
+    pub(crate) async fn bytes_or_end(&mut self, count: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        let read = within("bytes or the end", self.0.read_exact(&mut bytes)).await;
+        read.ok().map(|_| bytes)
+    }
+
+    /// Writes bytes at once, if the other side takes them.
+    pub(crate) async fn offer_now(&mut self, bytes: impl AsRef<[u8]>) {
+        self.offer(bytes).await;
+        // Its hanging up is an answer, too.
+        let _ = within("bytes are on their way", self.0.flush()).await;
+    }
+
     /// The next head.
     pub(crate) async fn head(&mut self) -> String {
         self.until("\r\n\r\n").await

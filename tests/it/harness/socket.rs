@@ -1,9 +1,9 @@
 //! Just enough of RFC 6455 to tell frames apart.
 
-use crate::harness::{Peer, Raw};
+use super::{Http2Stream, Peer, Raw};
 
 /// One end of a WebSocket.
-pub(super) trait Socket {
+pub(crate) trait Socket {
     async fn bytes(&mut self, count: usize) -> Vec<u8>;
 
     async fn send(&mut self, bytes: &[u8]);
@@ -34,6 +34,16 @@ impl Socket for Raw {
 
     async fn send(&mut self, bytes: &[u8]) {
         self.say(bytes).await;
+    }
+}
+
+impl Socket for Http2Stream {
+    async fn bytes(&mut self, count: usize) -> Vec<u8> {
+        Self::bytes(self, count).await
+    }
+
+    async fn send(&mut self, bytes: &[u8]) {
+        self.say(bytes);
     }
 }
 
@@ -70,7 +80,7 @@ fn length(count: usize, masked: u8) -> Vec<u8> {
 }
 
 /// A whole message as a client sends it.
-pub(super) fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [1, 2, 3, 4];
     let mut body = payload.to_vec();
     apply(&mask, &mut body);
@@ -84,6 +94,6 @@ pub(super) fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A frame as a server sends it.
-pub(super) fn server(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn server(first: u8, payload: &[u8]) -> Vec<u8> {
     [vec![first], length(payload.len(), 0), payload.to_vec()].concat()
 }

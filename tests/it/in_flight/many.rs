@@ -2,6 +2,8 @@
 //!
 //! `PORTCULLIS_TEST_STREAMS` says how many there are. How long the cut took is printed.
 
+mod live;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::sync::Arc;
@@ -9,22 +11,34 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::client::SendRequest;
 use http::Response;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::harness::{Call, Client, Feed, Gateway, Plan, pipe, run_for, within};
+use crate::harness::{Call, Client, Feed, Gateway, extended_client, pipe, run_for, within};
 
 /// How many streams share an HTTP/2 connection.
 const SHARED: usize = 48;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
+    /// Of gRPC: over HTTP/2 only.
+    Call,
     Download,
     Events,
+    Socket,
     Upload,
 }
+
+const KINDS: [Kind; 5] = [
+    Kind::Download,
+    Kind::Events,
+    Kind::Upload,
+    Kind::Socket,
+    Kind::Call,
+];
 
 /// One of the many.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +54,7 @@ struct Stream {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
     Broken,
+    /// In words: a refusal, or the close of a WebSocket.
     Refused,
     Whole,
 }
@@ -60,17 +75,46 @@ struct Stage {
     gate: Gateway,
     /// Pieces that have moved, of streams whose grant ends and of the others.
     moved: [AtomicUsize; 2],
+    /// WebSockets and calls that have begun: their services do not count them.
+    there: AtomicUsize,
     pace: Duration,
     finish: watch::Sender<bool>,
+}
+
+/// A connection that so many streams share.
+struct Shared<C>(Option<(C, usize)>);
+
+impl<C> Default for Shared<C> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<C> Shared<C> {
+    /// The connection once more, if there is room on it.
+    fn another(&mut self, another: impl Fn(&C) -> C) -> Option<C> {
+        let (client, used) = self.0.as_mut().filter(|(_, used)| *used < SHARED)?;
+        *used += 1;
+        Some(another(client))
+    }
+
+    /// A fresh one, for this stream and the next.
+    fn first(&mut self, client: C, another: impl Fn(&C) -> C) -> C {
+        let first = another(&client);
+        self.0 = Some((client, 1));
+        first
+    }
 }
 
 impl Stream {
     /// The streams take turns in everything, so that each kind is there in each form.
     fn new(number: usize) -> Self {
+        let kind = KINDS[number / 2 % KINDS.len()];
+        let half = number / (2 * KINDS.len()) % 2 == 1;
         Self {
             number,
-            kind: [Kind::Download, Kind::Events, Kind::Upload][number / 2 % 3],
-            http2: number / 6 % 2 == 1,
+            kind,
+            http2: half || kind == Kind::Call,
             ends: number.is_multiple_of(2),
         }
     }
@@ -81,6 +125,7 @@ impl Stream {
             Kind::Download => gate.call("GET", &format!("/shop/data/{number}")),
             Kind::Events => gate.call("GET", &format!("/shop/stream?{number}")),
             Kind::Upload => gate.call("PUT", &format!("/shop/data/{number}")),
+            Kind::Call | Kind::Socket => panic!("{self:?} is no request with a body or an answer"),
         };
         call.bearer(token)
     }
@@ -123,12 +168,14 @@ async fn feeds(
 
 impl Stage {
     async fn start(streams: usize) -> Arc<Self> {
-        let gate = Plan::new().tls().start().await;
+        // As many pieces a second as a busy machine can carry, however many share them.
+        let pace = Duration::from_micros(200) * streams as u32;
+        let gate = live::plan(pace).await.start().await;
         let stage = Arc::new(Self {
             gate,
             moved: Default::default(),
-            // As many pieces a second as a busy machine can carry, however many share them.
-            pace: Duration::from_micros(200) * streams as u32,
+            there: AtomicUsize::new(0),
+            pace,
             finish: watch::Sender::new(false),
         });
         let (pace, finish) = (stage.pace, stage.finish.subscribe());
@@ -149,6 +196,10 @@ impl Stage {
 
     fn moves(&self, stream: Stream) {
         self.moved[usize::from(stream.ends)].fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn is_there(&self) {
+        self.there.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Waits until so many more pieces have moved of streams whose grant ends, or of the others.
@@ -232,32 +283,45 @@ fn a_grant_ends_under_many_streams_and_only_its_own_stop() {
             gate.agent("rival").works("work").await,
         );
         let [mut ending, mut going_on] = [JoinSet::new(), JoinSet::new()];
-        let mut shared: Option<(Client, usize)> = None;
+        let (mut shared, mut raw) = (Shared::default(), Shared::default());
         for stream in (0..count).map(Stream::new) {
-            let client = match shared.take() {
-                _ if !stream.http2 => Client::http1(gate).await,
-                Some((client, used)) if used < SHARED => {
-                    let another = client.another();
-                    shared = Some((client, used + 1));
-                    another
-                }
-                _ => {
-                    let client = Client::http2(gate).await;
-                    let another = client.another();
-                    shared = Some((client, 1));
-                    another
-                }
-            };
             let (set, work) = if stream.ends {
                 (&mut ending, &work)
             } else {
                 (&mut going_on, &other)
             };
             let (stage, token) = (stage.clone(), work.token.clone());
-            set.spawn(async move { stage.plays(stream, client, token).await });
+            match (stream.kind, stream.http2) {
+                (Kind::Socket, false) => {
+                    set.spawn(async move { stage.talks(stream, token).await });
+                }
+                (Kind::Call | Kind::Socket, _) => {
+                    let client = match raw.another(SendRequest::clone) {
+                        Some(client) => client,
+                        None => raw.first(extended_client(gate).await, SendRequest::clone),
+                    };
+                    set.spawn(async move {
+                        match stream.kind {
+                            Kind::Call => stage.calls(stream, client, token).await,
+                            _ => stage.talks_over_http2(stream, client, token).await,
+                        }
+                    });
+                }
+                (_, false) => {
+                    let client = Client::http1(gate).await;
+                    set.spawn(async move { stage.plays(stream, client, token).await });
+                }
+                (_, true) => {
+                    let client = match shared.another(Client::another) {
+                        Some(client) => client,
+                        None => shared.first(Client::http2(gate).await, Client::another),
+                    };
+                    set.spawn(async move { stage.plays(stream, client, token).await });
+                }
+            }
         }
         within("all streams are there", async {
-            while gate.upstream.count() < count {
+            while gate.upstream.count() + stage.there.load(Ordering::SeqCst) < count {
                 sleep(Duration::from_millis(1)).await;
             }
         })
@@ -294,7 +358,11 @@ fn a_grant_ends_under_many_streams_and_only_its_own_stop() {
             assert_ne!(ended.how, How::Whole, "{:?}", ended.stream);
             match ended.stream.kind {
                 Kind::Upload => assert!(arrived(ended).is_none(), "{:?} looks whole", ended.stream),
-                Kind::Download | Kind::Events => is_beginning(ended),
+                Kind::Call | Kind::Download | Kind::Events => is_beginning(ended),
+                Kind::Socket => {
+                    assert_eq!(ended.how, How::Refused, "{:?} is told", ended.stream);
+                    is_beginning(ended);
+                }
             }
         }
         for ended in &whole {
@@ -323,9 +391,20 @@ fn a_grant_ends_under_many_streams_and_only_its_own_stop() {
             times.sort_unstable();
             times
         };
-        let down = [Kind::Download, Kind::Events];
+        for kind in KINDS {
+            let of = |all: &[Ended]| all.iter().filter(|one| one.stream.kind == kind).count();
+            println!("{kind:?}: {} cut, {} whole", of(&cut), of(&whole));
+        }
+        let down = [Kind::Call, Kind::Download, Kind::Events, Kind::Socket];
         print("to the last byte", &after(|ended| ended.last, &down));
-        print("to the end of a response", &after(|ended| ended.end, &down));
+        print(
+            "to the end of any of these",
+            &after(|ended| ended.end, &down),
+        );
+        for kind in down {
+            let what = format!("to the end of one of kind {kind:?}");
+            print(&what, &after(|ended| ended.end, &[kind]));
+        }
         print(
             "to the answer to an upload",
             &after(|ended| ended.end, &[Kind::Upload]),

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::socket::{Socket as _, masked, server};
 use super::{RULES, echoes, is_told, opened, played};
-use crate::harness::{End, Plan, run};
+use crate::harness::{End, Plan, Socket as _, masked, run, server};
 
 /// Far above what is promised, because the machine of a test may be busy.
 const SOON: Duration = Duration::from_secs(2);

@@ -1,8 +1,7 @@
 //! Handshakes that come to nothing, and what stands behind them.
 
-use super::socket::masked;
 use super::{KEY, accepts, ask, opened, played, value};
-use crate::harness::{End, Plan, Raw, Work, run};
+use crate::harness::{End, Plan, Raw, Work, masked, run};
 
 fn items(work: &Work) -> String {
     format!(

@@ -2,70 +2,19 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::ext::Protocol;
 use h2::{Reason, RecvStream, SendStream};
 use http::{Method, Request, Response};
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::socket::{Socket, masked, server};
 use super::{accepts, echoes, is_told, played, value};
-use crate::harness::{Gateway, Peer, Plan, Stub, Work, eventually, run, within};
-
-/// One stream.
-struct Stream {
-    send: SendStream<Bytes>,
-    receive: RecvStream,
-    received: BytesMut,
-}
-
-impl Socket for Stream {
-    async fn bytes(&mut self, count: usize) -> Vec<u8> {
-        while self.received.len() < count {
-            let data = within("data on the stream", self.receive.data()).await;
-            let data = data.expect("the stream goes on").expect("no reset");
-            self.received.extend_from_slice(&data);
-            let flow = self.receive.flow_control();
-            flow.release_capacity(data.len()).unwrap();
-        }
-        self.received.split_to(count).to_vec()
-    }
-
-    async fn send(&mut self, bytes: &[u8]) {
-        let bytes = Bytes::copy_from_slice(bytes);
-        self.send.send_data(bytes, false).unwrap();
-    }
-}
-
-impl Stream {
-    /// How the stream ends: nothing for an orderly end.
-    async fn end(&mut self) -> Option<Reason> {
-        loop {
-            match within("the end of the stream", self.receive.data()).await {
-                None => return None,
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Some(error.reason().expect("a reset")),
-            }
-        }
-    }
-}
-
-async fn connect(gate: &Gateway) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(gate.address()).await.unwrap();
-    let tls = gate.connector(true).expect("TLS");
-    let stream = within("a handshake", tls.connect("localhost", stream)).await;
-    let (client, connection) = h2::client::handshake(stream.unwrap()).await.unwrap();
-    tokio::spawn(async move { drop(connection.await) });
-    let client = client.ready().await.unwrap();
-    while !client.is_extended_connect_protocol_enabled() {
-        // It is in the gateway's first frame.
-        tokio::task::yield_now().await;
-    }
-    client
-}
+use crate::harness::{
+    Gateway, Http2Stream, Peer, Plan, Socket as _, Stub, Work, eventually, extended_client, masked,
+    run, server, within,
+};
 
 fn request(gate: &Gateway, method: Method, path: &str, work: &Work) -> http::request::Builder {
     Request::builder()
@@ -94,7 +43,7 @@ async fn opened(
     stub: &Stub,
     client: &mut SendRequest<Bytes>,
     work: &Work,
-) -> (Stream, Peer) {
+) -> (Http2Stream, Peer) {
     let (response, send) = asks(gate, client, work).await;
     let (peer, head) = accepts(stub).await;
     assert!(head.starts_with("GET /shop/socket HTTP/1.1\r\n"), "{head}");
@@ -105,11 +54,7 @@ async fn opened(
     let headers = response.headers();
     assert_eq!(headers["sec-websocket-protocol"], "chat");
     assert!(!headers.contains_key("sec-websocket-accept"), "{headers:?}");
-    let stream = Stream {
-        send,
-        receive: response.into_body(),
-        received: BytesMut::new(),
-    };
+    let stream = Http2Stream::new(send, response.into_body());
     (stream, peer)
 }
 
@@ -118,7 +63,7 @@ fn an_echo_and_an_orderly_end() {
     run(async {
         let (gate, stub) = played(Plan::new().tls()).await;
         let work = gate.agent("bot").works("work").await;
-        let mut client = connect(&gate).await;
+        let mut client = extended_client(&gate).await;
         let (mut stream, mut peer) = opened(&gate, &stub, &mut client, &work).await;
         for text in ["one", "two", &"x".repeat(20_000)] {
             echoes(&mut stream, &mut peer, text).await;
@@ -136,7 +81,7 @@ fn the_client_is_told_before_its_stream_is_reset() {
         let (gate, stub) = played(Plan::new().tls()).await;
         let bot = gate.agent("bot");
         let (work, other) = (bot.works("work").await, bot.works("work").await);
-        let mut client = connect(&gate).await;
+        let mut client = extended_client(&gate).await;
         let (mut stream, mut peer) = opened(&gate, &stub, &mut client, &work).await;
         let (mut sibling, mut sibling_peer) = opened(&gate, &stub, &mut client, &other).await;
         echoes(&mut stream, &mut peer, "before").await;
@@ -164,7 +109,7 @@ fn a_stalled_reader_is_cut_as_fast_and_siblings_go_on() {
         let (gate, stub) = played(Plan::new().tls()).await;
         let bot = gate.agent("bot");
         let (work, other) = (bot.works("work").await, bot.works("work").await);
-        let mut client = connect(&gate).await;
+        let mut client = extended_client(&gate).await;
         let (mut sibling, mut sibling_peer) = opened(&gate, &stub, &mut client, &other).await;
         let (mut stream, mut peer) = opened(&gate, &stub, &mut client, &work).await;
         // Nobody reads, so its window stays shut.
@@ -191,7 +136,7 @@ fn a_client_that_leaves() {
     run(async {
         let (gate, stub) = played(Plan::new().tls()).await;
         let work = gate.agent("bot").works("work").await;
-        let mut client = connect(&gate).await;
+        let mut client = extended_client(&gate).await;
         let (mut stream, mut peer) = opened(&gate, &stub, &mut client, &work).await;
         echoes(&mut stream, &mut peer, "hello").await;
         let begun = Instant::now();
@@ -217,7 +162,7 @@ fn an_upstream_that_refuses_is_passed_on() {
     run(async {
         let (gate, stub) = played(Plan::new().tls()).await;
         let work = gate.agent("bot").works("work").await;
-        let mut client = connect(&gate).await;
+        let mut client = extended_client(&gate).await;
         let (response, mut send) = asks(&gate, &mut client, &work).await;
         send.send_data(masked(1, b"early").into(), false).unwrap();
         let mut peer = stub.accept().await;
@@ -236,7 +181,7 @@ fn a_gateway_that_stops_says_goodbye_on_each_stream() {
         let drain = Duration::from_millis(500);
         let (mut gate, stub) = played(Plan::new().tls().drain(drain)).await;
         let work = gate.agent("bot").works("work").await;
-        let mut client = connect(&gate).await;
+        let mut client = extended_client(&gate).await;
         let (mut one, mut one_peer) = opened(&gate, &stub, &mut client, &work).await;
         let (mut two, mut two_peer) = opened(&gate, &stub, &mut client, &work).await;
         let (_, ()) = tokio::join!(gate.stop(), async {

@@ -1,80 +1,19 @@
 //! WebSockets to a service that is configured to speak HTTP/2: asked for with an extended CONNECT
 //! (RFC 8441), whichever protocol the client speaks.
 
-use bytes::{Bytes, BytesMut};
-use h2::server::{Builder, SendResponse};
-use h2::{Reason, RecvStream, SendStream};
-use http::{Method, Request, Response};
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use bytes::Bytes;
+use h2::Reason;
+use http::{Method, Response};
 
-use super::socket::{Socket, masked, server};
 use super::{ACCEPT, ENTITLEMENTS, OPERATIONS, RULES, ask, is_told, value};
-use crate::harness::{End, Gateway, Plan, Raw, Work, run, within};
-
-/// The service's side of a stream.
-struct Stream {
-    send: SendStream<Bytes>,
-    receive: RecvStream,
-    received: BytesMut,
-}
-
-impl Socket for Stream {
-    async fn bytes(&mut self, count: usize) -> Vec<u8> {
-        while self.received.len() < count {
-            let data = within("data for the service", self.receive.data()).await;
-            let data = data.expect("the stream goes on").expect("no reset");
-            self.received.extend_from_slice(&data);
-            let flow = self.receive.flow_control();
-            flow.release_capacity(data.len()).unwrap();
-        }
-        self.received.split_to(count).to_vec()
-    }
-
-    async fn send(&mut self, bytes: &[u8]) {
-        let bytes = Bytes::copy_from_slice(bytes);
-        self.send.send_data(bytes, false).unwrap();
-    }
-}
-
-impl Stream {
-    /// Waits until nobody is at the other side any more.
-    async fn is_left(&mut self) {
-        loop {
-            match within("the service's side is closed", self.receive.data()).await {
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return,
-            }
-        }
-    }
-}
-
-type Asked = (Request<RecvStream>, SendResponse<Bytes>);
+use crate::harness::{
+    End, Gateway, Http2Service, Http2Stream, Plan, Raw, Socket, Work, masked, run, server, within,
+};
 
 /// A gateway in front of such a service, which takes WebSockets or does not.
-async fn served(plan: Plan, takes: bool) -> (Gateway, mpsc::Receiver<Asked>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (give, asked) = mpsc::channel(16);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let give = give.clone();
-            tokio::spawn(async move {
-                let mut builder = Builder::new();
-                if takes {
-                    builder.enable_connect_protocol();
-                }
-                let Ok(mut connection) = builder.handshake(stream).await else {
-                    return;
-                };
-                while let Some(Ok(request)) = connection.accept().await {
-                    if give.send(request).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
+async fn served(plan: Plan, takes: bool) -> (Gateway, Http2Service) {
+    let service = Http2Service::start(takes).await;
+    let address = service.address;
     let services = format!(
         "[[service]]\nname = \"shop\"\nmatch = {{ path = \"/shop\" }}\n\
          upstreams = [\"http://{address}\"]\nprotocol = \"http2\"\n"
@@ -84,15 +23,15 @@ async fn served(plan: Plan, takes: bool) -> (Gateway, mpsc::Receiver<Asked>) {
         .file("operations.toml", OPERATIONS)
         .file("entitlements.toml", ENTITLEMENTS)
         .file("rules.cedar", RULES);
-    (plan.start().await, asked)
+    (plan.start().await, service)
 }
 
 /// A client's WebSocket over HTTP/1.1 that the service has taken.
-async fn opened(gate: &Gateway, asked: &mut mpsc::Receiver<Asked>, work: &Work) -> (Raw, Stream) {
+async fn opened(gate: &Gateway, service: &mut Http2Service, work: &Work) -> (Raw, Http2Stream) {
     let mut client = Raw::connect(gate).await;
     // What stands behind the handshake waits for its answer.
     client.say(ask(work, &masked(1, b"early"))).await;
-    let (request, mut respond) = within("the service is asked", asked.recv()).await.unwrap();
+    let (request, mut respond) = service.is_asked().await;
     assert_eq!(request.method(), Method::CONNECT);
     let protocol = request.extensions().get::<h2::ext::Protocol>().unwrap();
     assert_eq!(protocol.as_str(), "websocket");
@@ -118,11 +57,7 @@ async fn opened(gate: &Gateway, asked: &mut mpsc::Receiver<Asked>, work: &Work) 
     let send = respond
         .send_response(consent.body(()).unwrap(), false)
         .unwrap();
-    let mut stream = Stream {
-        send,
-        receive: request.into_body(),
-        received: BytesMut::new(),
-    };
+    let mut stream = Http2Stream::new(send, request.into_body());
     let head = client.head().await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     assert_eq!(value(&head, "sec-websocket-accept"), Some(ACCEPT), "{head}");
@@ -136,7 +71,7 @@ async fn opened(gate: &Gateway, asked: &mut mpsc::Receiver<Asked>, work: &Work) 
     (client, stream)
 }
 
-async fn echoes(client: &mut impl Socket, stream: &mut Stream, text: &str) {
+async fn echoes(client: &mut impl Socket, stream: &mut Http2Stream, text: &str) {
     client.send(&masked(1, text.as_bytes())).await;
     let (first, payload) = stream.frame().await;
     assert_eq!((first, payload.as_slice()), (0x81, text.as_bytes()));
@@ -149,9 +84,9 @@ async fn echoes(client: &mut impl Socket, stream: &mut Stream, text: &str) {
 fn an_echo_and_an_orderly_end() {
     run(async {
         for plan in [Plan::new(), Plan::new().tls()] {
-            let (gate, mut asked) = served(plan, true).await;
+            let (gate, mut service) = served(plan, true).await;
             let work = gate.agent("bot").works("work").await;
-            let (mut client, mut stream) = opened(&gate, &mut asked, &work).await;
+            let (mut client, mut stream) = opened(&gate, &mut service, &work).await;
             for text in ["one", "two", &"x".repeat(70_000)] {
                 echoes(&mut client, &mut stream, text).await;
             }
@@ -168,11 +103,11 @@ fn an_echo_and_an_orderly_end() {
 #[test]
 fn its_end_reaches_both_sides_and_no_other() {
     run(async {
-        let (gate, mut asked) = served(Plan::new(), true).await;
+        let (gate, mut service) = served(Plan::new(), true).await;
         let bot = gate.agent("bot");
         let (work, other) = (bot.works("work").await, bot.works("work").await);
-        let (mut client, mut stream) = opened(&gate, &mut asked, &work).await;
-        let (mut sibling, mut sibling_stream) = opened(&gate, &mut asked, &other).await;
+        let (mut client, mut stream) = opened(&gate, &mut service, &work).await;
+        let (mut sibling, mut sibling_stream) = opened(&gate, &mut service, &other).await;
         echoes(&mut client, &mut stream, "before").await;
         let receipt = work.completes(&gate).await;
         assert_eq!(receipt["grants"][0]["streams_cut"], 1, "{receipt}");
@@ -186,9 +121,9 @@ fn its_end_reaches_both_sides_and_no_other() {
 #[test]
 fn a_service_that_does_not_read_is_left_as_soon() {
     run(async {
-        let (gate, mut asked) = served(Plan::new(), true).await;
+        let (gate, mut service) = served(Plan::new(), true).await;
         let work = gate.agent("bot").works("work").await;
-        let (mut client, mut stream) = opened(&gate, &mut asked, &work).await;
+        let (mut client, mut stream) = opened(&gate, &mut service, &work).await;
         // More than the stream's window.
         client.offer(masked(2, &vec![b'x'; 100_000])).await;
         work.completes(&gate).await;
@@ -202,7 +137,7 @@ fn a_service_that_does_not_read_is_left_as_soon() {
 #[test]
 fn a_service_that_takes_none_is_answered_for() {
     run(async {
-        let (mut gate, _asked) = served(Plan::new(), false).await;
+        let (mut gate, _service) = served(Plan::new(), false).await;
         let work = gate.agent("bot").works("work").await;
         let mut client = Raw::connect(&gate).await;
         client.say(ask(&work, b"")).await;
@@ -223,11 +158,11 @@ fn a_service_that_takes_none_is_answered_for() {
 #[test]
 fn a_service_that_refuses_is_passed_on() {
     run(async {
-        let (gate, mut asked) = served(Plan::new(), true).await;
+        let (gate, mut service) = served(Plan::new(), true).await;
         let work = gate.agent("bot").works("work").await;
         let mut client = Raw::connect(&gate).await;
         client.say(ask(&work, b"")).await;
-        let (_request, mut respond) = within("the service is asked", asked.recv()).await.unwrap();
+        let (_request, mut respond) = service.is_asked().await;
         let refusal = Response::builder().status(403).body(()).unwrap();
         let mut send = respond.send_response(refusal, false).unwrap();
         send.send_data(Bytes::from_static(b"no!"), true).unwrap();
