@@ -160,11 +160,14 @@ impl GrantView {
     /// A stored grant; `live` is what is left of its budget, where it is in force.
     pub(super) fn new(grant: &Grant, live: Option<&crate::grants::LiveGrant>) -> Self {
         let request = &grant.request;
+        // What it was carved from may be suspended.
+        let suspended = live.is_some_and(crate::grants::LiveGrant::is_out_of_force);
         let term = grant.term();
         let operations = request.operations.iter().map(ToString::to_string);
         Self {
             id: request.grant.to_string(),
             state: match grant.state {
+                GrantState::Active(_) if suspended => "suspended",
                 GrantState::Active(_) => "active",
                 GrantState::Suspended(_) => "suspended",
                 GrantState::Ended { .. } => "ended",

@@ -34,6 +34,8 @@ pub struct LiveGrant {
     deadline: AtomicU64,
     end: Arc<EndCell>,
     suspended: AtomicBool,
+    /// What it was carved from: out of force, that takes it along.
+    above: Option<Arc<Self>>,
     calls_left: AtomicU64,
     bytes_left: AtomicU64,
     stored: Stored,
@@ -110,6 +112,7 @@ impl LiveGrant {
             deadline: AtomicU64::new(deadline.as_nanos()),
             end: Arc::new(EndCell::new()),
             suspended: AtomicBool::new(matches!(grant.state, GrantState::Suspended(_))),
+            above: None,
             calls_left: AtomicU64::new(calls_left),
             bytes_left: AtomicU64::new(bytes_left),
             stored: Stored {
@@ -128,10 +131,12 @@ impl LiveGrant {
         }
     }
 
-    /// The same, having been carved from `above`: the two together run no more at once than one may.
+    /// The same, having been carved from `above`: the two together run no more at once than one may, and
+    /// where the whole is out of force, so is the part.
     #[must_use]
-    pub(super) fn sharing(mut self, above: &Self) -> Self {
+    pub(super) fn sharing(mut self, above: &Arc<Self>) -> Self {
         self.slots = Arc::clone(&above.slots);
+        self.above = Some(Arc::clone(above));
         self
     }
 
@@ -178,10 +183,23 @@ impl LiveGrant {
         self.end.get().or(expired)
     }
 
-    /// Whether it is out of force for now.
+    /// Whether it is suspended itself.
     #[must_use]
     pub fn is_suspended(&self) -> bool {
         self.suspended.load(Ordering::SeqCst)
+    }
+
+    /// Whether it is out of force for now: suspended, or carved from what is.
+    #[must_use]
+    pub fn is_out_of_force(&self) -> bool {
+        self.is_suspended() || self.is_held_back()
+    }
+
+    /// Whether what it was carved from is out of force.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.above
+            .as_ref()
+            .is_some_and(|above| above.is_out_of_force())
     }
 
     /// Waits for its end.
@@ -228,7 +246,7 @@ impl LiveGrant {
         if let Some(reason) = self.ended(now) {
             return Err(Closed::Ended(reason));
         }
-        if self.suspended.load(Ordering::SeqCst) {
+        if self.is_out_of_force() {
             return Err(Closed::Suspended);
         }
         if let Some(most) = self.request.budget.concurrent {
@@ -251,7 +269,7 @@ impl LiveGrant {
         if let Some(reason) = self.ended(now) {
             return Some(Closed::Ended(reason));
         }
-        if self.suspended.load(Ordering::SeqCst) {
+        if self.is_out_of_force() {
             return Some(Closed::Suspended);
         }
         let most = self.request.budget.concurrent;

@@ -1,4 +1,5 @@
-//! Suspension: a grant is not in force for as long as a condition does not hold, and its time runs on.
+//! Suspension: a grant is not in force for as long as a condition does not hold, and its time runs on. What was
+//! carved from it is out of force with it, and comes back with it.
 
 #[cfg(test)]
 mod tests;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 use super::events::Event;
+use super::service::{Family, Inner};
 use super::{Grants, GrantsError, LiveGrant};
 use crate::model::{Grant, GrantId, Transition};
 use crate::store::Change;
@@ -59,8 +61,8 @@ impl Grants {
             // One writes a grant's state at a time.
             let _turn = grant.turn().lock().await;
             let (now, at) = (inner.clock.now(), inner.clock.wall());
-            let changed = {
-                let _order = inner.family();
+            let (changed, parts) = {
+                let family = inner.family();
                 if grant.ended(now).is_some() {
                     return Ok(None);
                 }
@@ -68,14 +70,17 @@ impl Grants {
                 let Ok(changed) = grant.step(step, at) else {
                     return Ok(None);
                 };
-                changed
+                (changed, inner.parts_of(&family, &grant))
             };
-            if grant.is_suspended() {
-                // Nobody may be listening.
-                let _ = inner.suspensions.send(grant.request().grant.clone());
-                inner.events.tell(|| Event::GrantSuspended(changed.clone()));
-            } else {
-                inner.events.tell(|| Event::GrantResumed(changed.clone()));
+            let suspended = grant.is_suspended();
+            inner.tell_switch(changed.clone(), suspended);
+            for part in parts {
+                let mut shown = part.record();
+                // Its own state stays as it is: the whole's tells of it, also after a restart.
+                if suspended && shown.apply(Transition::Suspend, at).is_err() {
+                    continue;
+                }
+                inner.tell_switch(shown, suspended);
             }
             inner
                 .store
@@ -84,5 +89,38 @@ impl Grants {
             Ok(Some(changed))
         })
         .await
+    }
+}
+
+impl Inner {
+    /// What goes out of force with a grant, or comes back with it: all that was carved from it, and from
+    /// that, but for what is held back by another that is suspended.
+    fn parts_of(&self, family: &Family, grant: &LiveGrant) -> Vec<Arc<LiveGrant>> {
+        let parts = |grant: &LiveGrant| {
+            let parts = family.carved.get(&grant.request().grant).into_iter();
+            let parts = parts.flatten().filter_map(|id| self.grants.get(id));
+            let parts = parts.filter(|part| !part.is_suspended());
+            parts.collect::<Vec<_>>()
+        };
+        if grant.is_held_back() {
+            return Vec::new();
+        }
+        let mut all = parts(grant);
+        let mut next = 0;
+        while let Some(part) = all.get(next).cloned() {
+            all.extend(parts(&part));
+            next += 1;
+        }
+        all
+    }
+
+    fn tell_switch(&self, grant: Grant, suspended: bool) {
+        if suspended {
+            // Nobody may be listening.
+            let _ = self.suspensions.send(grant.request.grant.clone());
+            self.events.tell(|| Event::GrantSuspended(grant));
+        } else {
+            self.events.tell(|| Event::GrantResumed(grant));
+        }
     }
 }

@@ -168,7 +168,7 @@ fn recheck(gate: &Gate, snapshot: &Snapshot, running: &Running, change: &Change)
         if standing
             .grant
             .as_ref()
-            .is_some_and(|grant| grant.is_suspended())
+            .is_some_and(|grant| grant.is_out_of_force())
         {
             return None;
         }

@@ -412,3 +412,35 @@ fn a_rule_ends_the_grants_that_it_turns_against_for_good() {
         lists(&gate, &work).await.expect(200);
     });
 }
+
+/// A part that the rule itself does not mention goes with the whole, and comes back with it.
+#[test]
+fn what_was_handed_down_is_suspended_with_the_whole() {
+    run(async {
+        let gate = risky().file("risk.cedar", TURNING).start().await;
+        let bot = gate.agent("bot");
+        let work = bot.works("work").await;
+        let span = json!({ "parent": work.task, "lease_seconds": 3600 });
+        let call = gate.control("POST", "/v1/tasks").bearer(&work.token);
+        let span = call.json(&span).send().await.expect(201).json();
+        let span = span["id"].as_str().unwrap().to_owned();
+        let part = json!({ "task": span, "operations": ["shop.list", "shop.stream"] });
+        let path = format!("/v1/grants/{}/delegate", work.grant);
+        let call = gate.control("POST", &path).bearer(&work.token).json(&part);
+        let part = call.send().await.expect(201).json();
+        let part = Work {
+            token: bot.token_for(&span).await,
+            task: span,
+            grant: part["id"].as_str().unwrap().to_owned(),
+        };
+        let (feed, mut cut) = stream(&gate, &part).await;
+        says(&gate, "bot", 80).await;
+        cut.cut().await;
+        feed.closed().await;
+        becomes(&gate, &part, "suspended").await;
+        lists(&gate, &part).await.refusal(403, "condition_denied");
+        says(&gate, "bot", 10).await;
+        becomes(&gate, &part, "active").await;
+        lists(&gate, &part).await.expect(200);
+    });
+}
