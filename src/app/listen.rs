@@ -137,7 +137,7 @@ fn share(
     Ok((handles, local_address(socket, address)?))
 }
 
-/// How many threads serve requests.
+/// How many threads serve requests. A connection goes to the one that has the fewest.
 pub(super) fn worker_count(settings: &Settings) -> usize {
     let configured = settings.gateway.workers.map(std::num::NonZeroUsize::get);
     configured.unwrap_or_else(|| {

@@ -117,7 +117,7 @@ const KEYS: &[Key] = &[
     Key::scalar(
         "gateway.workers",
         "one per core",
-        "How many threads serve requests.",
+        "How many threads serve requests. A connection goes to the one that has the fewest.",
     ),
     Key::scalar(
         "control.listen",
