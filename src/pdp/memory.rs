@@ -14,6 +14,10 @@ use super::check::Checked;
 /// How many statements are remembered that the last compilation did not contain.
 const SPARE: usize = 20_000;
 
+/// For how many compilations a statement is remembered that none of them contained: a file that is written
+/// anew each second does not fill the memory with what it once said.
+const ROUNDS: u64 = 64;
+
 /// Remembers what strict validation found, by the digests of statement and schema, so that a reload
 /// pays for what changed. Bounded, and safe to lose.
 #[derive(Default)]
@@ -54,8 +58,10 @@ impl Memory {
         self.checked.insert(key, Remembered { checked, round });
     }
 
-    /// Ends a compilation: forgets the oldest of what it did not contain, beyond [`SPARE`].
+    /// Ends a compilation: forgets the oldest of what it did not contain, beyond [`SPARE`] and [`ROUNDS`].
     pub(super) fn end(&mut self) {
+        let now = self.round;
+        self.checked.retain(|_, one| now - one.round < ROUNDS);
         let mut spare: Vec<u64> = self.checked.values().map(|one| one.round).collect();
         spare.retain(|round| *round != self.round);
         if spare.len() > SPARE {

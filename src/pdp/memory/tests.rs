@@ -58,3 +58,13 @@ fn what_is_recalled_stays_young() {
     memory.end();
     assert!(memory.recall(&key(0, 1)).is_none());
 }
+
+#[test]
+fn what_no_compilation_has_contained_for_long_is_forgotten() {
+    let rounds = vec![1; 200];
+    let recent = usize::try_from(ROUNDS).unwrap();
+    let expected: Vec<_> = (0..200)
+        .map(|round| usize::from(round + recent >= 200))
+        .collect();
+    check(&rounds, &expected);
+}

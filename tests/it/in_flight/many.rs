@@ -378,8 +378,10 @@ fn a_grant_ends_under_many_streams_and_only_its_own_stop() {
             }
         }
         println!(
-            "{count} streams, {} cut; the revocation was answered after {answered:.2?}",
-            cut.len()
+            "{count} streams, {} cut; by the gateway's own account the last was gone after {} µs; the \
+             revocation was answered after {answered:.2?}",
+            cut.len(),
+            closed["micros"]
         );
         let after = |of: fn(&Ended) -> Instant, kinds: &[Kind]| {
             let those = cut
