@@ -8,6 +8,7 @@
 mod tests;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::io::Write;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -22,6 +23,22 @@ use thiserror::Error;
 use super::asked::{self, AskedLine};
 use super::{Record, RecordKind, Verdict};
 use crate::model::{DenyReason, EndReason, Generation};
+
+/// A member's name as it stands in a line, behind another member.
+macro_rules! key {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
+/// A member's name as it stands in a line, where it is the first of its object.
+macro_rules! first_key {
+    ($name:literal) => {
+        concat!("\"", $name, "\":")
+    };
+}
+
+pub(super) use {first_key, key};
 
 /// Fixed, so that lines sort and align as text.
 static TIME: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
@@ -72,49 +89,58 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record) {
         end,
         detail,
         asked,
+        written,
     } = record;
-    moment(out, "time", *at);
-    text(out, "kind", Some(kind.as_str()));
-    text(out, "request_id", request_id.as_deref());
-    text(out, "agent", agent.as_ref().map(|id| id.as_str()));
-    text(out, "person", person.as_ref().map(|id| id.as_str()));
-    text(out, "task", task.as_ref().map(|id| id.as_str()));
-    text(out, "grant", grant.as_ref().map(|id| id.as_str()));
-    text(out, "request", request.as_ref().map(|id| id.as_str()));
-    text(out, "operation", operation.as_ref().map(|id| id.as_str()));
+    moment(out, key!("time"), *at);
+    text(out, key!("kind"), Some(kind.as_str()));
+    text(out, key!("request_id"), request_id.as_deref());
+    text(out, key!("agent"), agent.as_ref().map(|id| id.as_str()));
+    text(out, key!("person"), person.as_ref().map(|id| id.as_str()));
+    text(out, key!("task"), task.as_ref().map(|id| id.as_str()));
+    text(out, key!("grant"), grant.as_ref().map(|id| id.as_str()));
+    text(out, key!("request"), request.as_ref().map(|id| id.as_str()));
     text(
         out,
-        "entitlement",
+        key!("operation"),
+        operation.as_ref().map(|id| id.as_str()),
+    );
+    text(
+        out,
+        key!("entitlement"),
         entitlement.as_ref().map(|id| id.as_str()),
     );
-    text(out, "service", service.as_ref().map(|id| id.as_str()));
+    text(out, key!("service"), service.as_ref().map(|id| id.as_str()));
     match verdict {
-        Verdict::Allow => text(out, "verdict", Some("allow")),
+        Verdict::Allow => text(out, key!("verdict"), Some("allow")),
         Verdict::Deny(reason) => {
-            text(out, "verdict", Some("deny"));
-            text(out, "code", Some(reason.as_str()));
+            text(out, key!("verdict"), Some("deny"));
+            text(out, key!("code"), Some(reason.as_str()));
         }
         Verdict::Neither => {}
     }
-    list(out, "rules", rules.iter().map(AsRef::as_ref));
+    list(out, key!("rules"), rules.iter().map(AsRef::as_ref));
     text(
         out,
-        "generation",
+        key!("generation"),
         generation.as_ref().map(Generation::as_str),
     );
-    address(out, *source);
-    text(out, "method", method.as_deref());
-    text(out, "host", host.as_deref());
-    text(out, "path", path.as_deref());
-    number(out, "status", status.map(u64::from));
-    number(out, "bytes_in", Some(*bytes_in).filter(|n| *n > 0));
-    number(out, "bytes_out", Some(*bytes_out).filter(|n| *n > 0));
-    number(out, "duration_micros", duration.map(micros));
-    text(out, "trace_id", trace_id.as_deref());
-    text(out, "end", end.map(EndReason::as_str));
-    text(out, "detail", detail.as_deref());
-    if let Some(asked) = asked {
-        object(out, "asked", |out| asked::write(out, asked));
+    address(out, key!("source"), *source);
+    text(out, key!("method"), method.as_deref());
+    text(out, key!("host"), host.as_deref());
+    text(out, key!("path"), path.as_deref());
+    number(out, key!("status"), status.map(u64::from));
+    number(out, key!("bytes_in"), Some(*bytes_in).filter(|n| *n > 0));
+    number(out, key!("bytes_out"), Some(*bytes_out).filter(|n| *n > 0));
+    number(out, key!("duration_micros"), duration.map(micros));
+    text(out, key!("trace_id"), trace_id.as_deref());
+    text(out, key!("end"), end.map(EndReason::as_str));
+    text(out, key!("detail"), detail.as_deref());
+    match (asked, written) {
+        (Some(asked), _) => object(out, key!("asked"), |out| asked::write(out, asked)),
+        (None, Some(written)) => object(out, key!("asked"), |out| {
+            out.extend_from_slice(written.as_bytes());
+        }),
+        (None, None) => {}
     }
 }
 
@@ -122,34 +148,28 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn member(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-}
-
 /// A text, where there is one.
-pub(super) fn text(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+pub(super) fn text(out: &mut Vec<u8>, key: &str, value: Option<&str>) {
     if let Some(value) = value {
-        member(out, name);
+        out.extend_from_slice(key.as_bytes());
         quoted(out, value);
     }
 }
 
-fn number(out: &mut Vec<u8>, name: &str, value: Option<u64>) {
+fn number(out: &mut Vec<u8>, key: &str, value: Option<u64>) {
     if let Some(value) = value {
-        member(out, name);
+        out.extend_from_slice(key.as_bytes());
         digits(out, value);
     }
 }
 
 /// A list of texts; nothing where it is empty.
-pub(super) fn list<'a>(out: &mut Vec<u8>, name: &str, values: impl IntoIterator<Item = &'a str>) {
+pub(super) fn list<'a>(out: &mut Vec<u8>, key: &str, values: impl IntoIterator<Item = &'a str>) {
     let mut values = values.into_iter();
     let Some(first) = values.next() else {
         return;
     };
-    member(out, name);
+    out.extend_from_slice(key.as_bytes());
     out.push(b'[');
     quoted(out, first);
     for value in values {
@@ -160,8 +180,8 @@ pub(super) fn list<'a>(out: &mut Vec<u8>, name: &str, values: impl IntoIterator<
 }
 
 /// An object whose first member has no comma before it.
-pub(super) fn object(out: &mut Vec<u8>, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
-    member(out, name);
+pub(super) fn object(out: &mut Vec<u8>, key: &str, write: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(key.as_bytes());
     out.push(b'{');
     write(out);
     out.push(b'}');
@@ -183,56 +203,83 @@ pub(super) fn members<K: AsRef<str>, V>(
     }
 }
 
-/// A text that is the first member of its object.
-pub(super) fn first_text(out: &mut Vec<u8>, name: &str, value: &str) {
-    quoted(out, name);
-    out.push(b':');
-    quoted(out, value);
-}
-
-/// A number that is the first member of its object.
-pub(super) fn first_signed(out: &mut Vec<u8>, name: &str, value: i64) {
-    quoted(out, name);
-    // Writing into memory can't fail.
-    let _ = write!(out, ":{value}");
-}
-
-/// A number that may be below zero.
-pub(super) fn signed(out: &mut Vec<u8>, name: &str, value: Option<i64>) {
+/// A number that may be below zero, where there is one.
+pub(super) fn signed(out: &mut Vec<u8>, key: &str, value: Option<i64>) {
     if let Some(value) = value {
-        member(out, name);
-        // Writing into memory can't fail.
-        let _ = write!(out, "{value}");
-    }
-}
-
-/// A truth value.
-pub(super) fn truth(out: &mut Vec<u8>, name: &str, value: bool) {
-    member(out, name);
-    out.extend_from_slice(if value { b"true" } else { b"false" });
-}
-
-/// A moment.
-pub(super) fn moment(out: &mut Vec<u8>, name: &str, at: Timestamp) {
-    member(out, name);
-    out.push(b'"');
-    // Writing into memory can't fail.
-    let _ = TIME.print_timestamp(&at, &mut *out);
-    out.push(b'"');
-}
-
-fn address(out: &mut Vec<u8>, source: Option<IpAddr>) {
-    if let Some(source) = source {
-        member(out, "source");
-        // Writing into memory can't fail.
-        let _ = write!(out, "\"{source}\"");
+        out.extend_from_slice(key.as_bytes());
+        integer(out, value);
     }
 }
 
 /// Appends `value` in decimal.
+pub(super) fn integer(out: &mut Vec<u8>, value: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// A truth value.
+pub(super) fn truth(out: &mut Vec<u8>, key: &str, value: bool) {
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(if value { b"true" } else { b"false" });
+}
+
+/// A moment. Most are in the same second as the one before: that is not formatted anew.
+pub(super) fn moment(out: &mut Vec<u8>, key: &str, at: Timestamp) {
+    thread_local! {
+        static LAST: Cell<(i64, [u8; 19])> = const { Cell::new((i64::MIN, [0; 19])) };
+    }
+    out.extend_from_slice(key.as_bytes());
+    out.push(b'"');
+    let second = at.as_second();
+    let (last, text) = LAST.get();
+    if second == last {
+        out.extend_from_slice(&text);
+        let micros = u32::try_from(at.subsec_microsecond()).unwrap_or_default();
+        // With a one before it, so that it has all its zeros.
+        let micros = micros + 1_000_000;
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(micros).as_bytes();
+        out.push(b'.');
+        out.extend_from_slice(digits.get(1..).unwrap_or_default());
+        out.push(b'Z');
+    } else {
+        let start = out.len();
+        // Writing into memory can't fail.
+        let _ = TIME.print_timestamp(&at, &mut *out);
+        let text = out.get(start..).and_then(|text| text.first_chunk());
+        if let Some(text) = text.filter(|_| second >= 0) {
+            LAST.set((second, *text));
+        }
+    }
+    out.push(b'"');
+}
+
+/// An address, where there is one.
+pub(super) fn address(out: &mut Vec<u8>, key: &str, source: Option<IpAddr>) {
+    let Some(source) = source else {
+        return;
+    };
+    out.extend_from_slice(key.as_bytes());
+    out.push(b'"');
+    match source {
+        IpAddr::V4(address) => {
+            for (place, octet) in address.octets().into_iter().enumerate() {
+                if place > 0 {
+                    out.push(b'.');
+                }
+                digits(out, u64::from(octet));
+            }
+        }
+        IpAddr::V6(address) => {
+            // Writing into memory can't fail.
+            let _ = write!(out, "{address}");
+        }
+    }
+    out.push(b'"');
+}
+
+/// Appends `value` in decimal.
 pub(super) fn digits(out: &mut Vec<u8>, value: u64) {
-    // Writing into memory can't fail.
-    let _ = write!(out, "{value}");
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// A text with everything escaped that a reader could stumble over.
@@ -335,6 +382,7 @@ pub(super) fn read(line: &[u8]) -> Result<Record, RecordError> {
         end: coded("end", line.end, EndReason::from_code)?,
         detail: line.detail,
         asked: line.asked.map(asked::read).transpose()?.map(Box::new),
+        written: None,
     })
 }
 

@@ -17,6 +17,7 @@
 
 mod asked;
 mod backwards;
+mod batch;
 mod chain;
 mod line;
 mod open;
@@ -31,7 +32,7 @@ mod tap;
 mod verify;
 mod writer;
 
-pub use asked::{Asked, AskedGrant, AskedTask};
+pub use asked::{Asked, AskedGrant, AskedTask, Written};
 pub use backwards::{Backwards, Mark, Older};
 pub use chain::Fault;
 pub use line::RecordError;

@@ -131,7 +131,6 @@ pub fn open(options: &Options, clock: Clock) -> Result<(Audit, Writer), AuditErr
         segment_bytes: options.segment_bytes,
         sync_within: options.sync_within,
         retry: RETRY,
-        tap: None,
         _lock: Some(lock),
     };
     writer.start(&start).map_err(unwritable)?;

@@ -6,16 +6,18 @@
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::watch;
 
-use super::Record;
+use super::batch::Batch;
+use super::{Record, Tap, line};
 
 /// Why nothing can be recorded now.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -92,7 +94,8 @@ impl fmt::Debug for Audit {
 pub struct Place(Option<Arc<Way>>);
 
 impl Place {
-    /// Sends `record` to the writer; neither fails nor waits for it.
+    /// Sends `record` to the writer; neither fails nor waits for it. It is written down here, by whoever
+    /// decided: there are many of those, and one writer.
     pub fn write(mut self, record: Record) {
         if let Some(way) = self.0.take() {
             way.shared.push(record);
@@ -134,6 +137,8 @@ pub(super) struct Shared {
     places: AtomicUsize,
     failing: AtomicBool,
     progress: watch::Sender<Progress>,
+    /// Who looks at the records beside the log.
+    tap: OnceLock<Tap>,
     queue: Mutex<Queue>,
     /// Only the writer waits for it.
     news: Condvar,
@@ -146,7 +151,7 @@ struct Progress {
 }
 
 struct Queue {
-    records: Vec<Record>,
+    records: Batch,
     /// How many were ever sent.
     sent: u64,
     /// The length at which the writer wants to be woken; zero while it does not wait.
@@ -164,8 +169,9 @@ pub(super) fn queue(capacity: usize) -> (Audit, Arc<Shared>) {
         places: AtomicUsize::new(0),
         failing: AtomicBool::new(false),
         progress: watch::Sender::default(),
+        tap: OnceLock::new(),
         queue: Mutex::new(Queue {
-            records: Vec::new(),
+            records: Batch::default(),
             sent: 0,
             wake_at: 0,
             hurry: false,
@@ -196,8 +202,22 @@ impl Shared {
     }
 
     fn push(&self, record: Record) {
+        thread_local! {
+            static MEMBERS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        }
+        MEMBERS.with_borrow_mut(|members| {
+            members.clear();
+            line::write(members, &record);
+            self.send(members);
+        });
+        if let Some(tap) = self.tap.get() {
+            tap.offer(record);
+        }
+    }
+
+    fn send(&self, members: &[u8]) {
         let mut queue = self.lock();
-        queue.records.push(record);
+        queue.records.push(members);
         queue.sent = queue.sent.saturating_add(1);
         let wake = queue.records.len() == queue.wake_at;
         drop(queue);
@@ -223,11 +243,7 @@ impl Shared {
     /// the queue is half full, or when somebody waits. Says whether more can come.
     ///
     /// The window makes groups, and lets those who send do without waking anybody.
-    pub(super) fn collect(
-        &self,
-        batch: &mut Vec<Record>,
-        window: impl Fn(bool) -> Duration,
-    ) -> bool {
+    pub(super) fn collect(&self, batch: &mut Batch, window: impl Fn(bool) -> Duration) -> bool {
         let half = (self.capacity / 2).max(1);
         let mut queue = self.lock();
         let waiting = !queue.records.is_empty();
@@ -249,6 +265,12 @@ impl Shared {
         queue.hurry = false;
         mem::swap(&mut queue.records, batch);
         !queue.closed
+    }
+
+    /// From now on hands the records on to `tap` as well; there is one.
+    pub(super) fn set_tap(&self, tap: Tap) {
+        // Whoever comes second gets nothing.
+        let _second = self.tap.set(tap);
     }
 
     /// Counts `records` as durable: the writer can write.

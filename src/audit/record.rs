@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Asked;
+use super::{Asked, Written};
 use crate::model::{
     AgentId, DenyReason, EndReason, EntitlementId, Generation, GrantId, OperationId, PersonId,
     RequestId, ServiceName, TaskId, codes,
@@ -67,6 +67,8 @@ pub struct Record {
     pub detail: Option<String>,
     /// What the rules were asked, where they were: enough to ask them again.
     pub asked: Option<Box<Asked>>,
+    /// The same, where it was written down when it was asked; then `asked` is empty.
+    pub written: Option<Written>,
 }
 
 impl Record {
@@ -100,6 +102,7 @@ impl Record {
             end: None,
             detail: None,
             asked: None,
+            written: None,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Hands the records of decisions on, as they are written, to whoever wants to look at them beside the
-//! log: on the writer's thread, never waiting, and nothing at all while nobody wants to.
+//! Hands the records of decisions on, as they are sent, to whoever wants to look at them beside the log:
+//! never waiting, and nothing at all while nobody wants to.
 
 #[cfg(test)]
 mod tests;
@@ -11,11 +11,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::{Record, RecordKind};
 
-/// The writer's end of a tap.
+/// The end of a tap that records go into.
 pub struct Tap {
     open: Arc<AtomicBool>,
     records: SyncSender<Record>,
-    missed: Box<dyn Fn() + Send>,
+    missed: Box<dyn Fn() + Send + Sync>,
 }
 
 /// Turns a tap on and off. It is off at first.
@@ -28,7 +28,7 @@ impl Tap {
     pub fn new(
         valve: &Valve,
         bound: usize,
-        missed: impl Fn() + Send + 'static,
+        missed: impl Fn() + Send + Sync + 'static,
     ) -> (Self, Receiver<Record>) {
         let (records, receiver) = sync_channel(bound);
         let tap = Self {
@@ -40,12 +40,23 @@ impl Tap {
     }
 
     /// Hands a record on, if it is one of a decision and somebody wants it.
-    pub(super) fn offer(&self, record: Record) {
+    pub(super) fn offer(&self, mut record: Record) {
         let decision = matches!(
             record.kind,
             RecordKind::Call | RecordKind::Grant | RecordKind::Request
         );
-        if decision && self.open.load(Ordering::Relaxed) && self.records.try_send(record).is_err() {
+        if !decision || !self.open.load(Ordering::Relaxed) {
+            return;
+        }
+        let read = record.written.take().map(|written| written.read());
+        let sent = match read.transpose() {
+            Ok(asked) => {
+                record.asked = record.asked.or(asked.map(Box::new));
+                self.records.try_send(record).is_ok()
+            }
+            Err(_) => false,
+        };
+        if !sent {
             (self.missed)();
         }
     }

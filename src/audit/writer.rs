@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::batch::Batch;
 use super::chain::Head;
 use super::queue::Shared;
 use super::segments::Disk;
@@ -32,7 +33,6 @@ pub struct Writer {
     pub(super) segment_bytes: u64,
     pub(super) sync_within: Duration,
     pub(super) retry: Duration,
-    pub(super) tap: Option<Tap>,
     /// Held for as long as the log may be written.
     pub(super) _lock: Option<File>,
 }
@@ -50,8 +50,8 @@ pub(super) struct Pending {
 impl Writer {
     /// From now on hands the records on to `tap` as well.
     #[must_use]
-    pub fn with_tap(mut self, tap: Tap) -> Self {
-        self.tap = Some(tap);
+    pub fn with_tap(self, tap: Tap) -> Self {
+        self.shared.set_tap(tap);
         self
     }
 
@@ -61,26 +61,27 @@ impl Writer {
     ///
     /// When what is left at the end can't be written after some seconds of trying.
     pub fn run(mut self) -> Result<(), AuditError> {
-        let mut batch = Vec::new();
+        let mut batch = Batch::default();
         let mut since = self.clock.now();
         loop {
             let more = self
                 .shared
                 .collect(&mut batch, |waiting| self.window(waiting, since));
             since = self.clock.now();
-            for record in batch.drain(..) {
-                self.push(&record)?;
+            for members in batch.iter() {
+                self.push(members)?;
                 self.pending.records += 1;
-                if let Some(tap) = &self.tap {
-                    tap.offer(record);
-                }
             }
+            batch.clear();
             self.commit(self.pending.bytes.len())?;
             if !more {
                 break;
             }
         }
-        self.push(&Record::new(RecordKind::Stop, self.clock.wall()))?;
+        let mut members = Vec::new();
+        let stop = Record::new(RecordKind::Stop, self.clock.wall());
+        line::write(&mut members, &stop);
+        self.push(&members)?;
         self.commit(self.pending.bytes.len())
     }
 
@@ -94,8 +95,8 @@ impl Writer {
     }
 
     /// Appends one line to what is pending, in a new segment where this one is full.
-    fn push(&mut self, record: &Record) -> Result<(), AuditError> {
-        let start = self.encode(record);
+    fn push(&mut self, members: &[u8]) -> Result<(), AuditError> {
+        let start = self.chain(members);
         let used = self.length.saturating_add(start as u64);
         let length = self.length.saturating_add(self.pending.bytes.len() as u64);
         if length > self.segment_bytes && used > 0 {
@@ -109,11 +110,12 @@ impl Writer {
         Ok(())
     }
 
-    fn encode(&mut self, record: &Record) -> usize {
+    /// Makes the next line of a record's members, and says where it starts.
+    fn chain(&mut self, members: &[u8]) -> usize {
         let out = &mut self.pending.bytes;
         let start = out.len();
         self.head.start(out);
-        line::write(out, record);
+        out.extend_from_slice(members);
         self.head.seal(out, start);
         start
     }
@@ -168,7 +170,9 @@ impl Writer {
 
     /// Writes the first record of a run. There is nobody yet who could be refused, so it fails at once.
     pub(super) fn start(&mut self, record: &Record) -> io::Result<()> {
-        self.encode(record);
+        let mut members = Vec::new();
+        line::write(&mut members, record);
+        self.chain(&members);
         self.try_commit(self.pending.bytes.len())?;
         self.pending.bytes.clear();
         Ok(())

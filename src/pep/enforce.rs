@@ -8,7 +8,7 @@ use super::recheck::Standing;
 use super::refusal::Refusal;
 use super::right::Right;
 use crate::access::{Asker, whole};
-use crate::audit::Asked;
+use crate::audit::Written;
 use crate::config::Endpoint;
 use crate::grants::{Closed, Exchange, Ledger, LiveGrant, LiveTask};
 use crate::model::{
@@ -21,7 +21,7 @@ use crate::pdp::{Decision, Denial, Depends, Kept, Permit, Requirement};
 pub(super) struct Permitted {
     exchange: Option<Exchange>,
     permit: Permit,
-    asked: Option<Box<Asked>>,
+    asked: Option<Written>,
     inputs: Inputs,
 }
 
@@ -36,7 +36,7 @@ impl Permitted {
     }
 
     /// What the rules were asked.
-    pub(super) fn take_asked(&mut self) -> Option<Box<Asked>> {
+    pub(super) fn take_asked(&mut self) -> Option<Written> {
         self.asked.take()
     }
 
@@ -70,13 +70,13 @@ pub(super) trait Deciding {
     fn enter(&mut self, asker: &Asker<'_>, grant: &Arc<LiveGrant>) -> Result<Self::Place, Closed>;
 
     /// What was last asked, for the record.
-    fn asked(&mut self) -> Option<Box<Asked>>;
+    fn asked(&mut self) -> Option<Written>;
 }
 
 /// Decides on calls that pass.
 #[derive(Debug, Default)]
 struct Serving {
-    asked: Option<Box<Asked>>,
+    asked: Option<Written>,
 }
 
 impl Deciding for Serving {
@@ -88,7 +88,7 @@ impl Deciding for Serving {
             Decision::Allow(_) => None,
             Decision::Deny(denial) => Some(denial.reason),
         };
-        self.asked = Asked::of(question, ruled).map(Box::new);
+        self.asked = Written::of(question, ruled);
         decision
     }
 
@@ -96,7 +96,7 @@ impl Deciding for Serving {
         grant.enter(asker.now)
     }
 
-    fn asked(&mut self) -> Option<Box<Asked>> {
+    fn asked(&mut self) -> Option<Written> {
         self.asked.take()
     }
 }

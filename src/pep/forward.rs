@@ -134,7 +134,7 @@ impl Worker {
                 let live = self.gate.snapshot.current();
                 running.note(|record| {
                     record.generation = Some(live.generation().clone());
-                    record.asked = None;
+                    record.written = None;
                 });
                 Err(refuse_withdrawn(reason).closing())
             }

@@ -367,7 +367,7 @@ impl Worker {
         let gate = &self.gate;
         running.note(|record| {
             record.generation = Some(snapshot.generation().clone());
-            record.asked = None;
+            record.written = None;
         });
         let now = gate.clock.now();
         let (certificate, last) = (connection.peer.certificate, &connection.last_shown);

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 
 use super::request_id::RequestId;
-use crate::audit::Asked;
+use crate::audit::Written;
 use crate::model::DenyReason;
 use crate::wire::{Body, Challenge, DPOP_ALGORITHMS, PROBLEM_JSON, Problem, WEBSOCKET_VERSION};
 
@@ -43,7 +43,7 @@ pub(super) struct Refusal {
     /// For the log alone.
     internal: Option<String>,
     /// What the rules were asked, where they were.
-    asked: Option<Box<Asked>>,
+    asked: Option<Written>,
 }
 
 impl Refusal {
@@ -137,16 +137,13 @@ impl Refusal {
     }
 
     /// Adds what the rules were asked.
-    pub(super) fn with_asked(mut self, asked: Option<Box<Asked>>) -> Self {
+    pub(super) fn with_asked(mut self, asked: Option<Written>) -> Self {
         self.asked = asked;
         self
     }
 
-    pub(super) const fn asked(&self) -> Option<&Asked> {
-        match &self.asked {
-            Some(asked) => Some(asked),
-            None => None,
-        }
+    pub(super) const fn asked(&self) -> Option<&Written> {
+        self.asked.as_ref()
     }
 
     pub(super) fn detail(&self) -> &str {

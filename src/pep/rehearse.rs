@@ -14,7 +14,7 @@ use super::gate::{Facts, Gate};
 use super::pipeline::route;
 use super::refusal::Refusal;
 use crate::access::{Asker, Explains, Explanation, SupposedCall};
-use crate::audit::Asked;
+use crate::audit::Written;
 use crate::config::Matched;
 use crate::grants::{Closed, LiveGrant};
 use crate::model::{DenyReason, Question};
@@ -161,7 +161,7 @@ impl Deciding for Supposing {
         }
     }
 
-    fn asked(&mut self) -> Option<Box<Asked>> {
+    fn asked(&mut self) -> Option<Written> {
         None
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::gate::Facts;
 use super::refusal::Refusal;
 use crate::access::Asker;
+use crate::audit::Written;
 use crate::config::Endpoint;
 use crate::grants::LiveGrant;
 use crate::model::{DenyReason, Entitlement, EntitlementId};
@@ -40,7 +41,7 @@ impl Facts {
             let refusal = self.next_step(asker, endpoint);
             let asked = endpoint.covering.first();
             let asked = asked.and_then(|id| asker.asked(id, &[], Some(refusal.reason())));
-            return Err(refusal.with_asked(asked));
+            return Err(refusal.with_asked(asked.as_deref().map(Written::from)));
         }
         Ok(Right::Grants(grants))
     }

@@ -169,7 +169,7 @@ impl Running {
         self.note(|record| {
             record.verdict = Verdict::Allow;
             record.rules = permitted.rules().to_vec();
-            record.asked = permitted.take_asked();
+            record.written = permitted.take_asked();
             let request = grant.as_ref().map(|grant| grant.request());
             record.grant = request.map(|request| request.grant.clone());
             record.entitlement = request.map(|request| request.entitlement.clone());
@@ -252,7 +252,7 @@ impl Running {
             record.rules = refusal.rules().to_vec();
             record.detail = refusal.internal().map(str::to_owned);
             if let Some(asked) = refusal.asked() {
-                record.asked = Some(Box::new(asked.clone()));
+                record.written = Some(asked.clone());
             }
         });
         if refusal.reason().tells_of_agent() {

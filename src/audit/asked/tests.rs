@@ -60,7 +60,13 @@ fn kept(input: &Inputs, history: &History) -> Option<Asked> {
             operation: true,
         },
     };
-    Asked::of(&question, Some(DenyReason::ConditionDenied))
+    let ruled = Some(DenyReason::ConditionDenied);
+    let asked = Asked::of(&question, ruled);
+    let written = Written::of(&question, ruled);
+    assert_eq!(written, asked.as_ref().map(Written::from));
+    let read = written.map(|written| written.read().unwrap());
+    assert_eq!(read, asked, "what is written at once is what is kept");
+    asked
 }
 
 fn inputs(text: &str) -> Inputs {

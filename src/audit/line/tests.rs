@@ -30,6 +30,7 @@ fn full() -> Record {
         end: Some(EndReason::Revoked),
         detail: Some("so it is".into()),
         asked: None,
+        written: None,
     }
 }
 
@@ -133,5 +134,30 @@ proptest! {
         let line = written(&record);
         prop_assert!(line.bytes().all(|byte| (b' '..0x7f).contains(&byte)));
         prop_assert_eq!(read(line.as_bytes()).unwrap(), record);
+    }
+}
+
+proptest! {
+    #[test]
+    fn moments_and_numbers_are_written_as_their_types_show_them(
+        seconds in prop_oneof![-62_000_000_000_i64..250_000_000_000, 0_i64..3],
+        nanos in 0_i32..1_000_000_000,
+        number in any::<i64>(),
+        source in any::<IpAddr>(),
+    ) {
+        let at = Timestamp::new(seconds, nanos).unwrap();
+        // The second time from what is remembered of the first.
+        for at in [at, at, Timestamp::new(seconds, 999_999_999).unwrap()] {
+            let mut out = Vec::new();
+            moment(&mut out, key!("at"), at);
+            let shown = format!(",\"at\":\"{}\"", TIME.timestamp_to_string(&at));
+            prop_assert_eq!(String::from_utf8(out).unwrap(), shown);
+        }
+        let mut out = Vec::new();
+        signed(&mut out, first_key!("n"), Some(number));
+        address(&mut out, key!("source"), Some(source));
+        digits(&mut out, number.unsigned_abs());
+        let shown = format!("\"n\":{number},\"source\":\"{source}\"{}", number.unsigned_abs());
+        prop_assert_eq!(String::from_utf8(out).unwrap(), shown);
     }
 }
