@@ -150,6 +150,8 @@ pub(in crate::pdp) struct Asked<'a> {
     question: &'a Question<'a>,
     agent: &'a KnownAgent,
     target: &'a Target,
+    /// The source's, as rules compare it.
+    address: IpAddr,
     /// The local time, once a rule has read it.
     local: OnceCell<Local>,
     /// The local date's text, once a rule has read it.
@@ -166,6 +168,7 @@ impl<'a> Asked<'a> {
             question,
             agent,
             target,
+            address: plain(question.source.ip),
             local: OnceCell::new(),
             date: OnceCell::new(),
         }
@@ -258,7 +261,7 @@ impl<'a> Asked<'a> {
 
     /// The source's address.
     pub(super) const fn address(&self) -> IpAddr {
-        plain(self.question.source.ip)
+        self.address
     }
 
     /// A fact; none where it is absent.

@@ -86,8 +86,8 @@ fn fold(node: &Node, fixed: &Fixed<'_>, asked: &Asked<'_>) -> Node {
             let [left, right] = *pair;
             and(left, right)
         }
-        Node::Compare(comparison, pair) => compare(comparison, pair),
-        Node::Equal(pair) => equal(pair),
+        Node::Compare(comparison, pair) => compare(comparison, *pair),
+        Node::Equal(pair) => equal(*pair),
         Node::Fact(Slot::Input(name)) => {
             let place = fixed.inputs.keys().position(|input| *input == name);
             Node::Fact(place.map_or(Slot::Input(name), Slot::InputAt))
@@ -152,8 +152,8 @@ fn bounds(comparison: Comparison, number: i64) -> (i64, i64) {
     }
 }
 
-fn compare(comparison: Comparison, pair: Box<[Node; 2]>) -> Node {
-    let turned = match *pair {
+fn compare(comparison: Comparison, pair: [Node; 2]) -> Node {
+    let turned = match pair {
         [fact @ Node::Fact(_), Node::Constant(constant)] => Ok((comparison, fact, constant)),
         [Node::Constant(constant), fact @ Node::Fact(_)] => {
             Ok((comparison.turned(), fact, constant))
@@ -176,8 +176,8 @@ fn compare(comparison: Comparison, pair: Box<[Node; 2]>) -> Node {
     }
 }
 
-fn equal(pair: Box<[Node; 2]>) -> Node {
-    match *pair {
+fn equal(pair: [Node; 2]) -> Node {
+    match pair {
         [
             Node::Fact(Slot::Now),
             Node::Constant(Constant::Datetime(moment)),

@@ -111,6 +111,7 @@ impl Arithmetic {
 }
 
 impl Node {
+    /// What most of what is left of rules is made of; the rest is apart, so that this stays small.
     pub(super) fn truth(&self, asked: &Asked<'_>) -> Result<bool, Stumbled> {
         Ok(match self {
             Self::And(pair) => {
@@ -118,6 +119,22 @@ impl Node {
                 left.truth(asked)? && right.truth(asked)?
             }
             Self::Between(slot, least, most) => (*least..=*most).contains(&asked.long(slot)?),
+            Self::From(range) => range.holds(asked.address()),
+            Self::Not(inner) => !inner.truth(asked)?,
+            Self::NowBetween(least, most) => (*least..=*most).contains(&asked.now()),
+            Self::Or(pair) => {
+                let [left, right] = &**pair;
+                left.truth(asked)? || right.truth(asked)?
+            }
+            Self::Present(fact) => asked.has(*fact),
+            Self::TextIs(slot, text) => asked.text(slot)? == &**text,
+            other => return other.seldom_truth(asked),
+        })
+    }
+
+    #[inline(never)]
+    fn seldom_truth(&self, asked: &Asked<'_>) -> Result<bool, Stumbled> {
+        Ok(match self {
             Self::Compare(comparison, pair) => {
                 let [left, right] = &**pair;
                 comparison.accepts(left.value(asked)?.compare(right.value(asked)?)?)
@@ -143,7 +160,6 @@ impl Node {
                 left.value(asked)?.equals(right.value(asked)?)?
             }
             Self::Fact(slot) => asked.truth(slot)?,
-            Self::From(range) => range.holds(asked.address()),
             Self::If(three) => {
                 let [condition, then, otherwise] = &**three;
                 let branch = if condition.truth(asked)? {
@@ -165,21 +181,21 @@ impl Node {
             Self::IsLoopback(ip) => ip.ip(asked)?.is_loopback(),
             Self::IsMulticast(ip) => ip.ip(asked)?.is_multicast(),
             Self::Like(text, pattern) => pattern.matches(text.text(asked)?),
-            Self::Not(inner) => !inner.truth(asked)?,
-            Self::NowBetween(least, most) => (*least..=*most).contains(&asked.now()),
-            Self::Or(pair) => {
-                let [left, right] = &**pair;
-                left.truth(asked)? || right.truth(asked)?
-            }
-            Self::Present(fact) => asked.has(*fact),
             Self::PresentPart(slot) => {
                 if !asked.has(slot.fact()) {
                     return Err(Stumbled);
                 }
                 asked.read(slot).is_some()
             }
-            Self::TextIs(slot, text) => asked.text(slot)? == &**text,
             Self::Constant(Constant::Bool(truth)) => *truth,
+            Self::And(_)
+            | Self::Between(..)
+            | Self::From(_)
+            | Self::Not(_)
+            | Self::NowBetween(..)
+            | Self::Or(_)
+            | Self::Present(_)
+            | Self::TextIs(..) => return self.truth(asked),
             Self::Constant(_)
             | Self::Arithmetic(..)
             | Self::DurationSince(_)
