@@ -31,7 +31,7 @@ pub use credentials::{Allowed, CredentialError, Pattern};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use pattern::{RouteError, RouteMethod, RoutePattern};
 pub use reload::{Held, Outcome, Refused, Reloader, Status, Stopped, Watcher};
-pub use routes::Matched;
+pub use routes::{Matched, Parameters};
 pub use settings::{
     ClientAuth, Control, Gateway, Hold, JwksSource, Key, Limits, Listener, ListenerTls, Protocols,
     PublicUrl, Settings, SsfTransmitter, Template, Tokens, TrustedIssuer, UrlError, Webhook, keys,

@@ -8,17 +8,22 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use http::Method;
+use smallvec::SmallVec;
 
 use super::pattern::Segment;
 use super::snapshot::{Endpoint, ProtectedService};
 use crate::model::ServiceMatch;
 use crate::wire::decoded;
+
+/// What a route captured, by name, decoded.
+pub type Parameters<'s, 'p> = SmallVec<[(&'s str, Cow<'p, str>); 2]>;
 
 /// The operation that answers a request, and what its route captured.
 #[derive(Debug)]
@@ -26,7 +31,7 @@ pub struct Matched<'s, 'p> {
     /// The operation with its service.
     pub endpoint: &'s Arc<Endpoint>,
     /// The parameters of the route, decoded, from left to right.
-    pub parameters: Vec<(Arc<str>, String)>,
+    pub parameters: Parameters<'s, 'p>,
     /// The path for the upstream: the canonical path, without the prefix where the service strips it.
     pub path: &'p str,
 }
@@ -217,15 +222,15 @@ fn best<'n>(endpoints: &'n [Arc<Endpoint>], method: &Method) -> Option<&'n Arc<E
 }
 
 /// Reads the parameters of a route from a path that it matches.
-fn parameters(segments: &[Segment], path: &str) -> Option<Vec<(Arc<str>, String)>> {
-    let mut parameters = Vec::new();
+fn parameters<'s, 'p>(segments: &'s [Segment], path: &'p str) -> Option<Parameters<'s, 'p>> {
+    let mut parameters = SmallVec::new();
     let mut rest = path.strip_prefix('/')?;
     for segment in segments {
         let (text, after) = rest.split_once('/').unwrap_or((rest, ""));
         match segment {
             Segment::Literal(_) => {}
-            Segment::Parameter(name) => parameters.push((Arc::clone(name), decoded(text)?)),
-            Segment::Rest(name) => parameters.push((Arc::clone(name), decoded(rest)?)),
+            Segment::Parameter(name) => parameters.push((&**name, decoded(text)?)),
+            Segment::Rest(name) => parameters.push((&**name, decoded(rest)?)),
         }
         rest = after;
     }

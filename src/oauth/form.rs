@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -37,7 +38,11 @@ impl Form {
         let mut parameters = BTreeMap::<String, Vec<String>>::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let plain = |text: &str| decoded(&text.replace('+', " ")).ok_or_else(malformed);
+            let plain = |text: &str| {
+                let text = text.replace('+', " ");
+                let text = decoded(&text).map(Cow::into_owned);
+                text.ok_or_else(malformed)
+            };
             let (name, value) = (plain(name)?, plain(value)?);
             // A parameter without a value counts as left out (RFC 6749 §3.2).
             if value.is_empty() {

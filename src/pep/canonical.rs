@@ -5,13 +5,13 @@ mod tests;
 
 use http::request::Parts;
 use http::uri::Authority;
-use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use hyper::ext::Protocol;
 
 use super::refusal::Refusal;
 use crate::base::Secret;
 use crate::model::DenyReason;
-use crate::wire::{WEBSOCKET, canonical_segment};
+use crate::wire::{WEBSOCKET, canonical_segment, is_plain_path};
 
 /// The longest token that is looked at.
 const LONGEST_TOKEN: usize = 8 * 1024;
@@ -19,16 +19,20 @@ const LONGEST_TOKEN: usize = 8 * 1024;
 /// A shorter credential can stand elsewhere by chance; it is no token of anybody's.
 const SHORTEST_TOKEN: usize = 16;
 
+/// What is said of a host that is none.
+const ODD_HOST: &str = "Host is not a host and port";
+
 /// A request with one reading.
 #[derive(Debug)]
 pub(super) struct Canonical {
     method: Method,
     /// Host and port, in lower case.
-    authority: String,
+    authority: Authority,
     /// How many bytes of it are the host: the first ones.
     host_length: usize,
-    path: String,
-    query: Option<String>,
+    uri: Uri,
+    /// The canonical path, where the client wrote another.
+    path: Option<String>,
     headers: HeaderMap,
     token: Option<Token>,
     content_length: Option<u64>,
@@ -72,19 +76,20 @@ impl Canonical {
         }
         let authority = authority(uri.authority(), &headers, version)?;
         let path = canonical_path(uri.path())?;
-        let query = uri.query().map(canonical_query).transpose()?;
+        uri.query().map(check_query).transpose()?;
         let token = take_token(&mut headers)?;
         if let Some(token) = &token {
-            refuse_token_elsewhere(token, &path, query.as_deref(), &headers)?;
+            let path = path.as_deref().unwrap_or(uri.path());
+            refuse_token_elsewhere(token, path, uri.query(), &headers)?;
         }
         let content_length = content_length(&headers)?;
         Ok(Self {
             method,
             // Without a user name it begins with the host.
             host_length: authority.host().len(),
-            authority: authority.as_str().to_ascii_lowercase(),
+            authority,
+            uri,
             path,
-            query,
             headers,
             token,
             content_length,
@@ -109,20 +114,21 @@ impl Canonical {
 
     /// The host, in lower case, without a port.
     pub(super) fn host(&self) -> &str {
-        self.authority.get(..self.host_length).unwrap_or_default()
+        let authority = self.authority.as_str();
+        authority.get(..self.host_length).unwrap_or_default()
     }
 
     /// Host and port as the client wrote them, in lower case.
     pub(super) fn authority(&self) -> &str {
-        &self.authority
+        self.authority.as_str()
     }
 
     pub(super) fn path(&self) -> &str {
-        &self.path
+        self.path.as_deref().unwrap_or(self.uri.path())
     }
 
     pub(super) fn query(&self) -> Option<&str> {
-        self.query.as_deref()
+        self.uri.query()
     }
 
     /// The headers, without the credential.
@@ -159,7 +165,7 @@ fn is_extended_connect(method: &Method, extensions: &Extensions) -> Result<bool,
     }
 }
 
-/// A target in absolute form (RFC 9112 §3.2.2) or an `:authority` has to agree with `Host`, and there
+/// In lower case. A target in absolute form (RFC 9112 §3.2.2) or an `:authority` has to agree with `Host`, and there
 /// has to be exactly one of them at least.
 fn authority(
     target: Option<&Authority>,
@@ -185,16 +191,31 @@ fn authority(
     if authority.as_str().contains('@') {
         return Err(malformed("a host has no user name"));
     }
+    if authority
+        .as_str()
+        .bytes()
+        .any(|byte| byte.is_ascii_uppercase())
+    {
+        let lower = authority.as_str().to_ascii_lowercase();
+        return Authority::try_from(lower).map_err(|_| malformed(ODD_HOST));
+    }
     Ok(authority)
 }
 
 fn parse_host(value: &HeaderValue) -> Result<Authority, Refusal> {
     let host = Authority::try_from(value.as_bytes());
-    host.map_err(|_| malformed("Host is not a host and port"))
+    host.map_err(|_| malformed(ODD_HOST))
 }
 
-/// The path with each segment in its one spelling.
-fn canonical_path(path: &str) -> Result<String, Refusal> {
+/// The path with each segment in its one spelling; none where it is so already.
+fn canonical_path(path: &str) -> Result<Option<String>, Refusal> {
+    if is_plain_path(path) {
+        return Ok(None);
+    }
+    spell(path).map(Some)
+}
+
+fn spell(path: &str) -> Result<String, Refusal> {
     let ambiguous = |why: String| Refusal::new(DenyReason::PathAmbiguous, why);
     let Some(rest) = path.strip_prefix('/') else {
         return Err(malformed("the request target is not a path"));
@@ -212,15 +233,15 @@ fn canonical_path(path: &str) -> Result<String, Refusal> {
     Ok(canonical)
 }
 
-/// The query as it came, once it is certain that it has one reading: no control characters, no
+/// The query passes as it came, once it is certain that it has one reading: no control characters, no
 /// fragment, nothing outside ASCII.
-fn canonical_query(query: &str) -> Result<String, Refusal> {
+fn check_query(query: &str) -> Result<(), Refusal> {
     let odd = |c: char| !c.is_ascii_graphic() || matches!(c, '#' | '\\' | '"' | '<' | '>');
     if let Some(character) = query.chars().find(|c| odd(*c)) {
         let shown = character.escape_debug();
         return Err(malformed(format!("`{shown}` can't stand in a query")));
     }
-    Ok(query.to_owned())
+    Ok(())
 }
 
 /// Takes the credential out of the headers; two are one too many (RFC 6750 §2).
@@ -232,9 +253,11 @@ fn take_token(headers: &mut HeaderMap) -> Result<Option<Token>, Refusal> {
         return Ok(None);
     };
     let invalid = |why: &str| Refusal::new(DenyReason::TokenInvalid, why);
-    let text = value
-        .to_str()
-        .map_err(|_| invalid("the credential has characters outside ASCII"))?;
+    // A field's value has no control characters, so that this is all there is to look for.
+    let text = std::str::from_utf8(value.as_bytes()).ok();
+    let text = text
+        .filter(|text| text.is_ascii())
+        .ok_or_else(|| invalid("the credential has characters outside ASCII"))?;
     let Some((scheme, token)) = text.split_once(' ') else {
         return Ok(None);
     };

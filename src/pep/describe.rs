@@ -8,7 +8,7 @@ mod json;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
@@ -19,14 +19,14 @@ use super::canonical::Canonical;
 use super::refusal::Refusal;
 use crate::model::{DenyReason, Input, InputKind, InputSource, InputValue, Inputs, Operation};
 use crate::wire::{
-    Body, BodyError, FormFault, GraphqlCall, connection_listed, form_fields, form_value,
+    Body, BodyError, FormFault, FormFields, GraphqlCall, connection_listed, form_fields, form_value,
 };
 
 /// Reads every declared input from its place. `body` is the held body, where one was wanted.
 pub(super) fn inputs(
     operation: &Operation,
     canonical: &Canonical,
-    params: &[(Arc<str>, String)],
+    params: &[(&str, Cow<'_, str>)],
     body: Option<&Bytes>,
 ) -> Result<Inputs, Refusal> {
     if operation.inputs.is_empty() {
@@ -65,23 +65,20 @@ fn reads(operation: &Operation, place: impl Fn(&InputSource) -> bool) -> bool {
     inputs.any(|input| place(&input.source))
 }
 
-/// The decoded fields of a query or form.
-type Fields = Vec<(String, String)>;
-
 /// What inputs are read from, each read once, and only what some input wants.
 #[derive(Default)]
-struct Places {
-    form: Option<Result<Fields, FormFault>>,
+struct Places<'a> {
+    form: Option<Result<FormFields<'a>, FormFault>>,
     graphql: Option<GraphqlCall>,
     json: Option<Value>,
-    query: Option<Result<Fields, FormFault>>,
+    query: Option<Result<FormFields<'a>, FormFault>>,
 }
 
-impl Places {
+impl<'a> Places<'a> {
     fn read(
         operation: &Operation,
-        canonical: &Canonical,
-        body: Option<&Bytes>,
+        canonical: &'a Canonical,
+        body: Option<&'a Bytes>,
     ) -> Result<Self, Refusal> {
         let mut places = Self::default();
         let graphql = reads(operation, |source| {
@@ -199,17 +196,17 @@ fn broken(error: &BodyError) -> Refusal {
 }
 
 fn from_path(
-    params: &[(Arc<str>, String)],
+    params: &[(&str, Cow<'_, str>)],
     name: &str,
     kind: InputKind,
 ) -> Result<InputValue, String> {
-    let param = params.iter().find(|(param, _)| **param == *name);
+    let param = params.iter().find(|(param, _)| *param == name);
     let (_, text) = param.ok_or("it is not in the path")?;
     from_text(text, kind)
 }
 
 fn from_fields(
-    fields: Option<&Result<Fields, FormFault>>,
+    fields: Option<&Result<FormFields<'_>, FormFault>>,
     name: &str,
     kind: InputKind,
 ) -> Result<InputValue, String> {
@@ -260,7 +257,8 @@ fn from_text(text: &str, kind: InputKind) -> Result<InputValue, String> {
         InputKind::Long => {
             let whole: i64 = text.parse().map_err(|_| "it is not a whole number")?;
             // One spelling only: `+5` and `007` are other numbers to some servers.
-            if whole.to_string() != text {
+            let digits = text.strip_prefix('-').unwrap_or(text);
+            if text.starts_with('+') || (digits.starts_with('0') && text != "0") {
                 return Err("it is not a plain whole number".to_owned());
             }
             Ok(InputValue::Long(whole))

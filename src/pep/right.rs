@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+use smallvec::SmallVec;
 
 use super::gate::Facts;
 use super::refusal::Refusal;
@@ -19,7 +20,7 @@ pub(super) enum Right {
     /// The operation needs no grant.
     Baseline,
     /// Live grants that cover the call, the earliest deadline first; never empty.
-    Grants(Vec<Arc<LiveGrant>>),
+    Grants(SmallVec<[Arc<LiveGrant>; 2]>),
 }
 
 impl Facts {
@@ -36,7 +37,7 @@ impl Facts {
                 && request.operations.contains(&endpoint.operation.id)
                 && endpoint.covering.contains(&request.entitlement)
         };
-        let grants: Vec<_> = grants.iter().filter(covers).cloned().collect();
+        let grants: SmallVec<_> = grants.iter().filter(covers).cloned().collect();
         if grants.is_empty() {
             let refusal = self.next_step(asker, endpoint);
             let asked = endpoint.covering.first();

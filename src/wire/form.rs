@@ -6,6 +6,9 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
 use thiserror::Error;
 
 use super::path::decoded;
@@ -30,19 +33,24 @@ pub enum FormFault {
     Twice,
 }
 
+/// The decoded name and value of a field.
+pub type FormField<'t> = (Cow<'t, str>, Cow<'t, str>);
+
+/// The decoded fields of a form or query, in order.
+pub type FormFields<'t> = SmallVec<[FormField<'t>; 4]>;
+
 /// The decoded fields of a form or query, in order.
 ///
 /// # Errors
 ///
 /// See [`FormFault`]: `Control`, `Encoding` and `Semicolon`.
-pub fn form_fields(text: &str) -> Result<Vec<(String, String)>, FormFault> {
+pub fn form_fields(text: &str) -> Result<FormFields<'_>, FormFault> {
     if text.contains(';') {
         return Err(FormFault::Semicolon);
     }
     let pairs = text.split('&').filter(|pair| !pair.is_empty());
     let fields = pairs.map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let decode = |text: &str| decoded(&text.replace('+', " ")).ok_or(FormFault::Encoding);
         let name = decode(name)?;
         if name.chars().any(char::is_control) {
             return Err(FormFault::Control);
@@ -52,22 +60,32 @@ pub fn form_fields(text: &str) -> Result<Vec<(String, String)>, FormFault> {
     fields.collect()
 }
 
+fn decode(text: &str) -> Result<Cow<'_, str>, FormFault> {
+    let plain = if text.contains('+') {
+        decoded(&text.replace('+', " ")).map(|text| Cow::Owned(text.into_owned()))
+    } else {
+        decoded(text)
+    };
+    plain.ok_or(FormFault::Encoding)
+}
+
 /// The value of one field.
 ///
 /// # Errors
 ///
 /// `Absent`, or `Twice`: also where another name differs in case only, or is what PHP or Rails take for
 /// the same (`amount[]`, ` amount`, `order.id` for `order_id`).
-pub fn form_value<'f>(fields: &'f [(String, String)], name: &str) -> Result<&'f str, FormFault> {
-    let (folded, base) = (folded(name), base(name));
+pub fn form_value<'f>(fields: &'f [FormField<'_>], name: &str) -> Result<&'f str, FormFault> {
+    let base = base(name);
     let bracketed = base.len() < name.len();
     let mut found = None;
     for (key, value) in fields {
-        let alike = if bracketed {
-            let key = self::folded(key);
-            key == folded || key == self::folded(base)
+        let alike = if key == name {
+            true
+        } else if bracketed {
+            is_alike(key, name) || is_alike(key, base)
         } else {
-            self::folded(self::base(key)) == folded
+            is_alike(self::base(key), name)
         };
         if !alike {
             continue;
@@ -75,7 +93,7 @@ pub fn form_value<'f>(fields: &'f [(String, String)], name: &str) -> Result<&'f 
         if key != name || found.is_some() {
             return Err(FormFault::Twice);
         }
-        found = Some(value.as_str());
+        found = Some(&**value);
     }
     found.ok_or(FormFault::Absent)
 }
@@ -83,6 +101,19 @@ pub fn form_value<'f>(fields: &'f [(String, String)], name: &str) -> Result<&'f 
 /// The name before its first bracket.
 fn base(name: &str) -> &str {
     name.split_once('[').map_or(name, |(base, _)| base)
+}
+
+/// Whether some server takes the two for one name.
+fn is_alike(one: &str, other: &str) -> bool {
+    if !one.is_ascii() || !other.is_ascii() {
+        return folded(one) == folded(other);
+    }
+    let (one, other) = (one.trim_start().as_bytes(), other.trim_start().as_bytes());
+    let fold = |byte: &u8| match byte {
+        b'.' | b' ' => b'_',
+        byte => byte.to_ascii_lowercase(),
+    };
+    one.len() == other.len() && one.iter().map(fold).eq(other.iter().map(fold))
 }
 
 /// One spelling of all that some server takes for one name.

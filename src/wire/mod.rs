@@ -18,7 +18,7 @@ mod websocket;
 
 pub use body::{Body, BodyError};
 pub use challenge::{Challenge, DPOP_ALGORITHMS};
-pub use form::{FormFault, form_fields, form_value};
+pub use form::{FormFault, FormField, FormFields, form_fields, form_value};
 pub use graphql::{GraphqlCall, GraphqlFault, GraphqlType, graphql_call};
 pub use headers::{
     CONTROLLED_BY_GATEWAY, connection_listed, is_hop_by_hop, is_identity_look_alike,
@@ -26,7 +26,7 @@ pub use headers::{
 };
 pub use json::{JsonFault, parse_json};
 pub use outbound::{Fields, Outbound};
-pub use path::{SegmentError, canonical_segment, decoded};
+pub use path::{SegmentError, canonical_segment, decoded, is_plain_path};
 pub use peer::Peer;
 pub use problem::{PROBLEM_JSON, Problem};
 pub use url::normal_url;

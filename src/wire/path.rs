@@ -54,13 +54,44 @@ pub fn canonical_segment(segment: &str) -> Result<Cow<'_, str>, SegmentError> {
     }
 }
 
+/// Whether a path is canonical at a glance: every segment then is what [`canonical_segment`] makes of it, and
+/// none is empty but the last. One that is not may be canonical yet.
+#[must_use]
+pub fn is_plain_path(path: &str) -> bool {
+    // What a dot or a slash stands before: the end of a segment.
+    let mut ending = true;
+    for byte in path.bytes().rev() {
+        match byte {
+            b'/' => ending = true,
+            b'.' if ending => return false,
+            byte if PLAIN.get(usize::from(byte)) == Some(&true) => ending = false,
+            _ => return false,
+        }
+    }
+    path.starts_with('/') && memchr::memmem::find(path.as_bytes(), b"//").is_none()
+}
+
+/// Which bytes stand for themselves in a canonical path segment.
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        #[expect(clippy::indexing_slicing, reason = "a byte is less than 256")]
+        {
+            plain[byte as usize] = is_plain(byte as char);
+        }
+        byte += 1;
+    }
+    plain
+};
+
 /// What a segment, or several with their slashes, stands for; nothing where that is not text.
 #[must_use]
-pub fn decoded(path: &str) -> Option<String> {
+pub fn decoded(path: &str) -> Option<Cow<'_, str>> {
     if !path.contains('%') {
-        return Some(path.to_owned());
+        return Some(Cow::Borrowed(path));
     }
-    String::from_utf8(decode(path).ok()?).ok()
+    String::from_utf8(decode(path).ok()?).ok().map(Cow::Owned)
 }
 
 /// Whether a character stands for itself in a canonical path segment.

@@ -1,4 +1,5 @@
 use http::Request;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -113,4 +114,16 @@ fn limits_and_methods() {
         .uri("/")
         .header("host", "h");
     check(trace, Err(DenyReason::RequestMalformed));
+}
+
+proptest! {
+    /// What is taken for canonical at a glance is what spelling it out comes to.
+    #[test]
+    fn plain_paths_are_canonical(path in "[/a.~%2e]{0,8}|/[a-c/.]{0,6}") {
+        match canonical_path(&path) {
+            Ok(None) => prop_assert_eq!(spell(&path).ok(), Some(path)),
+            Ok(Some(spelt)) => prop_assert_eq!(canonical_path(&spelt).ok(), Some(None)),
+            Err(_) => prop_assert!(spell(&path).is_err()),
+        }
+    }
 }

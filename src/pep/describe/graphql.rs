@@ -7,10 +7,10 @@
 use http::Method;
 use serde_json::{Map, Value};
 
-use super::{Fields, unreadable};
+use super::unreadable;
 use crate::model::{GraphqlPart, InputValue};
 use crate::pep::refusal::Refusal;
-use crate::wire::{FormFault, GraphqlCall, form_value, graphql_call};
+use crate::wire::{FormFault, FormField, FormFields, GraphqlCall, form_value, graphql_call};
 
 /// What a request can have.
 const MEMBERS: [&str; 4] = ["query", "operationName", "variables", "extensions"];
@@ -25,7 +25,7 @@ pub(super) fn is_in_query(method: &Method) -> bool {
 
 /// Reads a request from the URL.
 pub(super) fn from_query(
-    query: Option<&Result<Fields, FormFault>>,
+    query: Option<&Result<FormFields<'_>, FormFault>>,
     empty: bool,
 ) -> Result<GraphqlCall, Refusal> {
     if !empty {
@@ -50,13 +50,13 @@ pub(super) fn from_query(
 /// Reads a request from its body.
 pub(super) fn from_body(
     method: &Method,
-    query: Option<&Result<Fields, FormFault>>,
+    query: Option<&Result<FormFields<'_>, FormFault>>,
     body: &Value,
 ) -> Result<GraphqlCall, Refusal> {
     if *method != Method::POST {
         return Err(unreadable("GraphQL is asked for with GET or POST"));
     }
-    let beside = |(name, _): &(String, String)| {
+    let beside = |(name, _): &FormField<'_>| {
         let mut members = MEMBERS.iter();
         members.any(|member| member.eq_ignore_ascii_case(name)) || names_document(name)
     };
@@ -107,7 +107,9 @@ pub(super) fn part(call: Option<&GraphqlCall>, part: GraphqlPart) -> Result<Inpu
         .ok_or_else(|| missing.to_owned())
 }
 
-fn fields(query: Option<&Result<Fields, FormFault>>) -> Result<&[(String, String)], Refusal> {
+fn fields<'q, 't>(
+    query: Option<&'q Result<FormFields<'t>, FormFault>>,
+) -> Result<&'q [FormField<'t>], Refusal> {
     match query {
         None => Ok(&[]),
         Some(Ok(fields)) => Ok(fields),

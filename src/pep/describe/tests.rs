@@ -145,7 +145,7 @@ fn headers_and_path_parameters() {
     let two = canonical("", &[("x-region", "eu"), ("x-region", "us")]);
     assert!(inputs(&from_header, &two, &[], None).is_err());
     let from_path = operation(InputSource::Path("id".into()), InputKind::Long);
-    let params = [("id".into(), "7".to_owned())];
+    let params = [("id", "7".into())];
     let read = inputs(&from_path, &one, &params, None).unwrap();
     assert_eq!(read.get("it"), Some(&InputValue::Long(7)));
 }

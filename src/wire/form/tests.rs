@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn check(text: &str, name: &str, expected: Result<&str, FormFault>) {
@@ -52,5 +54,13 @@ fn what_servers_read_in_two_ways_is_refused() {
     }
     for text in ["a=1&a%00b=2", "a=1&%0aa=2"] {
         check(text, "a", Err(FormFault::Control));
+    }
+}
+
+proptest! {
+    /// What is compared without a copy is what is compared with one.
+    #[test]
+    fn names_are_alike_as_they_are_folded(one in "[ aA._\\[é\t\u{b}]{0,4}", other in "[ aA._\\[é\t\u{b}]{0,4}") {
+        prop_assert_eq!(is_alike(&one, &other), folded(&one) == folded(&other));
     }
 }
