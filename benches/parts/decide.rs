@@ -13,7 +13,7 @@ use portcullis::model::{
     RiskFacts, Service, ServiceMatch, SourceFacts, TaskFacts, TaskId, Timeouts, UpstreamProtocol,
     UpstreamTls, UsualFacts,
 };
-use portcullis::pdp::{Catalogue, Decision, Memory, Policies, Source};
+use portcullis::pdp::{Catalogue, Decision, Kept, Memory, Policies, Source};
 
 use crate::processor::Processor;
 
@@ -206,8 +206,10 @@ pub(crate) fn decide(criterion: &mut Criterion<Processor>) {
         ask(|question| {
             let decision = policies.decide(question);
             assert!(matches!(decision, Decision::Allow(_)), "{decision:?}");
+            // As a live grant is asked again and again.
+            let kept = Kept::default();
             group.bench_function(BenchmarkId::from_parameter(rules), |bencher| {
-                bencher.iter(|| policies.decide(black_box(question)));
+                bencher.iter(|| policies.decide_kept(black_box(question), &kept));
             });
         });
     }

@@ -20,6 +20,7 @@ mod gate;
 mod guard;
 mod http2;
 mod metadata;
+mod nearby;
 mod pipeline;
 mod probe;
 mod recheck;
@@ -39,6 +40,7 @@ mod websocket;
 mod worker;
 
 pub use gate::{Facts, Gate, GateParts, InboundLimits};
+pub use nearby::Nearby;
 pub use probe::{Cuts, WouldCut};
 pub use session::Remembered;
 pub use worker::{Listener, Workers};

@@ -24,6 +24,7 @@ use super::refusal::{DPOP_NONCE, REQUEST_ID, Refusal};
 use super::request_id::RequestId;
 use super::rewrite::clean_answer;
 use super::running::Running;
+use super::session::AtHand;
 use super::source;
 use super::websocket::{Handshake, Successor};
 use super::worker::Worker;
@@ -370,11 +371,15 @@ impl Worker {
             record.written = None;
         });
         let now = gate.clock.now();
-        let (certificate, last) = (connection.peer.certificate, &connection.last_shown);
+        let certificate = connection.peer.certificate;
+        let at_hand = AtHand {
+            last: &connection.last_shown,
+            near: &self.near,
+        };
         let identity = gate.authenticate(
             snapshot,
             canonical,
-            (source, certificate, last),
+            (source, certificate, at_hand),
             proved,
             now,
         )?;

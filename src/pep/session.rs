@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use moka::Expiry;
 use moka::sync::Cache;
 use tracing::debug;
 
 use super::canonical::{Canonical, Token};
 use super::gate::Gate;
+use super::nearby::Nearby;
 use super::refusal::Refusal;
 use crate::access::{
     Binding, Identity, NotHeld, Shown, Unbound, bind, bind_named, check_possession, is_for,
@@ -23,6 +24,9 @@ use crate::base::{BootInstant, Digest, ErrorChain};
 use crate::config::{ProtectedService, Snapshot};
 use crate::model::{DenyReason, ServiceMatch};
 use crate::tokens::{Invalid, TokenError};
+
+/// Names the task of an outside issuer's token.
+const TASK: HeaderName = HeaderName::from_static("portcullis-task");
 
 /// How many verified tokens are remembered. One that was forgotten is verified again.
 const REMEMBERED: u64 = 100_000;
@@ -57,6 +61,30 @@ pub(super) struct Session {
     binding: Binding,
     /// The revocations that it has been compared with.
     compared: AtomicU64,
+}
+
+/// What is nearer than what all workers share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AtHand<'a> {
+    /// The connection's.
+    pub(super) last: &'a LastShown,
+    /// The worker's.
+    pub(super) near: &'a Nearby<Session>,
+}
+
+impl AtHand<'_> {
+    fn get(&self, token: &Token) -> Option<Arc<Session>> {
+        self.last.get(token).or_else(|| {
+            let found = self.near.get(&token.text);
+            found.inspect(|session| self.last.set(session))
+        })
+    }
+
+    fn put(&self, session: &Arc<Session>) {
+        self.last.set(session);
+        self.near
+            .put(Arc::clone(&session.token), Arc::clone(session));
+    }
 }
 
 /// The token that a connection has shown last: it is the next one, too, as a rule, and found without a look
@@ -144,7 +172,7 @@ impl Gate {
         &self,
         snapshot: &Snapshot,
         canonical: &Canonical,
-        (source, certificate, last): (IpAddr, Option<Digest>, &LastShown),
+        (source, certificate, at_hand): (IpAddr, Option<Digest>, AtHand<'_>),
         proved: bool,
         now: BootInstant,
     ) -> Result<Identity, Refusal> {
@@ -154,7 +182,7 @@ impl Gate {
                 format!("send `Authorization: Bearer <token>`; tokens come from {control}");
             Refusal::new(DenyReason::TokenMissing, detail)
         })?;
-        let session = self.session(snapshot, token, (source, last), now)?;
+        let session = self.session(snapshot, token, (source, at_hand), now)?;
         if !proved {
             let shown = Shown {
                 token: token.text.expose(),
@@ -207,13 +235,13 @@ impl Gate {
         &self,
         snapshot: &Snapshot,
         token: &Token,
-        (source, last): (IpAddr, &LastShown),
+        (source, at_hand): (IpAddr, AtHand<'_>),
         now: BootInstant,
     ) -> Result<Arc<Session>, Refusal> {
         let text = token.text.expose().as_str();
-        let remembered = last.get(token).or_else(|| {
+        let remembered = at_hand.get(token).or_else(|| {
             let remembered = self.sessions.get(text);
-            remembered.inspect(|session| last.set(session))
+            remembered.inspect(|session| at_hand.put(session))
         });
         let is_known = remembered.is_some();
         let epoch = self.authenticator.epoch();
@@ -254,7 +282,7 @@ impl Gate {
         });
         // A task that an outside token names may be opened yet.
         if !matches!(session.binding, Binding::NotOpen(_)) {
-            last.set(&session);
+            at_hand.put(&session);
             let life = session.authenticated.deadline().saturating_since(now);
             self.sessions
                 .insert(Arc::clone(&session.token), Arc::clone(&session), life);
@@ -267,7 +295,7 @@ impl Gate {
 
 /// The task that the header names, if it is there, once.
 fn named_task(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
-    let mut values = headers.get_all("portcullis-task").iter();
+    let mut values = headers.get_all(&TASK).iter();
     let named = values.next().map(HeaderValue::to_str).transpose();
     let named = named.map_err(|_| contradiction("Portcullis-Task is not a task id"))?;
     if values.next().is_some() {

@@ -17,8 +17,10 @@ use tracing::{debug, warn};
 use super::admission::{Admission, Admitted};
 use super::connection;
 use super::gate::Gate;
+use super::nearby::Nearby;
 use super::request_id::{RequestId, RequestIds};
 use super::running::Exchanges;
+use super::session::Session;
 use super::spread::{Accepted, Counted, Spread};
 use crate::base::ErrorChain;
 use crate::config::Protocols;
@@ -64,6 +66,8 @@ pub(super) struct Worker {
     pub(super) gate: Arc<Gate>,
     pub(super) pool: Pool,
     pub(super) exchanges: Rc<Exchanges>,
+    /// The tokens that it has seen lately.
+    pub(super) near: Nearby<Session>,
     /// Turns true when what still runs is about to be dropped: who can say goodbye does.
     leaving: watch::Sender<bool>,
     number: usize,
@@ -106,6 +110,7 @@ impl Workers {
             number,
             pool: Pool::new(self.gate.clock.clone(), self.pool, self.upstreams),
             exchanges: Rc::default(),
+            near: Nearby::new(),
             leaving: watch::Sender::new(false),
             admission: self.admission,
             spread: self.spread,
