@@ -9,7 +9,7 @@ use criterion::Criterion;
 use portcullis::base::Secret;
 use portcullis::pdp::Kept;
 use portcullis::pdp::Memory;
-use portcullis::pep::{Nearby, Remembered};
+use portcullis::pep::{Nearby, OfToken, Remembered};
 use tempfile::TempDir;
 
 use crate::cold_token::{authority, token};
@@ -17,6 +17,15 @@ use crate::decide::{ask, compile, house, sources};
 use crate::processor::Processor;
 
 const TOKENS: usize = 10_000;
+
+/// What is known of a token.
+struct Known(Arc<str>);
+
+impl OfToken for Known {
+    fn token(&self) -> &str {
+        &self.0
+    }
+}
 
 pub(crate) fn lookup(criterion: &mut Criterion<Processor>) {
     let directory = TempDir::new().unwrap();
@@ -28,9 +37,9 @@ pub(crate) fn lookup(criterion: &mut Criterion<Processor>) {
         .collect();
     let shown: Vec<_> = tokens.iter().cloned().map(Secret::new).collect();
     let remembered = Remembered::new();
-    for (number, token) in tokens.iter().enumerate() {
-        let life = Duration::from_mins(5);
-        remembered.insert(token.as_str().into(), Arc::new(number), life);
+    for token in &tokens {
+        let (token, life): (Arc<str>, _) = (token.as_str().into(), Duration::from_mins(5));
+        remembered.insert(Arc::clone(&token), Arc::new(Known(token)), life);
     }
     let house = house();
     let policies = compile(&house, &sources(10), &mut Memory::default());
@@ -44,7 +53,7 @@ pub(crate) fn lookup(criterion: &mut Criterion<Processor>) {
         nearby.get(shown).unwrap_or_else(|| {
             let token = tokens.get(next.get()).unwrap();
             let found = remembered.get(token).unwrap();
-            nearby.put(token.as_str().into(), Arc::clone(&found));
+            nearby.put(Arc::clone(&found));
             found
         })
     };

@@ -192,7 +192,7 @@ fn permits<D: Deciding>(
     let differs = request
         .input
         .iter()
-        .find(|(name, value)| call.inputs.get(*name).is_some_and(|given| given != *value));
+        .find(|(name, value)| call.inputs.get(name).is_some_and(|given| given != *value));
     if let Some((name, _)) = differs {
         let detail = format!("the grant is for another `{name}`: request one for this");
         return Err(Refusal::new(DenyReason::ConditionDenied, detail));

@@ -40,7 +40,7 @@ mod websocket;
 mod worker;
 
 pub use gate::{Facts, Gate, GateParts, InboundLimits};
-pub use nearby::Nearby;
+pub use nearby::{Nearby, OfToken};
 pub use probe::{Cuts, WouldCut};
 pub use session::Remembered;
 pub use worker::{Listener, Workers};

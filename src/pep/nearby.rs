@@ -13,7 +13,7 @@ use foldhash::fast::RandomState;
 use crate::base::Secret;
 
 /// How many sets a worker's table has.
-const SETS: u64 = 4096;
+const SETS: u64 = 8192;
 
 /// How many tokens of one set are held.
 const WAYS: usize = 4;
@@ -30,11 +30,16 @@ pub struct Nearby<T> {
 #[derive(Debug)]
 struct Near<T> {
     hash: u64,
-    token: Arc<str>,
     value: Arc<T>,
 }
 
-impl<T> Nearby<T> {
+/// What is looked up by a token.
+pub trait OfToken {
+    /// The token.
+    fn token(&self) -> &str;
+}
+
+impl<T: OfToken> Nearby<T> {
     /// Holds nothing yet.
     #[must_use]
     pub fn new() -> Self {
@@ -50,13 +55,13 @@ impl<T> Nearby<T> {
         let entries = self.entries.borrow();
         let set = entries.get(set(hash))?;
         let mut held = set.iter().flatten();
-        let found = held.find(|near| near.hash == hash && token.is(&near.token));
+        let found = held.find(|near| near.hash == hash && token.is(near.value.token()));
         found.map(|near| Arc::clone(&near.value))
     }
 
-    /// Holds `value` of `token` instead of the oldest of its set.
-    pub fn put(&self, token: Arc<str>, value: Arc<T>) {
-        let hash = self.hash(&token);
+    /// Holds `value` instead of the oldest of its set.
+    pub fn put(&self, value: Arc<T>) {
+        let hash = self.hash(value.token());
         let mut entries = self.entries.borrow_mut();
         if entries.is_empty() {
             entries.resize_with(set(SETS - 1).end, || None);
@@ -66,7 +71,7 @@ impl<T> Nearby<T> {
         };
         set.rotate_right(1);
         if let Some(newest) = set.first_mut() {
-            *newest = Some(Near { hash, token, value });
+            *newest = Some(Near { hash, value });
         }
     }
 
@@ -81,7 +86,7 @@ fn set(hash: u64) -> Range<usize> {
     number * WAYS..(number + 1) * WAYS
 }
 
-impl<T> Default for Nearby<T> {
+impl<T: OfToken> Default for Nearby<T> {
     fn default() -> Self {
         Self::new()
     }

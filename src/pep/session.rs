@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::canonical::{Canonical, Token};
 use super::gate::Gate;
-use super::nearby::Nearby;
+use super::nearby::{Nearby, OfToken};
 use super::refusal::Refusal;
 use crate::access::{
     Binding, Identity, NotHeld, Shown, Unbound, bind, bind_named, check_possession, is_for,
@@ -63,6 +63,12 @@ pub(super) struct Session {
     compared: AtomicU64,
 }
 
+impl OfToken for Session {
+    fn token(&self) -> &str {
+        &self.token
+    }
+}
+
 /// What is nearer than what all workers share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AtHand<'a> {
@@ -82,8 +88,7 @@ impl AtHand<'_> {
 
     fn put(&self, session: &Arc<Session>) {
         self.last.set(session);
-        self.near
-            .put(Arc::clone(&session.token), Arc::clone(session));
+        self.near.put(Arc::clone(session));
     }
 }
 

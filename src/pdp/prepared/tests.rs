@@ -24,6 +24,8 @@ fn kept_for(kept: &Kept) -> usize {
         .map_or(0, |shelf| shelf.prepared.len())
 }
 
+type Change = fn(&mut Put);
+
 #[test]
 fn what_is_kept_answers_only_what_it_was_made_for() {
     let policies = House::new().policies(RULES);
@@ -42,7 +44,7 @@ fn what_is_kept_answers_only_what_it_was_made_for() {
         "condition_denied size",
     );
     assert_eq!(kept_for(&kept), 1);
-    let changes: [(fn(&mut Put), &str); 6] = [
+    let changes: [(Change, &str); 6] = [
         (
             |it| {
                 it.task
