@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+use super::ahead::{Ahead, first_stored};
 use super::{EndCell, EndSignal};
 use crate::base::BootInstant;
 use crate::model::{
@@ -55,6 +56,8 @@ struct Stored {
     /// The calls left that a restart would find. A call is made only once this is at most what it left
     /// over, so that no crash gives a call back.
     calls_left: AtomicU64,
+    /// How far that lies ahead of use.
+    ahead: Ahead,
     bytes_left: AtomicU64,
     /// Zero where it has no mark as it should.
     deadline: AtomicU64,
@@ -117,6 +120,7 @@ impl LiveGrant {
             bytes_left: AtomicU64::new(bytes_left),
             stored: Stored {
                 calls_left: AtomicU64::new(calls_left),
+                ahead: Ahead::new(grant.request.budget.calls.unwrap_or(UNLIMITED)),
                 bytes_left: AtomicU64::new(bytes_left),
                 deadline: AtomicU64::new(0),
                 turn: tokio::sync::Mutex::default(),
@@ -342,9 +346,16 @@ impl LiveGrant {
         self.stored.calls_left.load(Ordering::SeqCst)
     }
 
-    /// Whether what changes without a step is not in the store as it is.
+    /// Whether half of the calls that the store knows of ahead of their use are used, once `left` are left.
+    pub(super) fn runs_short(&self, left: u64) -> bool {
+        let stored = self.stored_calls();
+        stored > 0 && left.saturating_sub(stored) < self.stored.ahead.calls().div_ceil(2)
+    }
+
+    /// Whether what changes without a step is not in the store as it is to be.
     pub(super) fn is_ahead_of_store(&self) -> bool {
         self.stored.deadline.load(Ordering::SeqCst) != self.deadline().as_nanos()
+            || self.stored.ahead.is_far(self.calls())
             || self.stored.bytes_left.load(Ordering::Relaxed)
                 != self.bytes_left.load(Ordering::Relaxed)
     }
@@ -364,6 +375,34 @@ impl LiveGrant {
             calls_left: limited(calls.min(left)),
             bytes_left: self.bytes_left(),
         }
+    }
+
+    /// What the store has to know before more calls are made than it knows of, where no more than `left` are
+    /// left; and how far that lies ahead of use. To be written as a [`LiveGrant::mark`].
+    pub(super) fn mark_ahead(&self, left: u64, now: BootInstant) -> (GrantMark, u64) {
+        let ahead = self.stored.ahead.next(self.calls(), now);
+        let left = left.min(self.calls_left.load(Ordering::SeqCst));
+        (self.mark(left.saturating_sub(ahead)), ahead)
+    }
+
+    /// The store has `mark`, and is `ahead` by so many calls.
+    pub(super) fn note_ahead(&self, mark: &GrantMark, ahead: u64, now: BootInstant) {
+        self.note_stored(mark);
+        self.stored.ahead.note(ahead, now);
+    }
+
+    /// What the store is to know now and then. Where the grant has become slower, that is of more calls than
+    /// before. To be written as a [`LiveGrant::mark`].
+    pub(super) fn mark_relaxed(&self, now: BootInstant) -> GrantMark {
+        let mut stored = self.stored_calls();
+        if let Some(ahead) = self.stored.ahead.relax(self.calls(), now) {
+            let left = self.calls_left.load(Ordering::SeqCst);
+            stored = stored.max(left.saturating_sub(ahead));
+            // INVARIANT: a call that comes from here on finds that it has to wait; one that came before, and
+            // need not, has been taken from what the mark looks at next.
+            self.stored.calls_left.store(stored, Ordering::SeqCst);
+        }
+        self.mark(stored)
     }
 
     /// The store has `mark`.
@@ -399,6 +438,11 @@ impl LiveGrant {
             }
             idle.await;
         }
+    }
+
+    /// The calls of its budget.
+    fn calls(&self) -> u64 {
+        self.request.budget.calls.unwrap_or(UNLIMITED)
     }
 
     fn state(&self) -> MutexGuard<'_, GrantState> {
@@ -507,15 +551,4 @@ fn give(left: &AtomicU64, amount: u64) {
     };
     // Nothing is given to what has no limit.
     let _ = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
-}
-
-/// How many calls of a budget the store takes for used ahead of their use: enough that few calls wait
-/// for it, few enough that a crash costs little.
-pub(super) fn ahead(budget: u64) -> u64 {
-    (budget / 8).clamp(1, 64)
-}
-
-/// The calls of a new grant that a restart finds, marked or not.
-pub(super) fn first_stored(budget: u64) -> u64 {
-    budget.saturating_sub(ahead(budget))
 }

@@ -12,6 +12,7 @@
 //! ended comes back; the request path takes no lock that an end or a commit holds across an await.
 
 mod agents;
+mod ahead;
 mod clockwork;
 mod delegation;
 mod end;

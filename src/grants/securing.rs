@@ -4,7 +4,7 @@
 //! A proxied request reads nothing from the store. What it counts must survive a crash all the same, or a
 //! crash would give calls back. So the store always knows of some calls ahead of their use as used; a call
 //! that has come so far waits until it knows of more, which a group of calls waits for together. After a
-//! crash a grant has up to a slab of calls less than it had, never one more; an orderly stop loses none.
+//! crash a grant has [so many](super::ahead) calls less than it had, never one more; an orderly stop loses none.
 //!
 //! Where a rule reads what a task has called, the same goes for the history: a call waits until it is
 //! counted in the store. Bytes, leases, successes and histories that no rule reads are written with the
@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::live_grant::ahead;
 use super::service::Inner;
 use super::{Exchange, Grants, GrantsError, LiveGrant, LiveTask};
 use crate::base::ErrorChain;
@@ -55,16 +54,9 @@ impl Claim {
     pub fn is_secure(&self) -> bool {
         let call = self.call.as_ref();
         let counted = self.counted.as_ref();
-        call.is_none_or(|(grant, left)| grant.stored_calls() <= *left && !runs_short(grant, *left))
+        call.is_none_or(|(grant, left)| grant.stored_calls() <= *left && !grant.runs_short(*left))
             && counted.is_none_or(|(task, changes)| task.stored_changes() >= *changes)
     }
-}
-
-/// Whether half of the calls that the store knows of ahead of their use are used.
-fn runs_short(grant: &LiveGrant, left: u64) -> bool {
-    let stored = grant.stored_calls();
-    let budget = grant.request().budget.calls.unwrap_or(u64::MAX);
-    stored > 0 && left.saturating_sub(stored) < ahead(budget).div_ceil(2)
 }
 
 impl Grants {
@@ -90,7 +82,7 @@ impl Grants {
         if stored > left {
             return self.0.store_calls(grant, left).await;
         }
-        if runs_short(grant, left) && grant.turn().try_lock().is_ok() {
+        if grant.runs_short(left) && grant.turn().try_lock().is_ok() {
             // Before anybody has to wait.
             let (inner, grant) = (Arc::clone(&self.0), Arc::clone(grant));
             self.0.runtime.spawn(async move {
@@ -146,12 +138,11 @@ impl Inner {
         if grant.stored_calls() <= left {
             return Ok(());
         }
-        let budget = grant.request().budget.calls.unwrap_or(u64::MAX);
-        let now = grant.calls_left().unwrap_or(left);
-        let mark = grant.mark(now.min(left).saturating_sub(ahead(budget)));
+        let now = self.clock.now();
+        let (mark, ahead) = grant.mark_ahead(left, now);
         let id = grant.request().grant.clone();
         self.store.commit(vec![Change::MarkGrant(id, mark)]).await?;
-        grant.note_stored(&mark);
+        grant.note_ahead(&mark, ahead, now);
         Ok(())
     }
 
@@ -183,9 +174,10 @@ impl Inner {
 
     /// Marks grants whose turn is free; one whose turn is taken is being marked.
     async fn store_grants(&self, grants: &[Arc<LiveGrant>]) -> Result<(), GrantsError> {
+        let now = self.clock.now();
         let taken = grants.iter().filter_map(|grant| {
             let turn = grant.turn().try_lock().ok()?;
-            Some((grant, grant.mark(grant.stored_calls()), turn))
+            Some((grant, grant.mark_relaxed(now), turn))
         });
         let taken: Vec<_> = taken.collect();
         let change =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::passage::Passage;
 use crate::base::BootInstant;
-use crate::grants::live_grant::first_stored;
+use crate::grants::ahead::first_stored;
 use crate::grants::service::later;
 use crate::grants::{LiveGrant, LiveTask};
 use crate::model::{EndReason, Grant, GrantId, GrantState, Task, TaskId, TaskState, Transition};

@@ -62,6 +62,34 @@ async fn a_thousand_calls_at_once_share_a_hundred_and_few_writes() {
 }
 
 #[tokio::test]
+async fn a_grant_that_slows_down_is_given_back_what_it_is_ahead() {
+    let mut world = World::new();
+    let (grants, grant) = granted(&mut world, 100_000).await;
+    for _ in 0..20_000 {
+        let exchange = grant.enter(world.clock.now()).unwrap();
+        let claim = Claim::new(Some(&exchange), None);
+        grants.secure(claim).await.unwrap();
+    }
+    let lost = |stored: u64| 80_000 - stored;
+    let busy = lost(stored_calls(&world, &grant).await);
+    assert!((1_000..=12_500).contains(&busy), "{busy}");
+    for _ in 0..8 {
+        world.hand.advance(EVERY);
+        grants.checkpoint().await.unwrap();
+    }
+    assert_eq!(lost(stored_calls(&world, &grant).await), 64);
+    // What was given back is not there for calls that the store does not know of.
+    world.store.fail(true);
+    let entered: Vec<_> = (0..65)
+        .map(|_| grant.enter(world.clock.now()).unwrap())
+        .collect();
+    for (number, exchange) in entered.iter().enumerate() {
+        let secured = grants.secure(Claim::new(Some(exchange), None)).await;
+        assert_eq!(secured.is_ok(), number < 64);
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_cant_be_stored_is_not_made_and_costs_nothing() {
     let mut world = World::new();
     let (grants, grant) = granted(&mut world, 4).await;
@@ -231,20 +259,24 @@ async fn what_is_over_by_the_clock_is_shown_as_over_at_once() {
 /// What happens between two crashes.
 #[derive(Clone, Debug)]
 enum Event {
-    Call,
+    /// So many calls, one after the other.
+    Calls(u64),
     Refund,
     Checkpoint,
     Crash,
     Stop,
+    Wait(Duration),
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn no_sequence_of_crashes_gives_more_calls_than_the_budget(
-        budget in 1_u64..60,
+        budget in prop_oneof![1_u64..60, 1_000_u64..5_000],
         events in prop::collection::vec(prop_oneof![
-            8 => Just(Event::Call),
+            8 => Just(Event::Calls(1)),
+            2 => (2_u64..400).prop_map(Event::Calls),
+            3 => (1_u64..9_000).prop_map(|millis| Event::Wait(Duration::from_millis(millis))),
             2 => Just(Event::Refund),
             1 => Just(Event::Checkpoint),
             1 => Just(Event::Crash),
@@ -260,22 +292,34 @@ async fn play(budget: u64, events: Vec<Event>) -> Result<(), TestCaseError> {
     let mut world = World::new();
     let (mut grants, grant) = granted(&mut world, budget).await;
     let id = grant.request().grant.clone();
-    let mut made = 0;
+    let most = (budget / 8).max(1);
+    let (mut made, mut refunds) = (0, 0);
     for event in events {
-        let grant = grants.grant(&id).unwrap();
+        // It may have come to its end.
+        let Some(grant) = grants.grant(&id) else {
+            break;
+        };
         match event {
-            Event::Call | Event::Refund => {
+            Event::Calls(calls) => {
+                for _ in 0..calls {
+                    let Ok(exchange) = grant.enter(world.clock.now()) else {
+                        break;
+                    };
+                    let claim = Claim::new(Some(&exchange), None);
+                    grants.secure(claim).await.unwrap();
+                    made += 1;
+                }
+            }
+            Event::Refund => {
                 let Ok(exchange) = grant.enter(world.clock.now()) else {
                     continue;
                 };
                 let claim = Claim::new(Some(&exchange), None);
                 grants.secure(claim).await.unwrap();
-                if matches!(event, Event::Refund) {
-                    exchange.refund();
-                } else {
-                    made += 1;
-                }
+                exchange.refund();
+                refunds += 1;
             }
+            Event::Wait(time) => world.hand.advance(time),
             Event::Checkpoint => grants.checkpoint().await.unwrap(),
             Event::Crash => grants = world.start().await.0,
             Event::Stop => {
@@ -286,6 +330,21 @@ async fn play(budget: u64, events: Vec<Event>) -> Result<(), TestCaseError> {
             }
         }
         prop_assert!(made <= budget, "{made} of {budget}");
+        let Some(grant) = grants.grant(&id) else {
+            break;
+        };
+        let (left, stored) = (
+            grant.calls_left().unwrap(),
+            stored_calls(&world, &grant).await,
+        );
+        prop_assert!(
+            stored <= budget - made,
+            "{stored} stored, {made} made of {budget}"
+        );
+        prop_assert!(
+            left.saturating_sub(stored) <= most + refunds,
+            "a crash costs little"
+        );
     }
     Ok(())
 }
