@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tracing::warn;
@@ -14,7 +15,7 @@ use crate::store::{Change, DocumentKind, StoreError};
 
 const KIND: DocumentKind = DocumentKind::Habits;
 
-/// How often is learnt from what waits, and the risk computed.
+/// How often is learnt from what waits, and the risk computed. Where much waits it is learnt from sooner.
 const LEARNT: Duration = Duration::from_secs(1);
 
 /// How often what was learnt is written, in rounds of learning: every five minutes. A crash forgets as much.
@@ -71,7 +72,13 @@ impl Grants {
     pub async fn run_habits(self) {
         let clock = self.0.clock.clone();
         for round in 1_u32.. {
-            clock.doze_until(clock.now() + LEARNT).await;
+            let mut due = pin!(clock.doze_until(clock.now() + LEARNT));
+            loop {
+                tokio::select! {
+                    () = &mut due => break,
+                    () = self.signals().crowded() => self.signals().learn(),
+                }
+            }
             self.signals().learn();
             self.signals().score();
             if round.is_multiple_of(WRITTEN)

@@ -145,13 +145,33 @@ impl Habit {
         at.duration_since(self.last) > FORGOTTEN
     }
 
-    fn see(&mut self, at: Timestamp) {
-        self.calls = self.calls.saturating_add(1);
+    /// Counts calls; whether it has been seen on so many days now that it may become usual.
+    fn see(&mut self, calls: &Calls, rules: &HabitRules) -> bool {
+        self.calls = self.calls.saturating_add(calls.count);
         // A clock that was put back makes no new day.
-        if self.days == 0 || day(at) > day(self.last) {
+        if self.days == 0 || day(calls.first) > day(self.last) {
             self.days = self.days.saturating_add(1);
         }
-        self.last = self.last.max(at);
+        self.last = self.last.max(calls.last);
+        self.usual_since.is_none() && self.days >= rules.days
+    }
+}
+
+/// Calls that habits don't tell apart, one after the other in one hour.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Calls {
+    pub(super) count: u64,
+    pub(super) first: Timestamp,
+    pub(super) last: Timestamp,
+}
+
+impl Calls {
+    pub(super) const fn one(at: Timestamp) -> Self {
+        Self {
+            count: 1,
+            first: at,
+            last: at,
+        }
     }
 }
 
@@ -188,17 +208,23 @@ impl<K: Ord + Clone> Habits<K> {
         (usual || self.seen.values().any(|habit| habit.is_usual(at))).then_some(usual)
     }
 
-    fn see(&mut self, one: &K, at: Timestamp, rules: &HabitRules) {
-        if !self.seen.contains_key(one) {
-            self.seen.retain(|_, habit| !habit.is_forgotten(at));
-            self.make_room(false, MOST_NEW);
-        }
-        let habit = self.seen.entry(one.clone()).or_insert(Habit::new(at));
-        if habit.is_forgotten(at) {
-            *habit = Habit::new(at);
-        }
-        habit.see(at);
-        if habit.usual_since.is_none() && habit.days >= rules.days && self.admit(at, rules) {
+    fn see(&mut self, one: &K, calls: &Calls, rules: &HabitRules) {
+        let at = calls.first;
+        let may_become_usual = match self.seen.get_mut(one) {
+            Some(habit) => {
+                if habit.is_forgotten(at) {
+                    *habit = Habit::new(at);
+                }
+                habit.see(calls, rules)
+            }
+            None => {
+                self.seen.retain(|_, habit| !habit.is_forgotten(at));
+                self.make_room(false, MOST_NEW);
+                let habit = self.seen.entry(one.clone()).or_insert(Habit::new(at));
+                habit.see(calls, rules)
+            }
+        };
+        if may_become_usual && self.admit(at, rules) {
             self.make_room(true, MOST_USUAL);
             if let Some(habit) = self.seen.get_mut(one) {
                 habit.usual_since = Some(at);
@@ -268,19 +294,30 @@ impl Baseline {
     pub fn see(
         &mut self,
         address: IpAddr,
-        (operation, numbers): (&OperationId, &[(Arc<str>, i64)]),
+        call: (&OperationId, &[(Arc<str>, i64)]),
         at: Timestamp,
+        rules: &HabitRules,
+    ) {
+        self.see_all(address, call, &Calls::one(at), rules);
+    }
+
+    /// Learns from `calls` like this one.
+    pub(super) fn see_all(
+        &mut self,
+        address: IpAddr,
+        (operation, numbers): (&OperationId, &[(Arc<str>, i64)]),
+        calls: &Calls,
         rules: &HabitRules,
     ) {
         if self.pinned {
             return;
         }
-        self.networks.see(&Network::of(address), at, rules);
-        self.hours.see(&WeekHour::of(at), at, rules);
-        self.operations.see(operation, at, rules);
+        self.networks.see(&Network::of(address), calls, rules);
+        self.hours.see(&WeekHour::of(calls.first), calls, rules);
+        self.operations.see(operation, calls, rules);
         for (input, number) in numbers {
             let magnitude = magnitude(operation, input, Step::of(*number));
-            self.inputs.see(&magnitude, at, rules);
+            self.inputs.see(&magnitude, calls, rules);
         }
     }
 

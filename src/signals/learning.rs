@@ -1,7 +1,8 @@
 //! The baselines of all agents: what calls teach them, and what rules and operators ask of them.
 //!
 //! The request path only puts what it has [seen](Signals::observe) into a bounded queue, and never waits;
-//! [`Signals::learn`] empties it, now and then, and takes the lock once for many.
+//! [`Signals::learn`] empties it, now and then or when it is half full, and takes the lock once for many. Calls that
+//! habits don't tell apart are learnt from as one.
 
 #[cfg(test)]
 mod tests;
@@ -12,10 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 use jiff::Timestamp;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::Signals;
-use super::habits::{Baseline, Compared, HabitRules, day};
+use super::habits::{Baseline, Calls, Compared, HabitRules, Network, WeekHour, day};
+use super::magnitude::Step;
 use super::written;
 use crate::model::{AgentId, OperationId, TaskId, UsualFacts};
 
@@ -59,11 +62,29 @@ pub struct Seen {
     pub again: bool,
 }
 
+impl Seen {
+    /// Whether habits don't tell `next` from it, and all between the two was in one hour.
+    fn is_like(&self, next: &Self) -> bool {
+        let number = |((a, x), (b, y)): (&(Arc<str>, i64), &(Arc<str>, i64))| {
+            a == b && (x == y || Step::of(*x) == Step::of(*y))
+        };
+        let hour = |at: Timestamp| (day(at), WeekHour::of(at));
+        self.agent == next.agent
+            && self.operation == next.operation
+            && self.numbers.len() == next.numbers.len()
+            && self.numbers.iter().zip(&next.numbers).all(number)
+            && (self.source == next.source || Network::of(self.source) == Network::of(next.source))
+            && (self.at == next.at || (self.at < next.at && hour(self.at) == hour(next.at)))
+    }
+}
+
 /// What is learnt, and what waits to be.
 #[derive(Debug)]
 pub(super) struct Learning {
     rules: HabitRules,
     queue: Sender<Seen>,
+    /// The queue is half full.
+    crowded: Notify,
     /// Held while a part of the queue is learnt from, so that two who do it don't mix up its order.
     waiting: Mutex<Receiver<Seen>>,
     learnt: RwLock<Learnt>,
@@ -83,6 +104,7 @@ impl Learning {
         Self {
             rules,
             queue,
+            crowded: Notify::new(),
             waiting: Mutex::new(waiting),
             learnt: RwLock::default(),
         }
@@ -108,7 +130,17 @@ impl Signals {
         if !self.scoring.counts(&seen, teaches) {
             return true;
         }
-        self.learning.queue.try_send(seen).is_ok()
+        let learning = &self.learning;
+        let sent = learning.queue.try_send(seen).is_ok();
+        if learning.queue.capacity() <= QUEUE / 2 {
+            learning.crowded.notify_one();
+        }
+        sent
+    }
+
+    /// Resolves when more calls wait than should: [learn](Signals::learn) from them. Safe to drop at any point.
+    pub async fn crowded(&self) {
+        self.learning.crowded.notified().await;
     }
 
     /// Compares all calls that wait with what is usual, and learns from those that succeeded. Those of
@@ -133,15 +165,36 @@ impl Signals {
                     learning.look(|learnt| learnt.compare(seen))
                 });
             }
-            batch.retain(|seen| {
-                seen.became == Became::Succeeded && !self.is_frozen(&seen.agent, seen.task.as_ref())
-            });
+            self.drop_frozen(&mut batch);
             learning.change(|learnt| {
-                for seen in batch.drain(..) {
-                    learnt.learn(seen, &learning.rules);
+                for alike in batch.chunk_by(Seen::is_like) {
+                    learnt.learn(alike, &learning.rules);
                 }
             });
+            batch.clear();
         }
+    }
+
+    /// Of some calls, leaves those that something is learnt from.
+    fn drop_frozen(&self, batch: &mut Vec<Seen>) {
+        let mut known: Option<((AgentId, Option<TaskId>), bool)> = None;
+        batch.retain(|seen| {
+            if seen.became != Became::Succeeded {
+                return false;
+            }
+            let of = |(agent, task): &(AgentId, Option<TaskId>)| {
+                *agent == seen.agent && *task == seen.task
+            };
+            // Mostly many in a row are of one task.
+            match &known {
+                Some((last, frozen)) if of(last) => !frozen,
+                _ => {
+                    let frozen = self.is_frozen(&seen.agent, seen.task.as_ref());
+                    known = Some(((seen.agent.clone(), seen.task.clone()), frozen));
+                    !frozen
+                }
+            }
+        });
     }
 
     /// How fast an agent calls.
@@ -268,7 +321,11 @@ impl Learnt {
         })
     }
 
-    fn learn(&mut self, seen: Seen, rules: &HabitRules) {
+    /// Learns from calls that habits don't tell apart.
+    fn learn(&mut self, alike: &[Seen], rules: &HabitRules) {
+        let (Some(seen), Some(last)) = (alike.first(), alike.last()) else {
+            return;
+        };
         let Some(operation) = &seen.operation else {
             return;
         };
@@ -276,8 +333,15 @@ impl Learnt {
         if baseline.pinned {
             return;
         }
+        let calls = Calls {
+            count: alike.len() as u64,
+            first: seen.at,
+            last: last.at,
+        };
         let call = (operation, seen.numbers.as_slice());
-        baseline.see(seen.source, call, seen.at, rules);
-        self.unwritten.insert(seen.agent);
+        baseline.see_all(seen.source, call, &calls, rules);
+        if !self.unwritten.contains(&seen.agent) {
+            self.unwritten.insert(seen.agent.clone());
+        }
     }
 }

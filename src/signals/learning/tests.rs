@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::base::{Clock, ManualClock};
 use crate::signals::{Network, Pushed};
@@ -103,6 +105,56 @@ fn the_queue_is_bounded_and_says_when_it_is_full() {
     assert!(!signals.observe(seen(&clock, None)));
     assert_eq!(calls(&signals), QUEUE as u64);
     assert!(signals.observe(seen(&clock, None)));
+}
+
+#[tokio::test]
+async fn the_learner_is_called_before_the_queue_is_full() {
+    let (signals, clock, _) = signals();
+    for _ in 0..QUEUE / 2 {
+        assert!(signals.observe(seen(&clock, None)));
+    }
+    signals.crowded().await;
+    signals.learn();
+    let again = tokio::time::timeout(Duration::ZERO, signals.crowded());
+    assert!(again.await.is_err(), "only once");
+}
+
+proptest! {
+    #[test]
+    fn what_is_learnt_from_many_at_once_is_what_each_alone_teaches(
+        calls in prop::collection::vec(
+            (0..3_u8, 0..3_u8, 0..3_i64, 0..2_u8, prop_oneof![
+                8 => 0..120_i64,
+                1 => 3_000..5_000_i64,
+                1 => 80_000..90_000_i64,
+                1 => -4_000..0_i64,
+            ]),
+            0..400,
+        ),
+    ) {
+        let (together, clock, _) = signals();
+        let (alone, ..) = signals();
+        let mut at = clock.wall();
+        for (network, operation, amount, other, seconds) in calls {
+            // A wall clock can also be put back.
+            at += jiff::SignedDuration::from_secs(seconds);
+            let call = Seen {
+                agent: if other == 0 { agent() } else { "rival".parse().unwrap() },
+                source: format!("192.0.{}.{}", network / 2, network).parse().unwrap(),
+                operation: Some(format!("shop.o{operation}").parse().unwrap()),
+                numbers: vec![("amount".into(), 40 * amount + i64::from(network))],
+                at,
+                ..seen(&clock, None)
+            };
+            prop_assert!(together.observe(call.clone()));
+            prop_assert!(alone.observe(call));
+            alone.learn();
+        }
+        together.learn();
+        for agent in [agent(), "rival".parse().unwrap()] {
+            prop_assert_eq!(together.baseline(&agent), alone.baseline(&agent));
+        }
+    }
 }
 
 #[test]
