@@ -65,14 +65,15 @@ pub struct Seen {
 impl Seen {
     /// Whether habits don't tell `next` from it, and all between the two was in one hour.
     fn is_like(&self, next: &Self) -> bool {
-        let number = |((a, x), (b, y)): (&(Arc<str>, i64), &(Arc<str>, i64))| {
-            a == b && (x == y || Step::of(*x) == Step::of(*y))
-        };
         let hour = |at: Timestamp| (day(at), WeekHour::of(at));
         self.agent == next.agent
             && self.operation == next.operation
             && self.numbers.len() == next.numbers.len()
-            && self.numbers.iter().zip(&next.numbers).all(number)
+            && self
+                .numbers
+                .iter()
+                .zip(&next.numbers)
+                .all(|(a, b)| a.0 == b.0 && (a.1 == b.1 || Step::of(a.1) == Step::of(b.1)))
             && (self.source == next.source || Network::of(self.source) == Network::of(next.source))
             && (self.at == next.at || (self.at < next.at && hour(self.at) == hour(next.at)))
     }
