@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use self::budget::Budget;
 use crate::access::{ShadowWish, Shadows};
 use crate::audit::{Record, Tap, Valve};
-use crate::base::Clock;
+use crate::base::{Clock, step_back};
 use crate::config::{Candidate, CandidateOrders, Candidates, Choice, Refused, Snapshot, Sources};
 use crate::rehearsal::{Judgement, Replay};
 use crate::telemetry::Metrics;
@@ -93,7 +93,10 @@ impl Shadow {
         // It ends with the writer, who holds the other end.
         thread::Builder::new()
             .name("shadow".to_owned())
-            .spawn(move || asking.ask(&records))
+            .spawn(move || {
+                step_back();
+                asking.ask(&records);
+            })
             .context("no thread for the candidate")?;
         // Weak, so that the orders end when the last who can give some is gone.
         let found = Arc::downgrade(&shadow);

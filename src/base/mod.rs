@@ -3,6 +3,7 @@
 //!
 //! Invariant: nothing here knows HTTP, serde, policies or what is in a file.
 
+mod aside;
 mod clock;
 mod cpu;
 mod digest;
@@ -14,6 +15,7 @@ mod live;
 mod seconds;
 mod secret;
 
+pub use aside::{aside, step_back};
 pub use clock::{BootId, BootInstant, Clock, ManualClock};
 pub use cpu::{process_time, thread_time};
 pub use digest::Digest;

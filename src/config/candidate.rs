@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::compile::{Sources, compile_files};
@@ -15,7 +14,7 @@ use super::reload::Refused;
 use super::snapshot::Snapshot;
 use super::watch::{Bell, Watch};
 use super::work::settled;
-use crate::base::{Clock, Digest};
+use crate::base::{Clock, Digest, aside};
 use crate::model::Generation;
 use crate::pdp::Memory;
 
@@ -112,11 +111,11 @@ impl Candidates {
                 return;
             };
             let (ordered, clock) = (waiting.is_some(), clock.clone());
-            let looked = spawn_blocking(move || {
+            let looked = aside("candidate", move || {
                 let news = looking.look(ordered, &clock);
                 (looking, news)
             });
-            let Ok((looking, news)) = looked.await else {
+            let Some((looking, news)) = looked.await else {
                 tracing::error!(
                     "the look at the candidate has panicked; it is not looked at again"
                 );

@@ -12,7 +12,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::compile::{Sources, compile_files};
@@ -21,7 +20,7 @@ use super::files;
 use super::snapshot::Snapshot;
 use super::watch::Bell;
 use super::work::{Look, Work};
-use crate::base::{Clock, Digest, Live};
+use crate::base::{Clock, Digest, Live, aside};
 use crate::model::Generation;
 use crate::pdp::Memory;
 
@@ -247,12 +246,12 @@ impl Watcher {
                 }
                 Cause::Poll => (Look::IfTouched, Vec::new()),
             };
-            let done = spawn_blocking(move || {
+            let done = aside("policies", move || {
                 let outcome = work.look_unharmed(look);
                 (work, outcome)
             });
-            let Ok((returned, outcome)) = done.await else {
-                // The runtime stops.
+            let Some((returned, outcome)) = done.await else {
+                // Whatever it was that panicked, it was not the look, which tells of that itself.
                 return;
             };
             work = returned;
