@@ -1,8 +1,8 @@
 //! What the parts of a request cost, and of a change of the rules, one group each.
 //!
 //! `cargo bench --bench parts`, some minutes; `cargo bench --bench parts -- decide` only one group:
-//! `decide` `compile_10000` `lookup` `cold_token` `record` `reload` `pipeline`. `decide`, `lookup` and
-//! `cold_token` are processor time, the others time by the clock.
+//! `decide` `compile_10000` `lookup` `cold_token` `record` `reload` `pipeline` `vigil`. `decide`,
+//! `lookup`, `cold_token` and `vigil` are processor time, the others time by the clock.
 
 #![expect(
     clippy::unwrap_used,
@@ -24,6 +24,7 @@ mod pipeline;
 mod processor;
 mod record;
 mod reload;
+mod vigil;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use processor::Processor;
@@ -31,7 +32,7 @@ use processor::Processor;
 criterion_group!(
     name = on_one_thread;
     config = Criterion::default().with_measurement(Processor);
-    targets = decide::decide, lookup::lookup, cold_token::cold_token
+    targets = decide::decide, lookup::lookup, cold_token::cold_token, vigil::vigil
 );
 criterion_group!(
     on_several,

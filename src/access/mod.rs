@@ -15,6 +15,7 @@ mod possession;
 mod requests;
 mod resource;
 mod revocations;
+mod roster;
 mod supposed;
 mod vigil;
 

@@ -7,22 +7,28 @@ use std::fmt;
 use std::future::pending;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, watch};
 use tokio::task::yield_now;
 use tracing::error;
 
 use super::asker::{Asker, risk_of, whole};
-use crate::audit::{Audit, Record, RecordKind};
-use crate::base::{Clock, ErrorChain, Live, Seconds};
+use super::roster::Roster;
+use crate::audit::{Audit, Record, RecordKind, Unavailable};
+use crate::base::{BootInstant, Clock, ErrorChain, Live, Seconds};
 use crate::config::Snapshot;
-use crate::grants::{Grants, GrantsError, LiveGrant};
-use crate::model::{AgentId, Ask, EndReason, GrantFacts, History, HttpFacts, Inputs, OperationId};
-use crate::pdp::{OnChange, Pace};
+use crate::grants::{Grants, GrantsError, LiveGrant, Move, Switch};
+use crate::model::{Ask, EndReason, GrantFacts, GrantId, History, HttpFacts, Inputs, OperationId};
+use crate::pdp::{Depends, OnChange, Turned};
+use crate::signals::Changed;
 
 /// So many grants are asked about before others get their turn.
 const BATCH: usize = 64;
+
+/// So many steps of grants are stored together at most.
+const STORED_TOGETHER: usize = 1024;
 
 /// Watches over the grants at rest.
 pub struct Vigil {
@@ -35,12 +41,27 @@ pub struct Vigil {
 /// What has changed.
 #[derive(Debug)]
 enum Change {
-    /// The configuration.
-    Generation,
-    /// The risk of some agents; of any where it is not known whose.
-    Risk(Option<BTreeSet<AgentId>>),
+    /// The configuration, or more of the grants than could be told one by one.
+    All,
+    /// Which grants there are.
+    Moves(Vec<Move>),
+    /// What is measured: these signals; any where it is not known which.
+    Signals(Option<BTreeSet<Changed>>),
     /// The time.
-    Time(Pace),
+    Time,
+}
+
+/// The grants whose rules may turn against them.
+type Watched = Roster<Arc<LiveGrant>>;
+
+/// A rule that has turned, and what it says becomes of grants.
+type Rule = (OnChange, Arc<str>);
+
+/// What the rules ask of grants, to be done together.
+#[derive(Debug, Default)]
+struct Steps {
+    ends: Vec<(Arc<LiveGrant>, Rule)>,
+    switches: Vec<(Arc<LiveGrant>, Switch, Option<Rule>)>,
 }
 
 impl Vigil {
@@ -63,91 +84,129 @@ impl Vigil {
     /// Suspends, resumes and ends grants as the rules say, at the start and whenever something changes
     /// that they read. `published` tells of new generations.
     pub async fn run(self, mut published: watch::Receiver<()>) {
-        let mut risks = self.grants.signals().changes();
+        let mut signals = self.grants.signals().changes();
+        let mut moves = self.grants.moves();
         let mut seconds = Seconds::new(self.clock.clone());
-        let mut change = Change::Generation;
+        let mut watched = Watched::default();
+        let mut change = Change::All;
         loop {
-            self.ask(&change).await;
+            self.take(&mut watched, change).await;
             change = tokio::select! {
                 new = published.changed() => match new {
-                    Ok(()) => Change::Generation,
+                    Ok(()) => Change::All,
                     Err(_) => break,
                 },
-                agent = risks.recv() => match agent {
-                    Ok(agent) => Change::Risk(all_of(agent, &mut risks)),
-                    Err(RecvError::Lagged(_)) => Change::Risk(None),
-                    Err(RecvError::Closed) => break,
+                first = moves.recv() => match all_of(first, &mut moves) {
+                    Some(Ok(moves)) => Change::Moves(moves),
+                    Some(Err(Missed)) => Change::All,
+                    None => break,
                 },
-                minute = seconds.next() => {
-                    Change::Time(if minute { Pace::Minute } else { Pace::Second })
-                }
+                first = signals.recv() => match all_of(first, &mut signals) {
+                    Some(Ok(changed)) => Change::Signals(Some(changed.into_iter().collect())),
+                    Some(Err(Missed)) => Change::Signals(None),
+                    None => break,
+                },
+                _ = seconds.next() => Change::Time,
             };
         }
         // The gateway stops.
         pending::<()>().await;
     }
 
-    async fn ask(&self, change: &Change) {
+    async fn take(&self, watched: &mut Watched, change: Change) {
         let snapshot = self.snapshot.current();
-        let Some(depends) = snapshot.policies().turning() else {
-            // No rule keeps a grant suspended any more.
-            if matches!(change, Change::Generation) {
-                let suspended = self.grants.live_grants(LiveGrant::is_suspended);
-                self.judge_all(&snapshot, &suspended).await;
+        let asked = match change {
+            Change::All => {
+                *watched = Watched::default();
+                let turning = snapshot.policies().has_turning();
+                // Where no rule keeps a grant suspended any more, those that are come back.
+                let concerned = |grant: &LiveGrant| turning || grant.is_suspended();
+                let mut asked = self.grants.live_grants(concerned);
+                asked.retain(|grant| enter(watched, &snapshot, grant) || grant.is_suspended());
+                asked
             }
-            return;
-        };
-        let grants = match change {
-            Change::Generation => self.grants.live_grants(|_| true),
-            Change::Risk(_) if !depends.risk => return,
-            Change::Risk(None) => self.grants.live_grants(|_| true),
-            Change::Risk(Some(agents)) => self
-                .grants
-                .live_grants(|grant| agents.contains(&grant.request().agent)),
-            Change::Time(pace) if depends.pace.is_some_and(|read| read >= *pace) => {
-                self.grants.live_grants(|_| true)
+            Change::Moves(moves) => {
+                let mut came = Vec::new();
+                for one in moves {
+                    match one {
+                        Move::Came(grant) if enter(watched, &snapshot, &grant) => came.push(grant),
+                        Move::Came(_) => {}
+                        Move::Went(grant) => watched.leave(&grant),
+                    }
+                }
+                came
             }
-            Change::Time(_) => return,
+            Change::Signals(None) => watched.reading_signals(),
+            Change::Signals(Some(changed)) => {
+                let found = changed.iter().flat_map(|changed| match changed {
+                    Changed::Countries => watched.reading_country(),
+                    Changed::Habits(agent) => watched.reading_habits(agent),
+                    Changed::Risk(agent) => watched.reading_risk(agent),
+                });
+                found.collect()
+            }
+            Change::Time => watched.due(self.clock.now(), self.clock.wall()),
         };
-        self.judge_all(&snapshot, &grants).await;
+        self.judge_all(watched, &snapshot, asked).await;
     }
 
-    async fn judge_all(&self, snapshot: &Snapshot, grants: &[Arc<LiveGrant>]) {
-        for (number, grant) in grants.iter().enumerate() {
-            self.judge(snapshot, grant).await;
+    async fn judge_all(
+        &self,
+        watched: &mut Watched,
+        snapshot: &Snapshot,
+        grants: Vec<Arc<LiveGrant>>,
+    ) {
+        let mut steps = Steps::default();
+        for (number, grant) in grants.into_iter().enumerate() {
+            let (now, wall) = (self.clock.now(), self.clock.wall());
+            let Turned { rule, until } = self.turned(snapshot, &grant, (now, wall));
+            let aged = until.aged.map(|aged| now + aged);
+            watched.stands_until(&grant.request().grant, until.wall, aged);
+            steps.add(grant, rule);
+            if steps.len() >= STORED_TOGETHER {
+                self.make(std::mem::take(&mut steps)).await;
+            }
             if number % BATCH == BATCH - 1 {
                 yield_now().await;
             }
         }
+        self.make(steps).await;
     }
 
-    async fn judge(&self, snapshot: &Snapshot, grant: &Arc<LiveGrant>) {
-        let turned = self.turned(snapshot, grant);
-        let suspended = grant.is_suspended();
-        let done = match &turned {
-            Some((OnChange::End, _)) => {
-                let id = &grant.request().grant;
-                let ended = self.grants.end_grant(id, EndReason::ConditionChanged);
-                ended.await.map(|_| Some("ended"))
+    /// Makes steps, those of one kind together.
+    async fn make(&self, steps: Steps) {
+        let Steps { ends, switches } = steps;
+        if !ends.is_empty() {
+            let grants = ends.iter().map(|(grant, _)| Arc::clone(grant)).collect();
+            let done = self.grants.end_grants(grants, EndReason::ConditionChanged);
+            let rules = ends.into_iter().map(|(grant, rule)| (grant, Some(rule)));
+            self.record("ended", rules, done.await).await;
+        }
+        for (switch, word) in [(Switch::Suspend, "suspended"), (Switch::Resume, "resumed")] {
+            let of_kind = switches.iter().filter(|(_, which, _)| *which == switch);
+            let of_kind = of_kind.map(|(grant, _, rule)| (Arc::clone(grant), rule.clone()));
+            let of_kind: Vec<_> = of_kind.collect();
+            if of_kind.is_empty() {
+                continue;
             }
-            Some((OnChange::Suspend, _)) if !suspended => {
-                let done = self.grants.suspend(grant).await;
-                done.map(|done| done.map(|_| "suspended"))
-            }
-            None if suspended => {
-                let done = self.grants.resume(grant).await;
-                done.map(|done| done.map(|_| "resumed"))
-            }
-            Some((OnChange::Suspend, _)) | None => return,
-        };
-        let rule = turned.map(|(_, rule)| rule);
-        self.record(grant, rule, done);
+            let grants = of_kind.iter().map(|(grant, _)| Arc::clone(grant)).collect();
+            let done = self.grants.switch(grants, switch).await;
+            self.record(word, of_kind, done).await;
+        }
     }
 
-    /// The rule that has turned against a grant, and what it says of that.
-    fn turned(&self, snapshot: &Snapshot, grant: &LiveGrant) -> Option<(OnChange, Arc<str>)> {
+    /// The rule that has turned against a grant, what it says of that, and how long that stands.
+    fn turned(
+        &self,
+        snapshot: &Snapshot,
+        grant: &LiveGrant,
+        (now, wall): (BootInstant, Timestamp),
+    ) -> Turned<Rule> {
+        let mut all = Turned::default();
         let request = grant.request();
-        let agent = snapshot.agent(request.agent.as_str())?;
+        let Some(agent) = snapshot.agent(request.agent.as_str()) else {
+            return all;
+        };
         let task = self.grants.task(&request.task);
         let methods: Vec<&str> = request.asked.methods.iter().map(AsRef::as_ref).collect();
         let asker = Asker {
@@ -159,46 +218,89 @@ impl Vigil {
             source: request.asked.source,
             risk: risk_of(snapshot, self.grants.signals(), agent, task.as_ref()),
             habits: Some(self.grants.signals()),
-            now: self.clock.now(),
-            wall: self.clock.wall(),
+            now,
+            wall,
             supposed: None,
         };
-        let turned = request.operations.iter().filter_map(|operation| {
-            let zone = snapshot.operation(operation.as_str())?;
-            turned(&asker, operation, &zone.service.service.time_zone, grant)
-        });
-        turned.max_by_key(|(what, _)| *what == OnChange::End)
+        for operation in &request.operations {
+            if let Some(zone) = snapshot.operation(operation.as_str()) {
+                let zone = &zone.service.service.time_zone;
+                all = all.and(turned(&asker, operation, zone, grant), |(what, _)| {
+                    *what == OnChange::End
+                });
+            }
+        }
+        all
     }
 
-    fn record(
+    /// Records what was done of what the rules asked.
+    async fn record(
         &self,
-        grant: &LiveGrant,
-        rule: Option<Arc<str>>,
-        done: Result<Option<&'static str>, GrantsError>,
+        what: &str,
+        asked: impl IntoIterator<Item = (Arc<LiveGrant>, Option<Rule>)>,
+        done: Result<BTreeSet<GrantId>, GrantsError>,
     ) {
-        let request = grant.request();
-        let what = match done {
-            Ok(Some(what)) => what,
-            // It was over, or so, already.
-            Ok(None) | Err(GrantsError::GrantUnknown(_)) => return,
+        let done = match done {
+            Ok(done) => done,
             Err(failure) => {
                 let error = ErrorChain(&failure);
-                error!(grant = %request.grant, %error, "what a condition asks of a grant is not stored");
+                error!(%error, "grants that were {what} by a condition are not stored as such");
                 return;
             }
         };
-        let mut record = Record::new(RecordKind::Grant, self.clock.wall());
-        record.agent = Some(request.agent.clone());
-        record.task = Some(request.task.clone());
-        record.grant = Some(request.grant.clone());
-        record.entitlement = Some(request.entitlement.clone());
-        record.rules = rule.into_iter().collect();
-        record.detail = Some(format!("{what} by a condition"));
-        match self.audit.reserve() {
-            Ok(place) => place.write(record),
-            Err(why) => error!(%why, "what a condition did to a grant can't be recorded"),
+        for (grant, rule) in asked {
+            let request = grant.request();
+            // It was over, or so, already.
+            if !done.contains(&request.grant) {
+                continue;
+            }
+            let mut record = Record::new(RecordKind::Grant, self.clock.wall());
+            record.agent = Some(request.agent.clone());
+            record.task = Some(request.task.clone());
+            record.grant = Some(request.grant.clone());
+            record.entitlement = Some(request.entitlement.clone());
+            record.rules = rule.map(|(_, rule)| rule).into_iter().collect();
+            record.detail = Some(format!("{what} by a condition"));
+            let mut place = self.audit.reserve();
+            if matches!(place, Err(Unavailable::Full)) && self.audit.flush().await.is_ok() {
+                place = self.audit.reserve();
+            }
+            match place {
+                Ok(place) => place.write(record),
+                Err(why) => error!(%why, "what a condition did to a grant can't be recorded"),
+            }
         }
     }
+}
+
+impl Steps {
+    /// Adds what is to become of a grant, of which this is what has turned.
+    fn add(&mut self, grant: Arc<LiveGrant>, rule: Option<Rule>) {
+        match rule {
+            Some(rule @ (OnChange::End, _)) => self.ends.push((grant, rule)),
+            Some(rule @ (OnChange::Suspend, _)) if !grant.is_suspended() => {
+                self.switches.push((grant, Switch::Suspend, Some(rule)));
+            }
+            None if grant.is_suspended() => self.switches.push((grant, Switch::Resume, None)),
+            Some((OnChange::Suspend, _)) | None => {}
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len() + self.switches.len()
+    }
+}
+
+/// Enters a grant among the watched, if rules may turn against it.
+fn enter(watched: &mut Watched, snapshot: &Snapshot, grant: &Arc<LiveGrant>) -> bool {
+    let request = grant.request();
+    let of = |operation| snapshot.policies().watched(&request.agent, operation);
+    let depends = request.operations.iter().filter_map(of);
+    let Some(depends) = depends.reduce(Depends::and) else {
+        return false;
+    };
+    watched.enter(&request.grant, &request.agent, depends, Arc::clone(grant));
+    true
 }
 
 fn turned(
@@ -206,7 +308,7 @@ fn turned(
     operation: &OperationId,
     time_zone: &TimeZone,
     grant: &LiveGrant,
-) -> Option<(OnChange, Arc<str>)> {
+) -> Turned<Rule> {
     let (input, history) = (Inputs::new(), History::new());
     let call = Ask::Call {
         operation,
@@ -232,16 +334,24 @@ fn turned(
     asker.snapshot.policies().turned(&question)
 }
 
-/// The agents of all changes that have come by now.
-fn all_of(first: AgentId, risks: &mut broadcast::Receiver<AgentId>) -> Option<BTreeSet<AgentId>> {
-    let mut agents = BTreeSet::from([first]);
+/// Some of what was told has been missed.
+struct Missed;
+
+/// All that has been told by now; none where nobody tells any more.
+fn all_of<T: Clone>(
+    first: Result<T, RecvError>,
+    told: &mut broadcast::Receiver<T>,
+) -> Option<Result<Vec<T>, Missed>> {
+    let mut all = match first {
+        Ok(first) => vec![first],
+        Err(RecvError::Lagged(_)) => return Some(Err(Missed)),
+        Err(RecvError::Closed) => return None,
+    };
     loop {
-        match risks.try_recv() {
-            Ok(agent) => {
-                agents.insert(agent);
-            }
-            Err(broadcast::error::TryRecvError::Lagged(_)) => return None,
-            Err(_) => return Some(agents),
+        match told.try_recv() {
+            Ok(one) => all.push(one),
+            Err(TryRecvError::Lagged(_)) => return Some(Err(Missed)),
+            Err(TryRecvError::Closed | TryRecvError::Empty) => return Some(Ok(all)),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Ends: in memory at once, then in the store, then — when the last exchange is gone — acknowledged.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -7,7 +8,7 @@ use tracing::error;
 
 use super::events::Event;
 use super::service::{Family, Inner, Outcome};
-use super::{Grants, GrantsError, LiveGrant, LiveTask, PendingGrant};
+use super::{Grants, GrantsError, LiveGrant, LiveTask, Move, PendingGrant};
 use crate::base::{BootInstant, ErrorChain};
 use crate::model::{
     ClosedGrant, EndReason, Grant, GrantId, GrantRequest, Receipt, Task, TaskId, TaskState,
@@ -83,6 +84,29 @@ impl Grants {
             .spawn(async move { inner.finish(&begun).await });
         let receipt = finished.await.map_err(|_| unknown())??;
         receipt.grants.into_iter().next().ok_or_else(unknown)
+    }
+
+    /// Ends grants, all of them in one step of the store, and answers when that is durable and the last
+    /// exchanges under them are gone. The ids are of those that this has ended: the others were over.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't keep the ends: in memory they stand.
+    pub async fn end_grants(
+        &self,
+        grants: Vec<Arc<LiveGrant>>,
+        reason: EndReason,
+    ) -> Result<BTreeSet<GrantId>, GrantsError> {
+        let named = grants.iter().map(|grant| grant.request().grant.clone());
+        let named: BTreeSet<_> = named.collect();
+        let grants = grants.into_iter().map(|grant| (grant, reason)).collect();
+        let begun = self.0.end_grants_in_memory(grants);
+        let ended = begun.records.iter().map(|one| one.request.grant.clone());
+        let ended = ended.filter(|id| named.contains(id)).collect();
+        let inner = Arc::clone(&self.0);
+        self.see_through(async move { inner.finish(&begun).await.map(drop) })
+            .await?;
+        Ok(ended)
     }
 
     /// The grants that [`Grants::reconcile`] would end.
@@ -214,6 +238,8 @@ impl Inner {
             if self.grants.remove(id).is_some() {
                 self.timers.remove_grant(id);
                 self.metrics.live_grants.dec();
+                // Nobody may be listening.
+                let _ = self.moves.send(Move::Went(id.clone()));
             }
             family.part_from_whole(grant.request());
             if let Some(task) = self.tasks.get(&grant.request().task) {

@@ -154,9 +154,15 @@ pub(super) struct Flaky {
     inner: MemoryStore,
     fails: AtomicBool,
     refused: AtomicUsize,
+    taken: AtomicUsize,
 }
 
 impl Flaky {
+    /// How many batches it took.
+    pub(super) fn commits(&self) -> usize {
+        self.taken.load(Ordering::SeqCst)
+    }
+
     pub(super) fn fail(&self, fails: bool) {
         self.fails.store(fails, Ordering::SeqCst);
     }
@@ -175,6 +181,7 @@ impl GrantStore for Flaky {
             self.refused.fetch_add(1, Ordering::SeqCst);
             return Box::pin(async { Err(StoreError::Full("a test says so")) });
         }
+        self.taken.fetch_add(1, Ordering::SeqCst);
         self.inner.commit(batch)
     }
 

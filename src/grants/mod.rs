@@ -58,4 +58,5 @@ pub use renewal::agreed_life;
 pub use restore::Restored;
 pub use securing::Claim;
 pub use service::{Asking, Grants, Limits, OpenTask};
+pub use suspension::{Move, Switch};
 pub use waiting::{Approved, Verdict};

@@ -21,7 +21,7 @@ use super::index::Index;
 use super::presence::Taskless;
 use super::reading::Ends;
 use super::suspension;
-use super::{GrantsError, LiveGrant, LiveTask, PendingGrant};
+use super::{GrantsError, LiveGrant, LiveTask, Move, PendingGrant};
 use crate::base::{BootId, BootInstant, Clock, Live};
 use crate::model::{
     AgentId, Circumstances, EndReason, Entitlement, Grant, GrantId, GrantRequest, Inputs,
@@ -102,6 +102,7 @@ pub(super) struct Inner {
     /// Baselines are written in turn; held across the write.
     pub(super) writing_habits: tokio::sync::Mutex<()>,
     pub(super) suspensions: broadcast::Sender<GrantId>,
+    pub(super) moves: broadcast::Sender<Move>,
     family: Mutex<Family>,
 }
 
@@ -173,6 +174,7 @@ impl Grants {
             signals: Signals::new(clock.clone(), limits.habits),
             writing_habits: tokio::sync::Mutex::default(),
             suspensions: broadcast::Sender::new(suspension::BACKLOG),
+            moves: broadcast::Sender::new(suspension::MOVES),
             events: Events::new(clock.clone()),
             clock,
             store,
@@ -404,6 +406,8 @@ impl Inner {
         self.grants.insert(request.grant.clone(), Arc::clone(live));
         self.metrics.live_grants.inc();
         self.timers.add_grant(live);
+        // Nobody may be listening.
+        let _ = self.moves.send(Move::Came(Arc::clone(live)));
         self.events.tell(|| Event::GrantActive(live.record()));
         Ok(())
     }

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::broadcast;
@@ -17,6 +18,36 @@ use crate::store::Change;
 /// Suspensions that a slow listener may lag behind; past it, it is told that it has missed some.
 pub(super) const BACKLOG: usize = 1024;
 
+/// Grants that come into force and end that a slow listener may lag behind.
+pub(super) const MOVES: usize = 4096;
+
+/// A grant more or a grant less.
+#[derive(Clone, Debug)]
+pub enum Move {
+    /// It has come into force.
+    Came(Arc<LiveGrant>),
+    /// It has ended.
+    Went(GrantId),
+}
+
+/// Which way grants are switched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// Into force again, for what is left of their terms.
+    Resume,
+    /// Out of force.
+    Suspend,
+}
+
+impl Switch {
+    const fn step(self) -> Transition {
+        match self {
+            Self::Resume => Transition::Resume,
+            Self::Suspend => Transition::Suspend,
+        }
+    }
+}
+
 impl Grants {
     /// The grants that have not ended and that `wanted` names, in no order.
     #[must_use]
@@ -24,25 +55,10 @@ impl Grants {
         self.0.grants.collect(|grant| wanted(grant))
     }
 
-    /// Takes a grant out of force until it is [resumed](Self::resume): no call passes under it when this
-    /// is first polled to a wait, and it is durable when this returns. Nothing where it was suspended
-    /// already, or is over.
-    ///
-    /// # Errors
-    ///
-    /// When the store can't keep it: in memory it stands.
-    pub async fn suspend(&self, grant: &Arc<LiveGrant>) -> Result<Option<Grant>, GrantsError> {
-        self.switch(grant, Transition::Suspend).await
-    }
-
-    /// Brings a suspended grant into force again, for what is left of its term. Nothing where it was not
-    /// suspended, or is over.
-    ///
-    /// # Errors
-    ///
-    /// When the store can't keep it: in memory it stands, and a restart finds it suspended.
-    pub async fn resume(&self, grant: &Arc<LiveGrant>) -> Result<Option<Grant>, GrantsError> {
-        self.switch(grant, Transition::Resume).await
+    /// The grants that come into force and end, from now on.
+    #[must_use]
+    pub fn moves(&self) -> broadcast::Receiver<Move> {
+        self.0.moves.subscribe()
     }
 
     /// The grants that are suspended, from now on.
@@ -51,48 +67,73 @@ impl Grants {
         self.0.suspensions.subscribe()
     }
 
-    async fn switch(
+    /// Switches grants, all of them in one step of the store: no call passes under what is suspended before
+    /// that is stored, and all of it is durable when this returns. The ids are of those that were switched: the
+    /// others were so already, or are over.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't keep it: in memory it stands, and a restart finds the grants as they were.
+    pub async fn switch(
         &self,
-        grant: &Arc<LiveGrant>,
-        step: Transition,
-    ) -> Result<Option<Grant>, GrantsError> {
-        let (inner, grant) = (Arc::clone(&self.0), Arc::clone(grant));
+        mut grants: Vec<Arc<LiveGrant>>,
+        switch: Switch,
+    ) -> Result<BTreeSet<GrantId>, GrantsError> {
+        // Turns are waited for in the order of ids, so that of two who switch many none waits for the other.
+        grants.sort_unstable_by(|one, other| one.request().grant.cmp(&other.request().grant));
+        grants.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        let inner = Arc::clone(&self.0);
         self.see_through(async move {
             // One writes a grant's state at a time.
-            let _turn = grant.turn().lock().await;
-            let (now, at) = (inner.clock.now(), inner.clock.wall());
-            let (changed, parts) = {
-                let family = inner.family();
-                if grant.ended(now).is_some() {
-                    return Ok(None);
-                }
-                // Fails only where there is nothing to change.
-                let Ok(changed) = grant.step(step, at) else {
-                    return Ok(None);
-                };
-                (changed, inner.parts_of(&family, &grant))
-            };
-            let suspended = grant.is_suspended();
-            inner.tell_switch(changed.clone(), suspended);
-            for part in parts {
-                let mut shown = part.record();
-                // Its own state stays as it is: the whole's tells of it, also after a restart.
-                if suspended && shown.apply(Transition::Suspend, at).is_err() {
-                    continue;
-                }
-                inner.tell_switch(shown, suspended);
+            let mut turns = Vec::with_capacity(grants.len());
+            for grant in &grants {
+                turns.push(grant.turn().lock().await);
             }
-            inner
-                .store
-                .commit(vec![Change::PutGrant(changed.clone())])
-                .await?;
-            Ok(Some(changed))
+            let changed = inner.switch_in_memory(&grants, switch);
+            let done = changed.iter().map(|grant| grant.request.grant.clone());
+            let done = done.collect();
+            let changes: Vec<_> = changed.into_iter().map(Change::PutGrant).collect();
+            if !changes.is_empty() {
+                inner.store.commit(changes).await?;
+            }
+            Ok(done)
         })
         .await
     }
 }
 
 impl Inner {
+    /// Switches what is not so already and is not over, and tells of it.
+    fn switch_in_memory(&self, grants: &[Arc<LiveGrant>], switch: Switch) -> Vec<Grant> {
+        let (now, at) = (self.clock.now(), self.clock.wall());
+        let suspended = switch == Switch::Suspend;
+        let mut all = Vec::new();
+        for grant in grants {
+            let (changed, parts) = {
+                let family = self.family();
+                if grant.ended(now).is_some() {
+                    continue;
+                }
+                // Fails only where there is nothing to change.
+                let Ok(changed) = grant.step(switch.step(), at) else {
+                    continue;
+                };
+                (changed, self.parts_of(&family, grant))
+            };
+            self.tell_switch(changed.clone(), suspended);
+            for part in parts {
+                let mut shown = part.record();
+                // Its own state stays as it is: the whole's tells of it, also after a restart.
+                if suspended && shown.apply(Transition::Suspend, at).is_err() {
+                    continue;
+                }
+                self.tell_switch(shown, suspended);
+            }
+            all.push(changed);
+        }
+        all
+    }
+
     /// What goes out of force with a grant, or comes back with it: all that was carved from it, and from
     /// that, but for what is held back by another that is suspended.
     fn parts_of(&self, family: &Family, grant: &LiveGrant) -> Vec<Arc<LiveGrant>> {

@@ -26,7 +26,7 @@ use super::problem::{Finding, Problem, Severity};
 use super::reads::Reads;
 use super::scan;
 use super::schema::{self, District};
-use super::{Catalogue, Depends, Memory, Requirement, Rule};
+use super::{Catalogue, Memory, Requirement, Rule};
 
 /// The number of the next policies.
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -50,7 +50,7 @@ pub struct Policies {
     /// What all rules together read.
     reads: Reads,
     /// What of the rules that grants at rest are asked about can change.
-    turning: Option<Depends>,
+    turning: bool,
     /// Where the head of each rule stands in its file, in bytes.
     heads: Vec<Range<usize>>,
     /// The entitlements that a rule forbids everyone to ask for, and its number.
@@ -125,7 +125,7 @@ impl Policies {
                 directory,
                 rules: book.rules,
                 reads: index.all_reads(),
-                turning: index.has_turning().then(|| index.turning_reads().depends()),
+                turning: index.has_turning(),
                 index,
                 heads,
                 closed: lints.closed,
@@ -143,10 +143,9 @@ impl Policies {
         self.reads.history_of(operation.as_str())
     }
 
-    /// What the rules depend on that say what becomes of grants when they turn against them (`@on_change`);
-    /// none where there is no such rule.
+    /// Whether any rule says what becomes of grants when it turns against them (`@on_change`).
     #[must_use]
-    pub const fn turning(&self) -> Option<Depends> {
+    pub const fn has_turning(&self) -> bool {
         self.turning
     }
 

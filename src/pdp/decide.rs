@@ -13,7 +13,8 @@ use smallvec::SmallVec;
 
 use crate::base::ErrorChain;
 use crate::model::{
-    Ask, AuthFacts, DenyReason, GrantFacts, GroupName, InputKind, InputValue, Inputs, Question,
+    AgentId, Ask, AuthFacts, DenyReason, GrantFacts, GroupName, InputKind, InputValue, Inputs,
+    OperationId, Question,
 };
 
 use super::catalogue::{KnownAgent, KnownOperation, Target};
@@ -23,7 +24,7 @@ use super::prepared::{Kept, Key, Prepared};
 use super::program::{Asked, Deciding, Stumbled};
 use super::reads::Reads;
 use super::seen::{self, Seen};
-use super::{Decision, Denial, Depends, OnChange, Permit, Policies, Requirement, Rule};
+use super::{Decision, Denial, Depends, OnChange, Permit, Policies, Requirement, Rule, Turned};
 
 impl Policies {
     /// Answers a question. Pure: the same question gets the same answer.
@@ -73,20 +74,40 @@ impl Policies {
     /// several the hardest. The question is about a call, of which these rules read nothing. A rule that
     /// can't be evaluated has turned.
     #[must_use]
-    pub fn turned(&self, question: &Question<'_>) -> Option<(OnChange, Arc<str>)> {
+    pub fn turned(&self, question: &Question<'_>) -> Turned<(OnChange, Arc<str>)> {
+        let mut turned = Turned::default();
         let Ask::Call { operation, .. } = &question.ask else {
-            return None;
+            return turned;
         };
-        let target = &self.directory.operation(operation)?.target;
-        let agent = self.directory.agent(question.agent)?;
-        let slice = self.index.slice(agent, target);
+        let Some((agent, target, slice)) = self.call_slice(question.agent, operation) else {
+            return turned;
+        };
         let asked = Asked::new(question, agent, target);
-        let turned = slice.turning.iter().filter_map(|one| {
+        let holding = slice.turning.iter().filter_map(|one| {
+            turned.until = turned.until.min(one.conditions.until(&asked));
             let rule = self.rules.get(one.rule)?;
             let holds = one.conditions.hold(&asked).unwrap_or(true);
             holds.then_some((rule.on_change?, Arc::clone(&rule.id)))
         });
-        turned.max_by_key(|(what, _)| *what == OnChange::End)
+        turned.rule = holding.max_by_key(|(what, _)| *what == OnChange::End);
+        turned
+    }
+
+    /// What those rules read that say what becomes of a grant of this agent's when they turn against a call
+    /// of this operation (`@on_change`); none where there is no such rule.
+    #[must_use]
+    pub fn watched(&self, agent: &AgentId, operation: &OperationId) -> Option<Depends> {
+        self.call_slice(agent, operation)?.2.watched()
+    }
+
+    fn call_slice(
+        &self,
+        agent: &AgentId,
+        operation: &OperationId,
+    ) -> Option<(&KnownAgent, &Target, Arc<Slice>)> {
+        let target = &self.directory.operation(operation)?.target;
+        let agent = self.directory.agent(agent)?;
+        Some((agent, target, self.index.slice(agent, target)))
     }
 
     fn judge(&self, question: &Question<'_>) -> Result<Permit, Denial> {

@@ -21,10 +21,27 @@ pub enum Decision {
 /// What of an answer can change while nobody asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depends {
+    /// The country of the source.
+    pub country: bool,
+    /// What is usual for the agent.
+    pub habits: bool,
     /// The agent's risk.
     pub risk: bool,
     /// The time, read as finely as this.
     pub pace: Option<Pace>,
+}
+
+impl Depends {
+    /// What two answers together depend on.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            country: self.country || other.country,
+            habits: self.habits || other.habits,
+            risk: self.risk || other.risk,
+            pace: self.pace.max(other.pace),
+        }
+    }
 }
 
 /// How finely the time is read.

@@ -119,6 +119,8 @@ pub(super) struct Slice {
     pub(super) depends: Depends,
     /// The forbids that say what becomes of grants when they turn against them.
     pub(super) turning: Vec<Turning>,
+    /// What those read.
+    turning_reads: Reads,
     /// The same rules, compiled; none where one of them uses what is not compiled.
     pub(super) program: Option<Program>,
     weight: u32,
@@ -187,15 +189,6 @@ impl Index {
         self.policies.iter().any(Indexed::turns)
     }
 
-    /// What the rules read that grants at rest are asked about.
-    pub(super) fn turning_reads(&self) -> Reads {
-        let mut all = Reads::default();
-        for indexed in self.policies.iter().filter(|one| one.turns()) {
-            all.join(&indexed.reads);
-        }
-        all
-    }
-
     /// The rules that can apply when this agent asks for this target.
     pub(super) fn slice(&self, agent: &KnownAgent, target: &Target) -> Arc<Slice> {
         let key = (agent.kind, target.number);
@@ -224,6 +217,7 @@ impl Index {
             reads: Reads::default(),
             depends: Depends::default(),
             turning: Vec::new(),
+            turning_reads: Reads::default(),
             program: Some(Program::default()),
             weight: POLICY,
         };
@@ -242,7 +236,10 @@ impl Index {
                 slice.weight = slice.weight.saturating_add(POLICY);
                 if indexed.is_in_scope(agent, target) {
                     slice.compile(number, indexed);
-                    slice.turning.extend(indexed.turning(number));
+                    if let Some(turning) = indexed.turning(number) {
+                        slice.turning.push(turning);
+                        slice.turning_reads.join(&indexed.reads);
+                    }
                 }
             }
         }
@@ -293,6 +290,13 @@ impl Slice {
     pub(super) fn permits(&self) -> bool {
         let mut policies = self.policies.policies();
         policies.any(|policy| policy.effect() == Effect::Permit)
+    }
+
+    /// What the answers of the rules that grants at rest are asked about depend on; none where there is no
+    /// such rule.
+    pub(super) fn watched(&self) -> Option<Depends> {
+        let any = !self.turning.is_empty();
+        any.then(|| self.turning_reads.depends())
     }
 
     /// Adds a rule to the program, or gives the program up.

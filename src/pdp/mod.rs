@@ -33,6 +33,7 @@ mod rule;
 mod scan;
 mod schema;
 mod seen;
+mod until;
 
 #[cfg(test)]
 mod testing;
@@ -45,3 +46,4 @@ pub use prepared::Kept;
 pub use problem::{Problem, Severity};
 pub use rule::{Effect, OnChange, Requirement, Rule};
 pub use seen::Seen;
+pub use until::{Turned, Until};

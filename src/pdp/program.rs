@@ -12,6 +12,7 @@ mod fold;
 mod lower;
 mod node;
 mod pattern;
+mod until;
 mod value;
 
 #[cfg(test)]

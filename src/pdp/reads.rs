@@ -102,8 +102,11 @@ impl Reads {
         // alone, and what was let through stays so.
         let seconds =
             self.has(Fact::Now) || ages(Fact::Grant) || ages(Fact::Risk) || ages(Fact::Task);
-        let minutes = self.has(Fact::Local);
+        let usual = self.0.get(&Fact::Usual);
+        let minutes = self.has(Fact::Local) || usual.is_some_and(|parts| parts.holds("hour"));
         Depends {
+            country: self.country(),
+            habits: self.habits(),
             risk: self.has(Fact::Risk),
             pace: match (seconds, minutes) {
                 (true, _) => Some(Pace::Second),

@@ -255,11 +255,15 @@ fn decide<D: Deciding>(
 
 /// Whether what `standing` was permitted as is still permitted. A baseline operation that no longer is
 /// one needs a grant, and has none.
+///
+/// # Errors
+///
+/// What the rules say, where they were asked.
 pub(super) fn still_permits(
     asker: &Asker<'_>,
     endpoint: &Endpoint,
     standing: &Standing,
-) -> Option<Permit> {
+) -> Result<Permit, Option<Denial>> {
     let covered = match &standing.grant {
         Some(grant) => endpoint.covering.contains(&grant.request().entitlement),
         None => endpoint.operation.baseline,
@@ -268,7 +272,7 @@ pub(super) fn still_permits(
         canonical, inputs, ..
     } = standing;
     if !covered {
-        return None;
+        return Err(None);
     }
     // It must not fail a condition for having been made.
     let without = |task: &Arc<LiveTask>| {
@@ -280,8 +284,8 @@ pub(super) fn still_permits(
     let policies = asker.snapshot.policies();
     let put = |question: &Question<'_>, kept: &Kept| policies.decide_kept(question, kept);
     match ask(asker, endpoint, canonical, inputs, right, put) {
-        Decision::Allow(permit) => Some(permit),
-        Decision::Deny(_) => None,
+        Decision::Allow(permit) => Ok(permit),
+        Decision::Deny(denial) => Err(Some(denial)),
     }
 }
 
@@ -361,14 +365,23 @@ pub(super) fn refuse_closed(closed: Closed) -> Refusal {
 }
 
 /// The refusal of a call that new rules, or what they read, overtook before the answer began: its grant
-/// still stands.
-pub(super) fn refuse_withdrawn(reason: EndReason) -> Refusal {
+/// still stands. What a rule demands is told as to a call that begins.
+pub(super) fn refuse_withdrawn(reason: EndReason, denial: Option<Denial>) -> Refusal {
+    let error = match denial {
+        Some(denial) if denial.requires.is_some() => return refuse_denial(denial),
+        Some(denial) => denial.error,
+        None => None,
+    };
     let detail = if reason == EndReason::PolicyChanged {
         "the rules changed while the call ran, and do not permit it any more"
     } else {
         "a condition that the call was permitted under turned false while it ran"
     };
-    Refusal::new(DenyReason::ConditionDenied, detail)
+    let refusal = Refusal::new(DenyReason::ConditionDenied, detail);
+    match error {
+        Some(error) => refusal.with_internal(error),
+        None => refusal,
+    }
 }
 
 /// The refusal of a call whose grant or task ended before the answer began.

@@ -136,7 +136,9 @@ impl Worker {
                     record.generation = Some(live.generation().clone());
                     record.written = None;
                 });
-                Err(refuse_withdrawn(reason).closing())
+                let refusal = running.take_withdrawn();
+                let refusal = refusal.unwrap_or_else(|| refuse_withdrawn(reason, None));
+                Err(refusal.closing())
             }
             sent = sent => sent.map_err(|error| refuse_send(&error, running)),
         }

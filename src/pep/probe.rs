@@ -10,7 +10,7 @@ use super::gate::Gate;
 use super::recheck::still_allowed;
 use super::worker::Worker;
 use crate::config::Snapshot;
-use crate::model::{AgentId, GrantId, OperationId, TaskId};
+use crate::model::{AgentId, EndReason, GrantId, OperationId, TaskId};
 
 /// So many exchanges are asked about before others get their turn.
 const BATCH: usize = 32;
@@ -92,7 +92,8 @@ impl Worker {
             if let Some(running) = running.upgrade() {
                 let cut = running.with_standing(|standing| {
                     let grant = standing.grant.as_ref();
-                    if still_allowed(&self.gate, &probe.candidate, standing).is_some() {
+                    let reason = EndReason::PolicyChanged;
+                    if still_allowed(&self.gate, &probe.candidate, standing, reason).is_ok() {
                         return None;
                     }
                     Some(WouldCut {

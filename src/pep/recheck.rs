@@ -1,5 +1,6 @@
 //! Running exchanges are asked about again when what they were permitted by changes: a new configuration,
-//! the agent's risk, the time. What is no longer allowed is cut.
+//! the agent's risk or habits, the country of its address, the time. What is no longer allowed is cut, and where
+//! the answer has not begun its agent is told what the rules want now.
 //!
 //! The time is looked at once in each second of the wall clock, by one timer of each worker, and only for
 //! the exchanges whose rules read it: so "until 17:00" cuts as 17:00 strikes, also where the clocks were
@@ -17,17 +18,19 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::yield_now;
 
 use super::canonical::Canonical;
-use super::enforce::still_permits;
+use super::enforce::{refuse_closed, refuse_withdrawn, still_permits};
 use super::gate::Gate;
 use super::probe::Probe;
+use super::refusal::Refusal;
 use super::running::Running;
 use super::worker::Worker;
 use crate::access::{Asker, Identity};
 use crate::base::Seconds;
 use crate::config::Snapshot;
-use crate::grants::LiveGrant;
+use crate::grants::{Closed, LiveGrant};
 use crate::model::{AgentId, EndReason, GrantId, Inputs, OperationId};
 use crate::pdp::{Depends, Pace, Permit};
+use crate::signals::Changed;
 
 /// So many exchanges are asked about before others get their turn.
 const BATCH: usize = 32;
@@ -50,8 +53,8 @@ pub(super) struct Standing {
 enum Change {
     /// The configuration.
     Generation,
-    /// The risk of one agent; of any where it is not known whose.
-    Risk(Option<AgentId>),
+    /// What is measured; anything where it is not known what.
+    Signal(Option<Changed>),
     /// A grant was suspended; some were where it is not known which.
     Suspension(Option<GrantId>),
     /// The time.
@@ -62,10 +65,13 @@ impl Change {
     /// Whether it can change the answer that an exchange was permitted by.
     fn concerns(&self, standing: &Standing) -> bool {
         let depends = standing.depends.get();
+        let is_of = |agent: &AgentId| standing.identity.agent.agent.id == *agent;
         match self {
             Self::Generation => true,
-            Self::Risk(None) => depends.risk,
-            Self::Risk(Some(agent)) => depends.risk && standing.identity.agent.agent.id == *agent,
+            Self::Signal(None) => depends.country || depends.habits || depends.risk,
+            Self::Signal(Some(Changed::Countries)) => depends.country,
+            Self::Signal(Some(Changed::Habits(agent))) => depends.habits && is_of(agent),
+            Self::Signal(Some(Changed::Risk(agent))) => depends.risk && is_of(agent),
             Self::Suspension(which) => standing.grant.as_ref().is_some_and(|grant| {
                 let id = &grant.request().grant;
                 which.as_ref().is_none_or(|which| which == id)
@@ -77,7 +83,7 @@ impl Change {
     const fn reason(&self) -> EndReason {
         match self {
             Self::Generation => EndReason::PolicyChanged,
-            Self::Risk(_) | Self::Suspension(_) | Self::Time(_) => EndReason::ConditionChanged,
+            Self::Signal(_) | Self::Suspension(_) | Self::Time(_) => EndReason::ConditionChanged,
         }
     }
 }
@@ -90,7 +96,7 @@ impl Worker {
         mut published: watch::Receiver<()>,
         mut probes: broadcast::Receiver<Probe>,
     ) {
-        let mut risks = self.gate.grants.signals().changes();
+        let mut signals = self.gate.grants.signals().changes();
         let mut suspensions = self.gate.grants.suspensions();
         let mut seconds = Seconds::new(self.gate.clock.clone());
         loop {
@@ -100,9 +106,9 @@ impl Worker {
                     // Nobody publishes any more: the gateway stops.
                     Err(_) => break,
                 },
-                agent = risks.recv() => match agent {
-                    Ok(agent) => Change::Risk(Some(agent)),
-                    Err(RecvError::Lagged(_)) => Change::Risk(None),
+                changed = signals.recv() => match changed {
+                    Ok(changed) => Change::Signal(Some(changed)),
+                    Err(RecvError::Lagged(_)) => Change::Signal(None),
                     Err(RecvError::Closed) => break,
                 },
                 grant = suspensions.recv() => match grant {
@@ -161,34 +167,47 @@ impl Worker {
 }
 
 fn recheck(gate: &Gate, snapshot: &Snapshot, running: &Running, change: &Change) {
-    let allowed = running.with_standing(|standing| {
+    let refusal = running.with_standing(|standing| {
         if !change.concerns(standing) {
-            return Some(());
+            return None;
         }
         if standing
             .grant
             .as_ref()
             .is_some_and(|grant| grant.is_out_of_force())
         {
-            return None;
+            return Some(refuse_closed(Closed::Suspended));
         }
-        let permit = still_allowed(gate, snapshot, standing)?;
-        standing.depends.set(permit.depends());
-        Some(())
+        match still_allowed(gate, snapshot, standing, change.reason()) {
+            Ok(permit) => {
+                standing.depends.set(permit.depends());
+                None
+            }
+            Err(refusal) => Some(refusal),
+        }
     });
-    if allowed == Some(None) {
-        running.withdraw(change.reason());
+    if let Some(refusal) = refusal.flatten() {
+        running.withdraw(change.reason(), refusal);
     }
 }
 
-/// What `snapshot` permits an exchange as now, if it does.
+/// What `snapshot` permits an exchange as now.
+///
+/// # Errors
+///
+/// What its agent is told where it does not, `reason` being why it was asked: what a rule demands, and the
+/// next step to that, as for a call that begins.
 pub(super) fn still_allowed(
     gate: &Gate,
     snapshot: &Snapshot,
     standing: &Standing,
-) -> Option<Permit> {
-    let agent = snapshot.agent(standing.identity.agent.agent.id.as_str())?;
-    let endpoint = snapshot.operation(standing.operation.as_str())?;
+    reason: EndReason,
+) -> Result<Permit, Refusal> {
+    let agent = snapshot.agent(standing.identity.agent.agent.id.as_str());
+    let endpoint = snapshot.operation(standing.operation.as_str());
+    let (Some(agent), Some(endpoint)) = (agent, endpoint) else {
+        return Err(refuse_withdrawn(reason, None));
+    };
     let identity = Identity {
         agent: Arc::clone(agent),
         ..standing.identity.clone()
@@ -196,5 +215,8 @@ pub(super) fn still_allowed(
     let times = (gate.clock.now(), gate.clock.wall());
     let signals = gate.grants.signals();
     let asker = Asker::new(snapshot, &identity, standing.source, times, signals);
-    still_permits(&asker, endpoint, standing)
+    still_permits(&asker, endpoint, standing).map_err(|denial| {
+        let refusal = refuse_withdrawn(reason, denial);
+        gate.facts.advise(refusal, &asker, endpoint)
+    })
 }

@@ -112,6 +112,16 @@ impl Refusal {
         proof && !self.certificate
     }
 
+    /// What a rule demands, in a word, where one would permit the call with more shown.
+    pub(super) const fn demands(&self) -> Option<&'static str> {
+        match self.reason {
+            reason @ (DenyReason::ApprovalRequired
+            | DenyReason::MfaRequired
+            | DenyReason::ProofRequired) => Some(reason.as_str()),
+            _ => None,
+        }
+    }
+
     /// Says in how many seconds to come again.
     pub(super) fn with_retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);

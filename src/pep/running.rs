@@ -55,6 +55,7 @@ pub(super) struct Running {
     /// Whether the signals know of it.
     shown: Cell<bool>,
     late: Cell<Option<Late>>,
+    withdrawn: Cell<Option<Box<Refusal>>>,
 }
 
 /// How a request's body was too slow.
@@ -128,6 +129,7 @@ impl Exchanges {
             cut: Cell::new(None),
             shown: Cell::new(false),
             late: Cell::new(None),
+            withdrawn: Cell::new(None),
         });
         gate.metrics.exchanges.inc();
         let mut all = self.running.borrow_mut();
@@ -197,9 +199,19 @@ impl Running {
         self.under.borrow().standing.as_ref().map(look)
     }
 
-    /// The exchange is no longer permitted.
-    pub(super) fn withdraw(&self, reason: EndReason) {
+    /// The exchange is no longer permitted, and would be refused with this. What a rule demands is recorded.
+    pub(super) fn withdraw(&self, reason: EndReason, refusal: Refusal) {
+        if let Some(wanted) = refusal.demands() {
+            let rules = refusal.rules().join(", ");
+            self.note(|record| record.detail = Some(format!("{wanted} by {rules}")));
+        }
+        self.withdrawn.set(Some(Box::new(refusal)));
         self.slot.withdraw(reason);
+    }
+
+    /// What an exchange that is no longer permitted is refused with, if nobody has taken it.
+    pub(super) fn take_withdrawn(&self) -> Option<Refusal> {
+        self.withdrawn.take().map(|refusal| *refusal)
     }
 
     /// The ends that cut this exchange: its grant's and its task's, or its agent's.

@@ -14,7 +14,7 @@ use foldhash::fast::RandomState;
 use maxminddb::{MaxMindDbError, PathElement, Reader};
 use thiserror::Error;
 
-use super::Signals;
+use super::{Changed, Signals};
 use crate::base::Live;
 
 /// The largest database, in bytes: those of cities have some 70 MiB.
@@ -103,6 +103,7 @@ impl Signals {
         let (database, look) = Database::open(file)?;
         *last = look;
         self.countries.live.publish(Arc::new(Some(database)));
+        self.tell(Changed::Countries);
         Ok(true)
     }
 

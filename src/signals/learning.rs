@@ -16,10 +16,10 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use super::Signals;
 use super::habits::{Baseline, Calls, Compared, HabitRules, Network, WeekHour, day};
 use super::magnitude::Step;
 use super::written;
+use super::{Changed, Signals};
 use crate::model::{AgentId, OperationId, TaskId, UsualFacts};
 
 /// How many calls can wait to be learnt from.
@@ -279,6 +279,7 @@ impl Signals {
             alter(learnt.agents.entry(agent.clone()).or_default());
             learnt.unwritten.insert(agent.clone());
         });
+        self.tell(Changed::Habits(agent.clone()));
     }
 
     /// Takes back what was written of an agent; false where the text is of no baseline.

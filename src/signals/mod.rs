@@ -24,6 +24,6 @@ pub use countries::CountriesError;
 pub use habits::{Baseline, Habit, HabitRules, Habits, Network, WeekHour};
 pub use learning::{Became, Seen};
 pub use magnitude::{Magnitude, Step};
-pub use risk::{Full, InvalidScore, Pushed, Score, Signals};
+pub use risk::{Changed, Full, InvalidScore, Pushed, Score, Signals};
 pub use rules::{Combine, RiskRules};
 pub use scoring::{Component, RiskReport};

@@ -77,12 +77,23 @@ pub enum Full {
     Tasks,
 }
 
+/// What has changed of what is measured.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Changed {
+    /// In which countries addresses are.
+    Countries,
+    /// What is usual for an agent, by the hand of an operator.
+    Habits(AgentId),
+    /// How risky an agent looks, or one of its tasks.
+    Risk(AgentId),
+}
+
 /// The signals of all agents.
 #[derive(Debug)]
 pub struct Signals {
     pub(super) clock: Clock,
     agents: RwLock<HashMap<AgentId, Risk, RandomState>>,
-    changed: broadcast::Sender<AgentId>,
+    changed: broadcast::Sender<Changed>,
     pub(super) learning: Learning,
     pub(super) scoring: Scoring,
     pub(super) countries: Countries,
@@ -155,8 +166,7 @@ impl Signals {
             };
             said.take(pushed.source, standing)?;
         }
-        // Nobody may be listening.
-        let _ = self.changed.send(pushed.agent);
+        self.tell(Changed::Risk(pushed.agent));
         Ok(())
     }
 
@@ -168,8 +178,7 @@ impl Signals {
             risk.is_some_and(|risk| risk.own.0.remove(source).is_some())
         };
         if said {
-            // Nobody may be listening.
-            let _ = self.changed.send(agent.clone());
+            self.tell(Changed::Risk(agent.clone()));
         }
     }
 
@@ -243,8 +252,7 @@ impl Signals {
             }
         }
         for (agent, _) in scores {
-            // Nobody may be listening.
-            let _ = self.changed.send(agent);
+            self.tell(Changed::Risk(agent));
         }
     }
 
@@ -263,15 +271,20 @@ impl Signals {
             });
         }
         for agent in lapsed {
-            // Nobody may be listening.
-            let _ = self.changed.send(agent);
+            self.tell(Changed::Risk(agent));
         }
     }
 
-    /// The agents whose risk changes, from now on.
+    /// What changes, from now on.
     #[must_use]
-    pub fn changes(&self) -> broadcast::Receiver<AgentId> {
+    pub fn changes(&self) -> broadcast::Receiver<Changed> {
         self.changed.subscribe()
+    }
+
+    /// Tells whoever listens.
+    pub(super) fn tell(&self, changed: Changed) {
+        // Nobody may be listening.
+        let _ = self.changed.send(changed);
     }
 }
 

@@ -10,7 +10,9 @@ use portcullis::base::Clock;
 use portcullis::signals::{HabitRules, Signals};
 
 use self::mmdb::Mmdb;
-use crate::harness::{Answer, Gateway, Plan, Work, run};
+use http::Response;
+
+use crate::harness::{Answer, Gateway, Plan, Work, pipe, run};
 
 const RULES: &str = r#"
 @id("from-here")
@@ -101,6 +103,104 @@ fn a_new_database_is_noticed_and_a_broken_one_is_not_used() {
         }
         replace(&bytes);
         becomes(ZURICH, 200).await;
+    });
+}
+
+const TURNING: &str = r#"
+@id("from-here")
+@on_change("suspend")
+forbid (principal, action in Action::"shop", resource)
+unless { context.source has country && context.source.country == "CH" };
+"#;
+
+/// What runs is cut and what rests is suspended, but for what comes from elsewhere.
+#[test]
+fn a_new_database_asks_again_about_what_was_allowed_by_the_last() {
+    run(async {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("countries.mmdb");
+        let mut countries = world();
+        countries.put("127.0.0.0/8", "CH");
+        fs::write(&file, countries.bytes()).unwrap();
+        let setting = format!("[signals]\ncountry_database = {file:?}");
+        let gate = plan().settings(&setting).file("country.cedar", TURNING);
+        let gate = gate.start().await;
+        let work = gate.agent("bot").works("items").await;
+        let (feed, body) = pipe();
+        gate.upstream.answer_next(Response::new(body));
+        let call = gate.call("GET", "/shop/items/1").bearer(&work.token);
+        let mut opened = call.header("x-forwarded-for", ZURICH).open().await;
+        feed.send("1").await;
+        assert_eq!(opened.text().await, "1");
+        let state = async || {
+            let path = format!("/v1/grants/{}", work.grant);
+            let call = gate.control("GET", &path).bearer(&gate.operator());
+            call.send().await.expect(200).json()["state"].clone()
+        };
+        assert_eq!(state().await, "active", "it was asked for from here");
+        let becomes = async |bytes: Vec<u8>, wanted: &str| {
+            let draft = directory.path().join("draft");
+            fs::write(&draft, bytes).unwrap();
+            fs::rename(draft, &file).unwrap();
+            for _ in 0..600 {
+                if state().await == wanted {
+                    return;
+                }
+                // The gateway looks every other second.
+                gate.advance(Duration::from_secs(2));
+            }
+            panic!("it never becomes {wanted}");
+        };
+        becomes(world().bytes(), "suspended").await;
+        opened.cut().await;
+        feed.closed().await;
+        becomes(countries.bytes(), "active").await;
+    });
+}
+
+/// Nobody else is asked: the stream alone is reason enough.
+#[test]
+fn a_new_database_cuts_what_runs_from_where_no_rule_permits_it_now() {
+    run(async {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("countries.mmdb");
+        fs::write(&file, world().bytes()).unwrap();
+        let setting = format!("[signals]\ncountry_database = {file:?}");
+        let gate = plan().settings(&setting).start().await;
+        let work = gate.agent("bot").works("items").await;
+        let mut running = Vec::new();
+        for from in [ZURICH, "2001:db8::1"] {
+            let (feed, body) = pipe();
+            gate.upstream.answer_next(Response::new(body));
+            let call = gate.call("GET", "/shop/items/1").bearer(&work.token);
+            let mut opened = call.header("x-forwarded-for", from).open().await;
+            feed.send("1").await;
+            assert_eq!(opened.text().await, "1");
+            running.push((feed, opened));
+        }
+        let mut other = Mmdb::new();
+        other.put("192.0.2.0/24", "FR");
+        other.put("2001:db8::/32", "CH");
+        let draft = directory.path().join("draft");
+        fs::write(&draft, other.bytes()).unwrap();
+        fs::rename(draft, &file).unwrap();
+        let (kept_feed, mut kept) = running.pop().unwrap();
+        let (feed, mut cut) = running.pop().unwrap();
+        let goes_on = async {
+            loop {
+                gate.advance(Duration::from_secs(2));
+                kept_feed.send("2").await;
+                assert_eq!(kept.text().await, "2");
+            }
+        };
+        tokio::select! {
+            _ = cut.cut() => {}
+            () = goes_on => {}
+        }
+        feed.closed().await;
+        // The last piece may have been on its way.
+        kept_feed.send("3").await;
+        while kept.text().await != "3" {}
     });
 }
 

@@ -17,6 +17,7 @@ mod handover;
 mod harness;
 
 mod approvals;
+mod asked_again;
 mod attacks;
 mod audit;
 mod budgets;

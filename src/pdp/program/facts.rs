@@ -254,6 +254,11 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// The service's time zone, and the moment.
+    pub(super) const fn zone_and_now(&self) -> (&TimeZone, Timestamp) {
+        (self.question.time_zone, self.question.now)
+    }
+
     /// The moment, in milliseconds.
     pub(super) fn now(&self) -> i64 {
         self.question.now.as_millisecond()

@@ -152,6 +152,31 @@ fn bounds(comparison: Comparison, number: i64) -> (i64, i64) {
     }
 }
 
+/// The fact that a comparison with a constant reads, and the numbers, or the moments, that it takes.
+pub(super) fn taken(node: &Node) -> Option<(&Slot, i64, i64)> {
+    const fn number(constant: &Constant) -> Option<i64> {
+        match constant {
+            Constant::Datetime(number) | Constant::Long(number) => Some(*number),
+            _ => None,
+        }
+    }
+    let (comparison, pair) = match node {
+        Node::Compare(comparison, pair) => (Some(*comparison), pair),
+        Node::Equal(pair) => (None, pair),
+        _ => return None,
+    };
+    let (slot, constant, comparison) = match &**pair {
+        [Node::Fact(slot), Node::Constant(constant)] => (slot, constant, comparison),
+        [Node::Constant(constant), Node::Fact(slot)] => {
+            (slot, constant, comparison.map(Comparison::turned))
+        }
+        _ => return None,
+    };
+    let number = number(constant)?;
+    let (least, most) = comparison.map_or((number, number), |one| bounds(one, number));
+    Some((slot, least, most))
+}
+
 fn compare(comparison: Comparison, pair: [Node; 2]) -> Node {
     let turned = match pair {
         [fact @ Node::Fact(_), Node::Constant(constant)] => Ok((comparison, fact, constant)),

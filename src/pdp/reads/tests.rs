@@ -108,9 +108,26 @@ fn what_can_change_while_nobody_asks_is_known() {
         ))
         .depends()
     };
-    let of = |risk, pace| Depends { risk, pace };
+    let of = |risk, pace| Depends {
+        risk,
+        pace,
+        ..Depends::default()
+    };
+    let of_agent = |country, habits, pace| Depends {
+        country,
+        habits,
+        pace,
+        ..Depends::default()
+    };
     for (condition, expected) in [
-        ("context.source.known", of(false, None)),
+        ("context.source.ip.isLoopback()", of(false, None)),
+        ("context.source.known", of_agent(false, true, None)),
+        ("context.source has country", of_agent(true, false, None)),
+        ("context.usual.network", of_agent(false, true, None)),
+        (
+            "context.usual.hour",
+            of_agent(false, true, Some(Pace::Minute)),
+        ),
         ("context.history[\"a.b\"].calls < 3", of(false, None)),
         ("context.task.kind == \"x\"", of(false, None)),
         ("context.local.hour < 17", of(false, Some(Pace::Minute))),
@@ -131,7 +148,14 @@ fn what_can_change_while_nobody_asks_is_known() {
             of(true, None),
         ),
         ("context.risk.age_seconds < 5", of(true, Some(Pace::Second))),
-        ("context == context", of(true, Some(Pace::Second))),
+        (
+            "context == context",
+            Depends {
+                country: true,
+                habits: true,
+                ..of(true, Some(Pace::Second))
+            },
+        ),
     ] {
         assert_eq!(depends(condition), expected, "{condition}");
     }

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep};
 
+use super::super::refusal::Refusal;
 use super::frames::{CloseCode, Frames, Place, close};
 use crate::base::{Clock, IdleTimer};
 use crate::model::EndReason;
@@ -137,8 +138,10 @@ impl Switched {
             Stop::Broken => Parting::Abrupt,
             Stop::Cut(reason) => {
                 self.running.cut(reason);
-                self.say(downstream, CloseCode::PolicyViolation, reason.as_str())
-                    .await
+                let refusal = self.running.take_withdrawn();
+                let wanted = refusal.as_ref().and_then(Refusal::demands);
+                let said = wanted.unwrap_or(reason.as_str());
+                self.say(downstream, CloseCode::PolicyViolation, said).await
             }
             Stop::Done => {
                 self.complete = true;

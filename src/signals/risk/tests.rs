@@ -126,7 +126,7 @@ fn who_listens_is_told_whom_it_is_about() {
     let (signals, _) = signals();
     let mut changes = signals.changes();
     signals.push(says("siem", 1, 60)).unwrap();
-    assert_eq!(changes.try_recv().unwrap(), agent());
+    assert_eq!(changes.try_recv().unwrap(), Changed::Risk(agent()));
     assert!(changes.try_recv().is_err());
 }
 
@@ -139,7 +139,7 @@ fn that_a_score_has_ended_is_a_change_and_is_told_once() {
     assert!(changes.try_recv().is_err(), "it has not ended");
     time.advance(Duration::from_secs(60));
     signals.lapse();
-    assert_eq!(changes.try_recv().unwrap(), agent());
+    assert_eq!(changes.try_recv().unwrap(), Changed::Risk(agent()));
     signals.lapse();
     assert!(changes.try_recv().is_err());
 }

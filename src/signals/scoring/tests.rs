@@ -1,6 +1,6 @@
 use super::*;
 use crate::base::{Clock, ManualClock};
-use crate::signals::{HabitRules, Pushed};
+use crate::signals::{Changed, HabitRules, Pushed};
 
 fn scored() -> (Signals, Clock, ManualClock) {
     let (clock, time) = Clock::manual("2026-11-02T09:15:00Z".parse().unwrap());
@@ -243,7 +243,7 @@ fn a_change_is_told_once_a_round_and_only_where_there_is_one() {
         assert!(signals.observe(seen(&clock, "192.0.2.7", Became::Refused)));
     }
     round(&signals);
-    assert_eq!(changes.try_recv().unwrap(), agent());
+    assert_eq!(changes.try_recv().unwrap(), Changed::Risk(agent()));
     assert!(changes.try_recv().is_err());
     for _ in 0..10 {
         round(&signals);
@@ -251,7 +251,7 @@ fn a_change_is_told_once_a_round_and_only_where_there_is_one() {
     assert!(changes.try_recv().is_err(), "nothing has changed");
     time.advance(Duration::from_secs(60));
     round(&signals);
-    assert_eq!(changes.try_recv().unwrap(), agent());
+    assert_eq!(changes.try_recv().unwrap(), Changed::Risk(agent()));
 }
 
 #[test]

@@ -108,6 +108,20 @@ fn a_stalled_upstream_slows_the_client_down() {
 }
 
 #[test]
+fn a_demand_that_it_does_not_meet() {
+    run(async {
+        let (gate, stub) = played(Plan::new()).await;
+        let work = gate.agent("bot").works("work").await;
+        let (mut client, mut peer) = opened(&gate, &stub, &work).await;
+        let demanding = RULES.replacen("permit", "@require(\"mfa\")\npermit", 1);
+        gate.write_policy("rules.cedar", &demanding);
+        gate.publish().await;
+        is_told(&mut client, 1008, "mfa_required").await;
+        peer.closed().await;
+    });
+}
+
+#[test]
 fn a_rule_that_turns_against_it() {
     run(async {
         let (gate, stub) = played(Plan::new()).await;

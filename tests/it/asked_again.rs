@@ -1,0 +1,156 @@
+//! What was allowed is asked about again when what its answer rests on changes: what rules demand of a call
+//! that runs, and the time for grants at rest.
+
+use std::time::Duration;
+
+use http::Response;
+use portcullis::base::Clock;
+use serde_json::{Value, json};
+
+use crate::harness::{Gateway, Plan, Stub, Work, pipe, run, within};
+
+/// Lets the permit of everything demand `what` from now on.
+async fn demand(gate: &Gateway, what: &str) {
+    let demanded = format!("@id(\"open\")\n@require(\"{what}\")");
+    gate.edit_policy("rules.cedar", "@id(\"open\")", &demanded);
+    gate.publish().await;
+}
+
+#[test]
+fn a_call_that_a_demand_overtakes_is_told_the_next_step() {
+    run(async {
+        for (what, status, code) in [
+            ("approval:leads", 403, "approval_required"),
+            ("mfa", 403, "mfa_required"),
+            ("proof:dpop", 401, "proof_required"),
+        ] {
+            let stub = Stub::bind().await;
+            let services = format!(
+                "[[service]]\nname = \"shop\"\nmatch = {{ path = \"/shop\" }}\nupstreams = [\"http://{}\"]\n",
+                stub.address()
+            );
+            let mut gate = Plan::new().file("services.toml", &services).start().await;
+            let work = gate.agent("bot").works("items").await;
+            let call = gate.call("GET", "/shop/items").bearer(&work.token).send();
+            let (overtaken, ()) = tokio::join!(call, async {
+                let mut peer = stub.accept().await;
+                peer.head().await;
+                demand(&gate, what).await;
+                peer.closed().await;
+            });
+            let refused = overtaken.refusal(status, code);
+            let later = gate.call("GET", "/shop/items").bearer(&work.token);
+            let later = later.send().await.refusal(status, code);
+            assert_eq!(
+                refused["next"], later["next"],
+                "as a call that begins is told"
+            );
+            assert_eq!(refused["next"].is_object(), status == 403, "{refused}");
+            let records = gate.stop().await;
+            let call = records.iter().find(|one| one["kind"] == "call").unwrap();
+            assert_eq!(call["verdict"], "deny", "{call}");
+            assert_eq!(call["end"], "policy_changed", "{call}");
+            assert_eq!(call["rules"], json!(["open"]), "{call}");
+        }
+    });
+}
+
+const UNTIL_THEN: &str = r#"
+@id("free")
+permit (principal, action == Action::"shop.sealed", resource)
+when { context has grant && context.grant.age_seconds < 200 };
+"#;
+
+/// The permit that a stream runs by stops holding, and what is left demands more.
+#[test]
+fn a_stream_is_cut_when_only_a_demand_is_left_of_what_permits_it() {
+    run(async {
+        let plan = Plan::new().file("free.cedar", UNTIL_THEN).manual_clock();
+        let mut gate = plan.start().await;
+        let work = gate.agent("bot").works("work").await;
+        let (feed, body) = pipe();
+        gate.upstream.answer_next(Response::new(body));
+        let call = gate.call("GET", "/shop/sealed").bearer(&work.token);
+        let mut opened = call.open().await;
+        feed.send("1").await;
+        assert_eq!(opened.text().await, "1");
+        gate.advance(Duration::from_secs(199));
+        feed.send("2").await;
+        assert_eq!(opened.text().await, "2");
+        gate.advance(Duration::from_secs(1));
+        opened.cut().await;
+        feed.closed().await;
+        let call = gate.call("GET", "/shop/sealed").bearer(&work.token);
+        let refused = call.send().await.refusal(403, "approval_required");
+        assert!(refused["next"].is_object(), "{refused}");
+        let records = gate.stop().await;
+        let cut = |record: &&Value| record["end"] == "condition_changed";
+        let cut = records.iter().find(cut).expect("the cut is recorded");
+        assert_eq!(
+            cut["detail"], "approval_required by sealed-by-leads",
+            "{cut}"
+        );
+    });
+}
+
+async fn state(gate: &Gateway, work: &Work) -> String {
+    let path = format!("/v1/grants/{}", work.grant);
+    let call = gate.control("GET", &path).bearer(&gate.operator());
+    let grant = call.send().await.expect(200).json();
+    grant["state"].as_str().unwrap().to_owned()
+}
+
+async fn becomes(gate: &Gateway, work: &Work, wanted: &str) {
+    within(wanted, async {
+        while state(gate, work).await != wanted {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// Ages suspend the one, a span of the wall clock the other, and a third reads no time.
+#[test]
+fn time_turns_the_grants_at_rest_whose_rules_read_it() {
+    run(async {
+        let wall = Clock::system().wall();
+        let gate = Plan::new().manual_clock().start().await;
+        let at = |minutes: i64| {
+            let at = wall + jiff::SignedDuration::from_mins(minutes);
+            at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+        };
+        let rules = format!(
+            "@id(\"closed\") @on_change(\"suspend\") forbid (principal == Agent::\"rival\", action in Action::\"open\", resource)\n\
+             when {{ context.now >= datetime(\"{}\") && context.now < datetime(\"{}\") }};\n\
+             @id(\"old\") @on_change(\"suspend\") forbid (principal == Agent::\"bot\", action == Action::\"shop.pay\", resource)\n\
+             when {{ context has grant && context.grant.age_seconds >= 1200 }};\n",
+            at(5),
+            at(10)
+        );
+        gate.write_policy("times.cedar", &rules);
+        gate.publish().await;
+        let pays = gate.agent("bot").works("work").await;
+        let reads = gate.agent("bot").works("items").await;
+        let hours = gate.agent("rival").works("items").await;
+        let minutes = |count: u64| gate.advance(Duration::from_secs(60 * count));
+        minutes(5);
+        becomes(&gate, &hours, "suspended").await;
+        // One that comes into force meanwhile is out of it at once.
+        let late = gate.agent("rival").works("items").await;
+        becomes(&gate, &late, "suspended").await;
+        assert_eq!(state(&gate, &pays).await, "active");
+        minutes(5);
+        becomes(&gate, &hours, "active").await;
+        becomes(&gate, &late, "active").await;
+        minutes(10);
+        becomes(&gate, &pays, "suspended").await;
+        assert_eq!(state(&gate, &reads).await, "active");
+        assert_eq!(state(&gate, &hours).await, "active");
+        // A wall clock that is put back is noticed.
+        gate.time()
+            .step_wall(wall + jiff::SignedDuration::from_mins(7));
+        gate.advance(Duration::from_secs(1));
+        becomes(&gate, &hours, "suspended").await;
+        assert_eq!(state(&gate, &reads).await, "active");
+    });
+}
