@@ -17,6 +17,7 @@ mod resource;
 mod revocations;
 mod roster;
 mod supposed;
+mod used_once;
 mod vigil;
 
 pub use approvals::{Agreement, Approvals, NotDecided};
@@ -34,4 +35,5 @@ pub use revocations::{RevocationError, Revocations};
 pub use supposed::{
     Compares, Explains, Explanation, ShadowWish, Shadows, SupposedCall, SupposedSignals,
 };
+pub use used_once::{NotOnce, UsedOnce};
 pub use vigil::Vigil;

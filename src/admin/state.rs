@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::access::{Approvals, Compares, Explains, People, Requests, Revocations, Shadows};
+use crate::access::{
+    Approvals, Compares, Explains, People, Requests, Revocations, Shadows, UsedOnce,
+};
 use crate::audit::{Audit, Place};
 use crate::authn::Authenticator;
 use crate::base::{Clock, Live};
@@ -83,6 +85,8 @@ pub struct AdminParts {
     pub revocations: Revocations,
     /// Who sends security events.
     pub transmitters: Vec<Transmitter>,
+    /// What was taken of theirs.
+    pub used_events: UsedOnce,
     /// Asks a candidate beside the live policies.
     pub shadows: Arc<dyn Shadows>,
     /// Where what happens is recorded.
@@ -121,6 +125,7 @@ impl Admin {
             compares,
             revocations,
             transmitters,
+            used_events,
             shadows,
             audit,
             audit_directory,
@@ -150,7 +155,7 @@ impl Admin {
             listeners: Arc::new(Semaphore::new(MOST_LISTENERS)),
             idempotency,
             revocations,
-            transmitters: Transmitters::new(transmitters),
+            transmitters: Transmitters::new(transmitters, used_events),
             audit,
             audit_directory: audit_directory.into(),
             metrics,

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::info;
 
+use super::bearer::{self, Bearer};
 use super::comparing::Comparing;
 use super::control::{self, Served};
 use super::holding;
@@ -21,7 +22,7 @@ use super::translate::{
     client_auth, event_keys, facts, grant_limits, issuer_keys, pool_limits, server_files,
 };
 use super::{upkeep, workers};
-use crate::access::{Approvals, Explains, People, Requests, Revocations, Vigil};
+use crate::access::{Approvals, Explains, People, Requests, Revocations, UsedOnce, Vigil};
 use crate::admin::{self, Admin, AdminParts, Face, Transmitter};
 use crate::audit::{self, Audit};
 use crate::authn::{Authenticator, IssuerKeys};
@@ -32,10 +33,10 @@ use crate::model::{AgentId, DenyReason, EndReason};
 use crate::notices::{self, Notifier};
 use crate::oauth::{self, OAuth, OAuthFacts, OAuthParts};
 use crate::pep::{Gate, GateParts, Workers};
-use crate::store::{GrantStore, SqliteStore, StoreError};
+use crate::store::{DocumentKind, GrantStore, SqliteStore, StoreError};
 use crate::telemetry::Metrics;
 use crate::tls::Acceptor;
-use crate::tokens::{Authority, Dpop};
+use crate::tokens::{Authority, Dpop, ReplayCache};
 use crate::upstream::Credential;
 
 /// Exchanges that can wait for their records to be written, long ones included.
@@ -95,7 +96,7 @@ pub async fn start(
     let judged = (&core.grants, &gate);
     let with = (&held_for, &core.clock);
     holding::hold_policies(&core.reloader, judged, &settings, with);
-    let oauth = Arc::new(core.oauth(&settings));
+    let oauth = Arc::new(core.oauth(&settings).await?);
     let (shadow, tap, watching) = Shadow::new(&held_for, &core.metrics, &core.clock)?;
     let writer = writer.with_tap(tap);
     let parts = (&gate, held_for, shadow);
@@ -186,6 +187,8 @@ struct Core {
     issuers: Vec<Arc<IssuerKeys>>,
     /// The keys of those who send security events, in the order of the settings.
     event_issuers: Vec<Arc<IssuerKeys>>,
+    /// The bearer tokens that they show besides, in the same order.
+    bearers: Vec<Option<Bearer>>,
     authenticator: Arc<Authenticator>,
     dpop: Arc<Dpop>,
     revocations: Revocations,
@@ -219,6 +222,8 @@ impl Core {
         let issuers = issuers.collect::<anyhow::Result<Vec<_>>>()?;
         let event_issuers = settings.ssf_transmitters.iter().map(event_keys);
         let event_issuers = event_issuers.collect::<anyhow::Result<Vec<_>>>()?;
+        let bearers = settings.ssf_transmitters.iter().map(Bearer::of);
+        let bearers = bearers.collect::<anyhow::Result<Vec<_>>>()?;
         let revocations = Revocations::open(Arc::clone(grants.store()), clock.wall()).await;
         let revocations = revocations.context("the revoked tokens can't be read")?;
         let authenticator = Arc::new(Authenticator::new(
@@ -239,6 +244,7 @@ impl Core {
             authority,
             issuers,
             event_issuers,
+            bearers,
             authenticator,
             revocations,
             requests,
@@ -283,8 +289,17 @@ impl Core {
         })
     }
 
-    fn oauth(&self, settings: &Settings) -> OAuth {
-        OAuth::new(OAuthParts {
+    /// What was used before and is good once, of a kind.
+    async fn used(&self, kind: DocumentKind, memory: ReplayCache) -> anyhow::Result<UsedOnce> {
+        let used = UsedOnce::open(Arc::clone(self.grants.store()), kind, memory).await;
+        used.context("what was used before and is good once is not known")
+    }
+
+    async fn oauth(&self, settings: &Settings) -> anyhow::Result<OAuth> {
+        let used = self.used(DocumentKind::UsedAssertion, ReplayCache::new());
+        let assertions = used.await?;
+        Ok(OAuth::new(OAuthParts {
+            assertions,
             authority: Arc::clone(&self.authority),
             authenticator: Arc::clone(&self.authenticator),
             snapshot: self.reloader.live(),
@@ -301,7 +316,7 @@ impl Core {
                 ttl: settings.tokens.ttl,
                 client_auth: client_auth(&settings.control.listener),
             },
-        })
+        }))
     }
 
     async fn admin(
@@ -319,6 +334,8 @@ impl Core {
             self.audit.clone(),
             self.clock.clone(),
         );
+        let used = self.used(DocumentKind::UsedEvent, Transmitter::memory());
+        let used_events = used.await?;
         let admin = Admin::open(AdminParts {
             reloader: self.reloader.clone(),
             grants: self.grants.clone(),
@@ -337,7 +354,8 @@ impl Core {
                 audit: settings.audit.clone(),
             }),
             revocations: self.revocations.clone(),
-            transmitters: self.transmitters(settings)?,
+            transmitters: self.transmitters(settings),
+            used_events,
             shadows: shadow,
             audit: self.audit.clone(),
             audit_directory: settings.audit.clone(),
@@ -351,18 +369,14 @@ impl Core {
     }
 
     /// Those who send security events.
-    fn transmitters(&self, settings: &Settings) -> anyhow::Result<Vec<Transmitter>> {
+    fn transmitters(&self, settings: &Settings) -> Vec<Transmitter> {
         let configured = settings.ssf_transmitters.iter();
-        let transmitters = configured.zip(&self.event_issuers).map(|(one, keys)| {
-            let bearer = one.bearer.as_ref().map(Credential::read).transpose();
-            let issuer = &one.issuer;
-            let bearer =
-                bearer.with_context(|| format!("the bearer token of `{issuer}` can't be read"))?;
-            let bearer = bearer.as_ref().map(|bearer| bearer.expose().as_bytes());
+        let known = configured.zip(self.event_issuers.iter().zip(&self.bearers));
+        let transmitters = known.map(|(one, (keys, bearer))| {
             let [low, medium, high] = one.scores;
             let scores = admin::Scores { low, medium, high };
-            let keys = Arc::clone(keys);
-            Ok(Transmitter::new(keys, bearer, scores, one.score_life))
+            let (keys, bearer) = (Arc::clone(keys), bearer.as_ref().map(Bearer::digest));
+            Transmitter::new(keys, bearer, scores, one.score_life)
         });
         transmitters.collect()
     }
@@ -435,6 +449,11 @@ impl Core {
             )),
             tokio::spawn(report),
         ];
+        let bearers: Vec<_> = self.bearers.iter().flatten().cloned().collect();
+        if !bearers.is_empty() {
+            let reload = bearer::reload(bearers, self.clock.clone());
+            tasks.push(tokio::spawn(reload));
+        }
         if settings.countries.is_some() {
             let refresh = upkeep::refresh_countries(self.grants.clone(), self.clock.clone());
             tasks.push(tokio::spawn(refresh));

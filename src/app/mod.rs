@@ -7,6 +7,7 @@
 //!
 //! Invariant: nothing is decided here.
 
+mod bearer;
 mod build;
 mod comparing;
 mod control;

@@ -40,10 +40,10 @@ impl OAuth {
     /// Whoever makes a call to the endpoint at `url`. The proof is looked at first, because a client that
     /// is sent away for a nonce comes again with the same assertion; it is accepted last, because only
     /// then is it known whose it is.
-    pub(super) fn applicant(&self, call: &Call, url: &str) -> Result<Applicant, OAuthError> {
+    pub(super) async fn applicant(&self, call: &Call, url: &str) -> Result<Applicant, OAuthError> {
         let snapshot = self.snapshot.current();
         let proof = self.proof(call, url)?;
-        let client = self.authenticate(&snapshot, call)?;
+        let client = self.authenticate(&snapshot, call).await?;
         if let Some(proof) = &proof {
             self.accept(proof, &client)?;
         }

@@ -56,7 +56,7 @@ pub(super) async fn endpoint(
     call: Call,
 ) -> Result<Response, OAuthError> {
     let url = format!("{}/oauth/bc-authorize", oauth.facts.control_url);
-    let applicant = oauth.applicant(&call, &url)?;
+    let applicant = oauth.applicant(&call, &url).await?;
     let answer = oauth.begin(&applicant, &call.form).await;
     let answer = answer.map_err(|error| match error.code {
         // CIBA Core §13.

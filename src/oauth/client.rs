@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use http::header;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::call::Call;
 use super::error::OAuthError;
 use super::state::OAuth;
-use crate::access::method_by_certificate;
+use crate::access::{NotOnce, method_by_certificate};
 use crate::authn::Method;
 use crate::base::ErrorChain;
 use crate::config::{EnrolledAgent, Snapshot};
@@ -27,7 +27,7 @@ pub(super) struct Client {
 
 impl OAuth {
     /// The agent that asks.
-    pub(super) fn authenticate(
+    pub(super) async fn authenticate(
         &self,
         snapshot: &Snapshot,
         call: &Call,
@@ -36,7 +36,7 @@ impl OAuth {
         let form = &call.form;
         let assertion = form.get("client_assertion");
         let client = match (assertion, &call.certificate, form.get("client_id")) {
-            (Some(assertion), _, _) => self.by_assertion(snapshot, call, assertion),
+            (Some(assertion), _, _) => self.by_assertion(snapshot, call, assertion).await,
             (None, Some(certificate), Some(client)) => {
                 let agent = snapshot.agent(client);
                 let agent = agent.ok_or_else(OAuthError::invalid_client)?;
@@ -56,7 +56,7 @@ impl OAuth {
     }
 
     /// The agent that signed the request's client assertion. An assertion is good once.
-    fn by_assertion(
+    async fn by_assertion(
         &self,
         snapshot: &Snapshot,
         call: &Call,
@@ -87,16 +87,23 @@ impl OAuth {
         })?;
         let accepted = self
             .assertions
-            .accept(&client, &claims.jti, claims.exp, now);
+            .accept(&client, &claims.jti, claims.exp, now)
+            .await;
         match accepted {
             Ok(()) => Ok(Client {
                 agent: Arc::clone(agent),
                 method: Method::PrivateKeyJwt,
             }),
-            Err(Replay::Full) => Err(OAuthError::unavailable(
+            Err(NotOnce::Replay(Replay::Full)) => Err(OAuthError::unavailable(
                 "too many assertions are remembered at this moment: come again",
             )),
-            Err(replayed @ (Replay::Seen | Replay::Stale)) => {
+            Err(error @ (NotOnce::Broken(_) | NotOnce::Store(_))) => {
+                warn!(error = %ErrorChain(&error), "a client assertion can't be remembered");
+                Err(OAuthError::unavailable(
+                    "that the assertion is used can't be stored at this moment: come again with another",
+                ))
+            }
+            Err(NotOnce::Replay(replayed @ (Replay::Seen | Replay::Stale))) => {
                 debug!(client, error = %replayed, "a client assertion is refused");
                 Err(OAuthError::invalid_client())
             }

@@ -29,7 +29,7 @@ pub(super) async fn endpoint(
     call: Call,
 ) -> Result<Response, OAuthError> {
     let snapshot = oauth.snapshot.current();
-    let client = oauth.authenticate(&snapshot, &call)?;
+    let client = oauth.authenticate(&snapshot, &call).await?;
     let token = call.form.required("token")?;
     // A token that is not good and one that is not theirs look alike (RFC 7662 §2.2).
     let answer = match oauth.standing(&snapshot, &client, token) {

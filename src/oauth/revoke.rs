@@ -20,7 +20,7 @@ pub(super) async fn endpoint(
     call: Call,
 ) -> Result<Response, OAuthError> {
     let snapshot = oauth.snapshot.current();
-    let client = oauth.authenticate(&snapshot, &call)?;
+    let client = oauth.authenticate(&snapshot, &call).await?;
     let token = call.form.required("token")?;
     let done = || (StatusCode::OK, [(header::CACHE_CONTROL, NO_STORE)]).into_response();
     // What is no token of ours, or no longer, is as good as revoked (RFC 7009 §2.2).

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::pace::Pace;
-use crate::access::{Requests, Revocations};
+use crate::access::{Requests, Revocations, UsedOnce};
 use crate::audit::Audit;
 use crate::authn::Authenticator;
 use crate::base::{Clock, Live};
 use crate::config::{ClientAuth, Snapshot};
 use crate::grants::Grants;
 use crate::telemetry::Metrics;
-use crate::tokens::{Authority, Dpop, ReplayCache};
+use crate::tokens::{Authority, Dpop};
 
 /// The state of the OAuth face.
 pub struct OAuth {
@@ -27,7 +27,7 @@ pub struct OAuth {
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     pub(super) facts: OAuthFacts,
-    pub(super) assertions: ReplayCache,
+    pub(super) assertions: UsedOnce,
     pub(super) pace: Pace,
 }
 
@@ -48,6 +48,8 @@ pub struct OAuthParts {
     pub dpop: Arc<Dpop>,
     /// Takes tokens back.
     pub revocations: Revocations,
+    /// The client assertions that were used.
+    pub assertions: UsedOnce,
     /// Where tokens are recorded.
     pub audit: Audit,
     /// Where they are counted.
@@ -83,6 +85,7 @@ impl OAuth {
             requests,
             dpop,
             revocations,
+            assertions,
             audit,
             metrics,
             clock,
@@ -100,7 +103,7 @@ impl OAuth {
             metrics,
             clock,
             facts,
-            assertions: ReplayCache::new(),
+            assertions,
             pace: Pace::default(),
         }
     }

@@ -24,7 +24,7 @@ pub(super) async fn endpoint(
     State(oauth): State<Arc<OAuth>>,
     call: Call,
 ) -> Result<Response, OAuthError> {
-    let applicant = oauth.applicant(&call, &oauth.token_endpoint())?;
+    let applicant = oauth.applicant(&call, &oauth.token_endpoint()).await?;
     let form = &call.form;
     match form.required("grant_type")? {
         "client_credentials" => oauth.client_credentials(&applicant, form).await,

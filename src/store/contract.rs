@@ -375,6 +375,8 @@ async fn documents_are_kept_by_kind(store: &dyn GrantStore) {
         DocumentKind::PendingReset,
         DocumentKind::RevokedToken,
         DocumentKind::StoreMark,
+        DocumentKind::UsedAssertion,
+        DocumentKind::UsedEvent,
     ];
     let of = |id: &str, text: &str| (id.to_owned(), text.to_owned());
     for kind in every {
@@ -678,6 +680,8 @@ async fn everything(store: &dyn GrantStore) -> String {
         DocumentKind::RevokedToken,
         DocumentKind::SecondFactor,
         DocumentKind::StoreMark,
+        DocumentKind::UsedAssertion,
+        DocumentKind::UsedEvent,
     ] {
         documents.push(store.documents(kind).await.unwrap());
     }

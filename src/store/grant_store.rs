@@ -95,6 +95,10 @@ pub enum DocumentKind {
     SecondFactor,
     /// How far the store itself has come.
     StoreMark,
+    /// A client assertion that was used.
+    UsedAssertion,
+    /// A security event token that was taken.
+    UsedEvent,
 }
 
 /// One change of a batch. A step of what is not kept, or not any more, changes nothing: so a step that

@@ -45,6 +45,8 @@ struct Seen {
     ids: HashMap<Digest, Digest>,
     by_end: BTreeSet<(Timestamp, Digest)>,
     scopes: HashMap<Digest, usize>,
+    /// Ids that are past their time and that nobody has [taken](ReplayCache::take_forgotten).
+    forgotten: Vec<Digest>,
 }
 
 impl ReplayCache {
@@ -84,6 +86,25 @@ impl ReplayCache {
         until: Timestamp,
         now: Timestamp,
     ) -> Result<(), Replay> {
+        self.take(scope, id, until, now)?;
+        // Nobody keeps them elsewhere.
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.forgotten.clear();
+        Ok(())
+    }
+
+    /// Accepts an id as [`ReplayCache::accept`] does, for one who keeps it elsewhere too: by what is returned.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn take(
+        &self,
+        scope: &str,
+        id: &str,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Digest, Replay> {
         if until <= now {
             return Err(Replay::Stale);
         }
@@ -98,10 +119,24 @@ impl ReplayCache {
         if seen.ids.len() >= self.capacity || of_scope >= self.per_scope {
             return Err(Replay::Full);
         }
-        seen.ids.insert(id, scope);
-        seen.by_end.insert((until, id));
-        seen.scopes.insert(scope, of_scope + 1);
-        Ok(())
+        seen.remember(id, scope, until);
+        Ok(id)
+    }
+
+    /// Some of what was taken and is past its time: it is remembered no more.
+    #[must_use]
+    pub fn take_forgotten(&self, most: usize) -> Vec<Digest> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = seen.forgotten.len().saturating_sub(most);
+        seen.forgotten.split_off(kept)
+    }
+
+    /// Remembers again what was taken before, whether or not there is room for more.
+    pub fn restore(&self, id: Digest, scope: &str, until: Timestamp) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !seen.ids.contains_key(&id) {
+            seen.remember(id, Digest::of(scope.as_bytes()), until);
+        }
     }
 }
 
@@ -118,6 +153,12 @@ impl Default for ReplayCache {
 }
 
 impl Seen {
+    fn remember(&mut self, id: Digest, scope: Digest, until: Timestamp) {
+        self.ids.insert(id, scope);
+        self.by_end.insert((until, id));
+        *self.scopes.entry(scope).or_default() += 1;
+    }
+
     fn forget_until(&mut self, now: Timestamp) {
         while let Some((until, id)) = self.by_end.first().copied() {
             if until > now {
@@ -127,6 +168,7 @@ impl Seen {
             let Some(scope) = self.ids.remove(&id) else {
                 continue;
             };
+            self.forgotten.push(id);
             if let Some(count) = self.scopes.get_mut(&scope) {
                 *count -= 1;
                 if *count == 0 {

@@ -6,6 +6,7 @@
 mod book;
 mod crowd;
 mod load;
+mod once;
 mod process;
 mod wire;
 

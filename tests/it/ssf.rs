@@ -446,6 +446,36 @@ fn a_transmitter_shows_its_bearer_token_where_it_has_one() {
 }
 
 #[test]
+fn a_transmitter_s_bearer_token_is_replaced_while_the_gateway_runs() {
+    run(async {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "open-sesame\n").unwrap();
+        let from = format!("bearer_from = \"file:{}\"", file.path().display());
+        let mut world = World::start(&from, Some("open-sesame")).await;
+        let token = world.token(&json!({ "events": { caep("session-revoked"): {} } }));
+        world.push(&token).await.expect(202);
+        std::fs::write(file.path(), "another\n").unwrap();
+        let until = async |world: &World, status: u16| {
+            // The gateway looks every other second.
+            for number in 0..1000 {
+                world.gate.advance(Duration::from_secs(2));
+                let claims = json!({
+                    "jti": format!("again-{number}"), "events": { caep("session-revoked"): {} }
+                });
+                if world.push(&world.token(&claims)).await.status == status {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+            panic!("it never becomes {status}");
+        };
+        until(&world, 401).await;
+        world.bearer = Some("another");
+        until(&world, 202).await;
+    });
+}
+
+#[test]
 fn where_nobody_transmits_nobody_is_believed() {
     run(async {
         let gate = Plan::new().start().await;

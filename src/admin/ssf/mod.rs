@@ -18,11 +18,12 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use self::event::{Event, Order};
 use self::refusal::Refusal;
 use super::state::Admin;
+use crate::access::NotOnce;
 use crate::audit::{Record, RecordKind};
 use crate::base::{Digest, ErrorChain};
 use crate::model::{AgentId, EndReason};
@@ -108,19 +109,23 @@ async fn take(admin: &Admin, headers: &HeaderMap, token: &str) -> Result<(), Ref
         .checked_add(2 * OLDEST_EVENT)
         .unwrap_or(Timestamp::MAX);
     // With no room to remember it, it would be done again if it came again; that ends no more than now.
-    if let Err(why) = admin
-        .transmitters
-        .seen
-        .accept(&issuer, &verified.jti, until, now)
-    {
-        info!(issuer, %why, "a security event can't be remembered");
+    let seen = &admin.transmitters.seen;
+    match seen.accept(&issuer, &verified.jti, until, now).await {
+        Ok(()) => Ok(()),
+        Err(NotOnce::Replay(why)) => {
+            info!(issuer, %why, "a security event can't be remembered");
+            Ok(())
+        }
+        Err(error @ (NotOnce::Broken(_) | NotOnce::Store(_))) => {
+            warn!(issuer, error = %ErrorChain(&error), "a security event is not stored as taken");
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 /// The transmitter's own credential for this endpoint, where it was given one.
 fn check_bearer(transmitter: &Transmitter, headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(expected) = transmitter.bearer else {
+    let Some(expected) = &transmitter.bearer else {
         return Ok(());
     };
     let mut shown = headers.get_all(header::AUTHORIZATION).iter();
@@ -130,7 +135,7 @@ fn check_bearer(transmitter: &Transmitter, headers: &HeaderMap) -> Result<(), Re
     };
     let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "));
     match token {
-        Some((_, token)) if Digest::of(token) == expected => Ok(()),
+        Some((_, token)) if Digest::of(token) == **expected.peek() => Ok(()),
         Some(_) | None => Err(Refusal::unauthenticated(
             "the bearer token of this transmitter is needed",
         )),

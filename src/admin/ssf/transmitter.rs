@@ -8,8 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::event::{Kind, Level};
+use crate::access::UsedOnce;
 use crate::authn::IssuerKeys;
-use crate::base::Digest;
+use crate::base::{Digest, Live};
 use crate::model::AgentId;
 use crate::signals::Score;
 use crate::tokens::ReplayCache;
@@ -42,8 +43,8 @@ impl Scores {
 /// One who sends security events.
 pub struct Transmitter {
     pub(super) keys: Arc<IssuerKeys>,
-    /// The digest of its bearer token.
-    pub(super) bearer: Option<Digest>,
+    /// The digest of its bearer token, as it is now.
+    pub(super) bearer: Option<Arc<Live<Digest>>>,
     pub(super) scores: Scores,
     pub(super) score_life: Duration,
     pub(super) turn: tokio::sync::Mutex<()>,
@@ -52,22 +53,28 @@ pub struct Transmitter {
 }
 
 impl Transmitter {
-    /// One whose tokens are verified with `keys`, and who shows `bearer` besides.
+    /// One whose tokens are verified with `keys`, and who shows a bearer token of the digest `bearer` besides.
     #[must_use]
     pub fn new(
         keys: Arc<IssuerKeys>,
-        bearer: Option<&[u8]>,
+        bearer: Option<Arc<Live<Digest>>>,
         scores: Scores,
         score_life: Duration,
     ) -> Self {
         Self {
             keys,
-            bearer: bearer.map(Digest::of),
+            bearer,
             scores,
             score_life,
             turn: tokio::sync::Mutex::default(),
             newest: Mutex::default(),
         }
+    }
+
+    /// A memory for the tokens of all transmitters that are taken.
+    #[must_use]
+    pub fn memory() -> ReplayCache {
+        ReplayCache::with_capacity(REMEMBERED, REMEMBERED_OF_EACH)
     }
 
     /// Whether no later score of an agent was taken before: deliveries may change their order, and whoever
@@ -88,15 +95,12 @@ impl Transmitter {
 pub(in crate::admin) struct Transmitters {
     all: Vec<Transmitter>,
     /// The tokens that were taken, by issuer and `jti`.
-    pub(super) seen: ReplayCache,
+    pub(super) seen: UsedOnce,
 }
 
 impl Transmitters {
-    pub(in crate::admin) fn new(all: Vec<Transmitter>) -> Self {
-        Self {
-            all,
-            seen: ReplayCache::with_capacity(REMEMBERED, REMEMBERED_OF_EACH),
-        }
+    pub(in crate::admin) const fn new(all: Vec<Transmitter>, seen: UsedOnce) -> Self {
+        Self { all, seen }
     }
 
     pub(in crate::admin) fn is_empty(&self) -> bool {

@@ -265,7 +265,7 @@ const KEYS: &[Key] = &[
     Key::list(
         "ssf_transmitter[].bearer_from",
         "",
-        "The bearer token that it shows besides: `env:NAME` or `file:/path`, read at the start.",
+        "The bearer token that it shows besides: `env:NAME` or `file:/path`; a file is read again when it changes.",
     ),
     Key::list(
         "ssf_transmitter[].scores",

@@ -50,6 +50,8 @@ pub(super) const fn kind_code(kind: DocumentKind) -> &'static str {
         DocumentKind::RevokedToken => "revoked_token",
         DocumentKind::SecondFactor => "second_factor",
         DocumentKind::StoreMark => "store_mark",
+        DocumentKind::UsedAssertion => "used_assertion",
+        DocumentKind::UsedEvent => "used_event",
     }
 }
 

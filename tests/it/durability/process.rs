@@ -36,7 +36,18 @@ impl Process {
     }
 
     pub(super) fn start_with(place: &Path, more: &[&str]) -> Self {
-        let mut child = command(place, more).spawn().unwrap();
+        Self::spawn(&mut command(place, ["0", "0"], more))
+    }
+
+    /// Starts it again where it was, under the same URLs.
+    pub(super) fn again(&self, place: &Path) -> Self {
+        let ports = [self.port("gateway"), self.port("control")].map(|port| port.to_string());
+        let [gateway, control] = &ports;
+        Self::spawn(&mut command(place, [gateway, control], &[]))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         let output = child.stdout.take().unwrap();
         BufReader::new(output).read_line(&mut line).unwrap();
@@ -111,7 +122,10 @@ impl Drop for Process {
 
 /// What a gateway says that can't start there.
 pub(super) fn refused(place: &Path, more: &[&str]) -> String {
-    let child = command(place, more).stderr(Stdio::piped()).spawn().unwrap();
+    let child = command(place, ["0", "0"], more)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let id = Pid::from_child(&child);
     let (ended, waits) = sync_channel::<()>(0);
     let guard = spawn(move || {
@@ -128,10 +142,11 @@ pub(super) fn refused(place: &Path, more: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-fn command(place: &Path, more: &[&str]) -> Command {
+fn command(place: &Path, [gateway, control]: [&str; 2], more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
     command
-        .args(["dev", "--plain", "--port", "0", "--control-port", "0"])
+        .args(["dev", "--plain", "--port", gateway])
+        .args(["--control-port", control])
         .args(["--output", "json", "--data"])
         .arg(place.join("data"))
         .arg("--policies")

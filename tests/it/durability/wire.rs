@@ -16,10 +16,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const JWT_BEARER: &str = "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
 
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// An answer that came whole.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
+    /// The nonce for the next proof of possession.
+    pub(super) nonce: Option<String>,
     pub(super) body: Value,
 }
 
@@ -68,23 +72,43 @@ pub(super) fn call(process: &Process, path: &str, bearer: &str) -> io::Result<An
     exchange(port, "GET", path, Some(bearer), "application/json", "")
 }
 
-/// A token of the demo agent, for a task if one is named.
-pub(super) fn token(process: &Process, task: Option<&str>) -> io::Result<String> {
+/// An assertion of the demo agent, good for a minute.
+pub(super) fn assertion(process: &Process) -> String {
     let now = Clock::system().wall();
     let ttl = Duration::from_secs(60);
     let signed = sign_assertion(&process.key, "demo-bot", process.control_url(), now, ttl);
-    let assertion = signed.unwrap();
-    let mut form = format!(
-        "grant_type=client_credentials&client_assertion_type={JWT_BEARER}&client_assertion={}",
-        assertion.expose()
-    );
+    signed.unwrap().expose().clone()
+}
+
+/// Asks for a token of the demo agent by an assertion that was made before, with a proof of possession.
+pub(super) fn token_by(
+    process: &Process,
+    assertion: &str,
+    proof: Option<&str>,
+) -> io::Result<Answer> {
+    let kind = match proof {
+        Some(proof) => format!("{FORM}\r\ndpop: {proof}"),
+        None => FORM.to_owned(),
+    };
+    let port = process.port("control");
+    exchange(port, "POST", "/oauth/token", None, &kind, &form(assertion))
+}
+
+fn form(assertion: &str) -> String {
+    format!(
+        "grant_type=client_credentials&client_assertion_type={JWT_BEARER}&client_assertion={assertion}"
+    )
+}
+
+/// A token of the demo agent, for a task if one is named.
+pub(super) fn token(process: &Process, task: Option<&str>) -> io::Result<String> {
+    let mut form = form(&assertion(process));
     if let Some(task) = task {
         form.push_str("&task=");
         form.push_str(task);
     }
     let port = process.port("control");
-    let kind = "application/x-www-form-urlencoded";
-    let answer = exchange(port, "POST", "/oauth/token", None, kind, &form)?;
+    let answer = exchange(port, "POST", "/oauth/token", None, FORM, &form)?;
     if answer.status != 200 {
         return Err(io::Error::other(format!("no token: {answer:?}")));
     }
@@ -124,14 +148,21 @@ fn parse(answer: &str) -> Option<Answer> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let mut lines = head.split("\r\n");
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-    let length = lines.find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length")
-            .then(|| value.trim().parse::<usize>().ok())?
-    });
-    if length? != body.len() {
+    let header = |wanted: &str| {
+        lines.clone().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            let is_it = name.eq_ignore_ascii_case(wanted);
+            is_it.then(|| value.trim().to_owned())
+        })
+    };
+    if header("content-length")?.parse::<usize>().ok()? != body.len() {
         return None;
     }
+    let nonce = header("dpop-nonce");
     let body = serde_json::from_str(body).unwrap_or(Value::Null);
-    Some(Answer { status, body })
+    Some(Answer {
+        status,
+        nonce,
+        body,
+    })
 }
