@@ -71,14 +71,17 @@ impl Grants {
     /// long as it is polled.
     pub async fn run_habits(self) {
         let clock = self.0.clock.clone();
+        let mut last = clock.now();
         for round in 1_u32.. {
-            let mut due = pin!(clock.doze_until(clock.now() + LEARNT));
+            let mut due = pin!(clock.doze_until(last + LEARNT));
             loop {
                 tokio::select! {
                     () = &mut due => break,
                     () = self.signals().crowded() => self.signals().learn(),
                 }
             }
+            // Before the scores are computed: a step of the clock while they are is one that they lack.
+            last = clock.now();
             self.signals().learn();
             self.signals().score();
             if round.is_multiple_of(WRITTEN)
