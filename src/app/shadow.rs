@@ -1,7 +1,7 @@
 //! A candidate beside the live policies: what it would have decided of real traffic, counted and sampled.
 //!
-//! It is asked after the fact, on a thread of its own: the writer of the audit log hands it the records
-//! that it has written, which hold what the rules were asked. Nothing is done on the path of a request,
+//! It is asked after the fact, on a thread of its own: those who decide hand it the records
+//! that they send to the audit log, which hold what the rules were asked. Nothing is done on the path of a request,
 //! and no more processor time is used than a share of what the rest of the gateway uses.
 
 mod budget;
@@ -165,7 +165,11 @@ impl Shadow {
     }
 
     /// Asks the candidate about one record. Tells whether it still is the candidate.
-    fn look(&self, snapshot: &Arc<Snapshot>, replay: &Replay<'_>, record: Record) -> bool {
+    fn look(&self, snapshot: &Arc<Snapshot>, replay: &Replay<'_>, mut record: Record) -> bool {
+        if record.read_written().is_err() {
+            self.metrics.shadow_missed.inc();
+            return true;
+        }
         let judged = replay.judge(&record);
         let mut state = self.state();
         let running = state.running.as_mut();

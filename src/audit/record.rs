@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Asked, Written};
+use super::{Asked, RecordError, Written};
 use crate::model::{
     AgentId, DenyReason, EndReason, EntitlementId, Generation, GrantId, OperationId, PersonId,
     RequestId, ServiceName, TaskId, codes,
@@ -104,6 +104,20 @@ impl Record {
             asked: None,
             written: None,
         }
+    }
+}
+
+impl Record {
+    /// Reads back what was asked, where it was written down when it was asked.
+    ///
+    /// # Errors
+    ///
+    /// None, for what this version has written.
+    pub fn read_written(&mut self) -> Result<(), RecordError> {
+        if let Some(written) = self.written.take() {
+            self.asked = Some(Box::new(written.read()?));
+        }
+        Ok(())
     }
 }
 

@@ -40,23 +40,12 @@ impl Tap {
     }
 
     /// Hands a record on, if it is one of a decision and somebody wants it.
-    pub(super) fn offer(&self, mut record: Record) {
+    pub(super) fn offer(&self, record: Record) {
         let decision = matches!(
             record.kind,
             RecordKind::Call | RecordKind::Grant | RecordKind::Request
         );
-        if !decision || !self.open.load(Ordering::Relaxed) {
-            return;
-        }
-        let read = record.written.take().map(|written| written.read());
-        let sent = match read.transpose() {
-            Ok(asked) => {
-                record.asked = record.asked.or(asked.map(Box::new));
-                self.records.try_send(record).is_ok()
-            }
-            Err(_) => false,
-        };
-        if !sent {
+        if decision && self.open.load(Ordering::Relaxed) && self.records.try_send(record).is_err() {
             (self.missed)();
         }
     }
