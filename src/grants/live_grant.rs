@@ -193,7 +193,7 @@ impl LiveGrant {
         self.suspended.load(Ordering::SeqCst)
     }
 
-    /// Whether it is out of force for now: suspended, or carved from what is.
+    /// Whether it is out of force at this moment: suspended, or carved from what is.
     #[must_use]
     pub fn is_out_of_force(&self) -> bool {
         self.is_suspended() || self.is_held_back()
