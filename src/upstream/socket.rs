@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::tls::ClientStream;
+use crate::wire::poll_write_gathered;
 
 /// What the system calls a stream.
 #[derive(Debug)]
@@ -114,8 +115,8 @@ impl AsyncWrite for Plain {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Tcp(stream) => poll_write_gathered(Pin::new(stream), context, slices),
+            Self::Unix(stream) => poll_write_gathered(Pin::new(stream), context, slices),
         }
     }
 

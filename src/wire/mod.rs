@@ -6,6 +6,7 @@
 mod body;
 mod challenge;
 mod form;
+mod gather;
 mod graphql;
 mod headers;
 mod json;
@@ -19,6 +20,7 @@ mod websocket;
 pub use body::{Body, BodyError};
 pub use challenge::{Challenge, DPOP_ALGORITHMS};
 pub use form::{FormFault, FormField, FormFields, form_fields, form_value};
+pub use gather::poll_write_gathered;
 pub use graphql::{GraphqlCall, GraphqlFault, GraphqlType, graphql_call};
 pub use headers::{
     CONTROLLED_BY_GATEWAY, connection_listed, is_hop_by_hop, is_identity_look_alike,

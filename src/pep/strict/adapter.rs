@@ -24,6 +24,7 @@ use super::head::{Framing, Head, HeadLimits, HeadReader};
 use crate::base::{BootInstant, Clock};
 use crate::pep::gate::InboundLimits;
 use crate::pep::refusal::Refusal;
+use crate::wire::poll_write_gathered;
 
 /// What hyper is handed in the place of a request that is refused: something that it can't refuse by
 /// itself, and that ends the connection.
@@ -379,7 +380,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(context, slices));
+        let stream = Pin::new(&mut this.stream);
+        let written = ready!(poll_write_gathered(stream, context, slices));
         this.moved();
         Poll::Ready(written)
     }
