@@ -186,12 +186,14 @@ where
         })
     };
     // The stream keeps the deadlines of heads, and tells the end of requests from that of the client.
-    let mut served = http1::Builder::new()
-        .header_read_timeout(None)
+    let mut http = http1::Builder::new();
+    http.header_read_timeout(None)
         .half_close(true)
-        .max_headers(limits.header_count)
-        .max_buf_size(limits.header_bytes.max(MIN_BUFFER))
-        .serve_connection(TokioIo::new(stream), service);
+        .max_buf_size(limits.header_bytes.max(MIN_BUFFER));
+    if limits.header_count > HYPER_HEADERS {
+        http.max_headers(limits.header_count);
+    }
+    let mut served = http.serve_connection(TokioIo::new(stream), service);
     let told = stop.clone();
     let mut stop = pin!(stopped_for(stop, LAST_CALL));
     let mut stopping = false;
@@ -263,6 +265,10 @@ fn reset(stream: &impl Resettable) -> Result<(), ConnectionError> {
 
 /// hyper refuses a smaller buffer.
 const MIN_BUFFER: usize = 8192;
+
+/// hyper makes room for so many headers on the stack; told of any number, it makes that anew for each
+/// request. How many there may be is checked before it reads them.
+const HYPER_HEADERS: usize = 100;
 
 /// How long a peer may take to take note of the end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
