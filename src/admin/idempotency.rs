@@ -234,7 +234,7 @@ impl Idempotency {
         store: Arc<dyn GrantStore>,
         clock: Clock,
     ) -> Result<Self, IdempotencyError> {
-        let (now, wall) = (clock.now(), clock.wall());
+        let (now, wall) = clock.times();
         let mut answers = Answers::default();
         let mut old = Vec::new();
         let mut known: Vec<_> = Vec::new();
@@ -262,7 +262,7 @@ impl Idempotency {
     }
 
     fn turn(&self, key: &Key, request: Digest) -> Turn {
-        let (now, wall) = (self.clock.now(), self.clock.wall());
+        let (now, wall) = self.clock.times();
         let mut answers = self.answers();
         let known = answers.by_key.get(key);
         if let Some(answered) = known.filter(|known| now < known.at + REMEMBERED) {

@@ -58,7 +58,7 @@ pub(super) async fn renew(
     Json(body): Json<RenewBody>,
 ) -> Result<Answer<GrantView>, ApiError> {
     let (live, identity) = own(&admin, &caller, &id).await?;
-    let times = (admin.clock.now(), admin.clock.wall());
+    let times = admin.clock.times();
     let asker = Asker::new(
         &caller.snapshot,
         &identity,
@@ -99,7 +99,7 @@ pub(super) async fn delegate(
     }
     let receiver = caller.snapshot.agent(receiver.as_str());
     let receiver = receiver.ok_or_else(missing)?;
-    let times = (admin.clock.now(), admin.clock.wall());
+    let times = admin.clock.times();
     let asker = Asker::new(
         &caller.snapshot,
         &identity,

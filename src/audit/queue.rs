@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::BorrowMut;
 use std::cell::RefCell;
 use std::fmt;
 use std::mem;
@@ -95,10 +96,10 @@ pub struct Place(Option<Arc<Way>>);
 
 impl Place {
     /// Sends `record` to the writer; neither fails nor waits for it. It is written down here, by whoever
-    /// decided: there are many of those, and one writer.
-    pub fn write(mut self, record: Record) {
+    /// decided: there are many of those, and one writer. A record that is lent may be empty afterwards.
+    pub fn write(mut self, mut record: impl BorrowMut<Record>) {
         if let Some(way) = self.0.take() {
-            way.shared.push(record);
+            way.shared.push(record.borrow_mut());
         }
     }
 }
@@ -201,13 +202,13 @@ impl Shared {
             .map_err(|_| Unavailable::Full)
     }
 
-    fn push(&self, record: Record) {
+    fn push(&self, record: &mut Record) {
         thread_local! {
             static MEMBERS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
         MEMBERS.with_borrow_mut(|members| {
             members.clear();
-            line::write(members, &record);
+            line::write(members, record);
             self.send(members);
         });
         if let Some(tap) = self.tap.get() {

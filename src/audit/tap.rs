@@ -5,6 +5,7 @@
 mod tests;
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -39,13 +40,17 @@ impl Tap {
         (tap, receiver)
     }
 
-    /// Hands a record on, if it is one of a decision and somebody wants it.
-    pub(super) fn offer(&self, record: Record) {
+    /// Hands a record on, if it is one of a decision and somebody wants it: then it is taken.
+    pub(super) fn offer(&self, record: &mut Record) {
         let decision = matches!(
             record.kind,
             RecordKind::Call | RecordKind::Grant | RecordKind::Request
         );
-        if decision && self.open.load(Ordering::Relaxed) && self.records.try_send(record).is_err() {
+        if !decision || !self.open.load(Ordering::Relaxed) {
+            return;
+        }
+        let left = Record::new(record.kind, record.at);
+        if self.records.try_send(mem::replace(record, left)).is_err() {
             (self.missed)();
         }
     }

@@ -180,6 +180,12 @@ impl Clock {
         }
     }
 
+    /// This moment on both clocks.
+    #[must_use]
+    pub fn times(&self) -> (BootInstant, Timestamp) {
+        (self.now(), self.wall())
+    }
+
     /// Completes when the boot clock has reached `deadline`, but after a suspend as much later as that
     /// took: nothing wakes in between to look. For the patience with a silent peer, of which there may
     /// be thousands. Safe to drop at any point.

@@ -77,7 +77,7 @@ impl Grants {
         let inner = &self.0;
         let (from, task) = (Arc::clone(&carving.from), Arc::clone(&carving.task));
         let _turn = from.turn().lock().await;
-        let (now, at) = (inner.clock.now(), inner.clock.wall());
+        let (now, at) = inner.clock.times();
         let parent = from.request();
         if from.ended(now).is_some() {
             return Err(GrantsError::GrantUnknown(parent.grant.clone()));

@@ -45,7 +45,7 @@ impl Grants {
         // The mark holds the end too: one writes both at a time.
         let _turn = grant.turn().lock().await;
         let id = &grant.request().grant;
-        let (now, at) = (inner.clock.now(), inner.clock.wall());
+        let (now, at) = inner.clock.times();
         let over = || GrantsError::GrantUnknown(id.clone());
         if grant.ended(now).is_some() {
             return Err(over());

@@ -105,7 +105,7 @@ impl Grants {
 impl Inner {
     /// Switches what is not so already and is not over, and tells of it.
     fn switch_in_memory(&self, grants: &[Arc<LiveGrant>], switch: Switch) -> Vec<Grant> {
-        let (now, at) = (self.clock.now(), self.clock.wall());
+        let (now, at) = self.clock.times();
         let suspended = switch == Switch::Suspend;
         let mut all = Vec::new();
         for grant in grants {

@@ -44,7 +44,7 @@ impl Grants {
         rule: ApprovalRule,
     ) -> Result<(Arc<PendingGrant>, bool), GrantsError> {
         let task = Arc::clone(asking.task);
-        let (now, at) = (self.0.clock.now(), self.0.clock.wall());
+        let (now, at) = self.0.clock.times();
         let until = (now + rule.expires).min(task.oldest());
         let mut request = asking.request(at);
         request.approval = Some(rule);
@@ -143,7 +143,7 @@ impl Grants {
         let request = pending.request();
         let over = || GrantsError::RequestUnknown(request.id.clone());
         let task = inner.tasks.get(&request.task).ok_or_else(over)?;
-        let (now, at) = (inner.clock.now(), inner.clock.wall());
+        let (now, at) = inner.clock.times();
         if now >= pending.until() {
             return Err(over());
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::{Body as _, Incoming};
+use jiff::Timestamp;
 use tracing::warn;
 
 use super::canonical::{Canonical, check_lines};
@@ -30,7 +31,7 @@ use super::websocket::{Handshake, Successor};
 use super::worker::Worker;
 use crate::access::Asker;
 use crate::audit::Record;
-use crate::base::ErrorChain;
+use crate::base::{BootInstant, ErrorChain};
 use crate::config::{Matched, Snapshot};
 use crate::grants::Claim;
 use crate::model::DenyReason;
@@ -86,7 +87,12 @@ struct Attempt<'a> {
     payload: &'a Payload,
     /// Whether the request has shown before that it holds what its token is bound to.
     proved: bool,
+    /// The moment that it is judged by.
+    times: Times,
 }
+
+/// One moment on the boot clock and on the wall's.
+pub(super) type Times = (BootInstant, Timestamp);
 
 /// How a request was judged.
 enum Judged {
@@ -119,7 +125,10 @@ impl Worker {
             return Begun::Answered(document);
         }
         let peer = connection.peer.address.ip();
-        let opened = self.exchanges.open(&self.gate, peer, &request_id, &slot);
+        let times = self.gate.clock.times();
+        let opened = self
+            .exchanges
+            .open(&self.gate, peer, &request_id, &slot, times);
         let running = match opened {
             Ok(running) => running,
             Err(refusal) => {
@@ -138,7 +147,7 @@ impl Worker {
             }
         };
         running.note(|record| describe_request(record, &canonical));
-        match self.settle(connection, &canonical, body, &running, &request_id) {
+        match self.settle(connection, &canonical, body, &running, (&request_id, times)) {
             Ok(next) => Begun::Open(Open {
                 request_id,
                 canonical,
@@ -230,9 +239,10 @@ impl Worker {
         let request_id = self.next_request_id();
         let source = connection.peer.address.ip();
         let no_response = Rc::default();
+        let times = self.gate.clock.times();
         let opened = self
             .exchanges
-            .open(&self.gate, source, &request_id, &no_response);
+            .open(&self.gate, source, &request_id, &no_response, times);
         match opened {
             Ok(running) => {
                 running.refuse(refusal);
@@ -252,7 +262,7 @@ impl Worker {
         canonical: &Rc<Canonical>,
         body: Incoming,
         running: &Rc<Running>,
-        request_id: &RequestId,
+        (request_id, times): (&RequestId, Times),
     ) -> Result<Next, Refusal> {
         let gate = &self.gate;
         let source = source::address(gate, connection.peer.address.ip(), canonical.headers());
@@ -268,6 +278,7 @@ impl Worker {
             canonical,
             payload: &payload,
             proved: false,
+            times,
         };
         match self.attempt(&attempt, running)? {
             Judged::Passed(passed) => {
@@ -320,6 +331,7 @@ impl Worker {
                 canonical,
                 payload: &payload,
                 proved: true,
+                times: self.gate.clock.times(),
             };
             judged = self.attempt(&attempt, running)?;
         };
@@ -364,13 +376,14 @@ impl Worker {
             canonical,
             payload,
             proved,
+            times,
         } = attempt;
         let gate = &self.gate;
         running.note(|record| {
             record.generation = Some(snapshot.generation().clone());
             record.written = None;
         });
-        let now = gate.clock.now();
+        let (now, _) = times;
         let certificate = connection.peer.certificate;
         let at_hand = AtHand {
             last: &connection.last_shown,
@@ -398,7 +411,6 @@ impl Worker {
             record.service = Some(operation.service.clone());
         });
         gate.check_audience(&identity, &endpoint.service)?;
-        let times = (now, gate.clock.wall());
         let asker = Asker::new(snapshot, &identity, source, times, gate.grants.signals());
         let right = gate.facts.right(&asker, endpoint)?;
         let held = match payload {

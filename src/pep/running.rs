@@ -101,6 +101,7 @@ impl Exchanges {
         source: IpAddr,
         request_id: &RequestId,
         slot: &Rc<Slot>,
+        (now, wall): (BootInstant, Timestamp),
     ) -> Result<Rc<Running>, Refusal> {
         let place = gate.audit.reserve().map_err(|unavailable| {
             let detail = "decisions can't be recorded at this moment, so none is made";
@@ -108,7 +109,7 @@ impl Exchanges {
                 .with_internal(unavailable.to_string())
                 .with_retry_after(1)
         })?;
-        let mut record = Record::new(RecordKind::Call, gate.clock.wall());
+        let mut record = Record::new(RecordKind::Call, wall);
         record.request_id = Some(request_id.to_string());
         record.source = Some(source);
         let number = self.next.get();
@@ -117,7 +118,7 @@ impl Exchanges {
             gate: Arc::clone(gate),
             exchanges: Rc::clone(self),
             number,
-            started: gate.clock.now(),
+            started: now,
             record: RefCell::new(record),
             place: Cell::new(Some(place)),
             opened: Cell::new(false),
@@ -411,8 +412,7 @@ impl Drop for Running {
         } else if !self.shown.get() && self.under.borrow().standing.is_some() {
             self.show(Became::Failed, now);
         }
-        let closed = Record::new(RecordKind::Call, now);
-        let mut record = self.record.replace(closed);
+        let record = self.record.get_mut();
         record.at = now;
         record.status = self.answered.get().map(|status| status.as_u16());
         record.bytes_in = self.bytes_in.get();

@@ -73,12 +73,16 @@ impl Health {
     }
 
     /// Notes what kind of answer came. Returns whether this put the address out.
-    pub(super) fn answered(&self, well: bool, now: BootInstant) -> bool {
+    pub(super) fn answered(&self, well: bool, now: impl FnOnce() -> BootInstant) -> bool {
         if !well {
             self.bad_answers.set(self.bad_answers.get() + 1);
-            return self.judge(self.bad_answers.get() >= BAD_ANSWERS, now);
+            return self.judge(self.bad_answers.get() >= BAD_ANSWERS, now());
         }
         self.bad_answers.set(0);
+        if self.out_until.get().is_none() {
+            return false;
+        }
+        let now = now();
         if self.standing(now) == Standing::Probation {
             self.out_until.set(None);
             self.back_since.set(Some(now));

@@ -116,7 +116,7 @@ impl Lane {
 
     /// Notes whether an exchange got an answer other than the upstream's own failure.
     pub(super) fn note_answer(&self, well: bool) {
-        if self.health.answered(well, self.clock.now()) {
+        if self.health.answered(well, || self.clock.now()) {
             self.put_out("it answers with errors or not at all");
         }
     }
@@ -150,14 +150,14 @@ impl Lane {
         within(&self.clock, deadline, free).await.ok()?.ok()
     }
 
-    /// A connection that can be used at once.
-    pub(super) fn pooled(&self) -> Option<Link> {
+    /// A connection that can be used now, at once.
+    pub(super) fn pooled(&self, now: BootInstant) -> Option<Link> {
         if let Some(link) = self.shared() {
             return Some(Link::Http2(link));
         }
         let mut idle = self.idle.borrow_mut();
         while let Some((mut link, since)) = idle.pop_back() {
-            if self.is_old(since) {
+            if self.is_old(since, now) {
                 // So are all that lie below it.
                 idle.clear();
             } else if link.is_clean() {
@@ -212,12 +212,13 @@ impl Lane {
 
     /// Closes what has been idle for too long, or was closed from the other side.
     pub(super) fn sweep(&self) {
+        let now = self.clock.now();
         self.idle
             .borrow_mut()
-            .retain_mut(|(link, since)| !self.is_old(*since) && link.is_clean());
-        self.shared
-            .borrow_mut()
-            .retain(|(link, used)| !(link.has_ended() || link.is_unused() && self.is_old(*used)));
+            .retain_mut(|(link, since)| !self.is_old(*since, now) && link.is_clean());
+        self.shared.borrow_mut().retain(|(link, used)| {
+            !(link.has_ended() || link.is_unused() && self.is_old(*used, now))
+        });
     }
 
     /// Closes what is idle, and each other connection when its exchange ends.
@@ -238,8 +239,8 @@ impl Lane {
         self.age.get()
     }
 
-    fn is_old(&self, since: BootInstant) -> bool {
-        self.clock.now() - since >= self.limits.idle_timeout
+    fn is_old(&self, since: BootInstant, now: BootInstant) -> bool {
+        now - since >= self.limits.idle_timeout
     }
 
     #[cfg(test)]

@@ -27,19 +27,28 @@ pub(super) struct Outgoing {
 }
 
 /// A request that is ready to be sent. Boxed: it passes through many hands before its head is written.
-pub struct Prepared(pub(super) Box<Outbound<Outgoing>>);
+pub struct Prepared {
+    pub(super) request: Box<Outbound<Outgoing>>,
+    /// When it was made ready.
+    pub(super) at: BootInstant,
+}
 
 impl Prepared {
     pub(super) fn new(request: Outbound<Body>, clock: &Clock) -> Self {
-        Self(Box::new(request.map(|body| Outgoing::new(body, clock))))
+        let at = clock.now();
+        let request = request.map(|body| Outgoing::begun(body, clock, at));
+        Self {
+            request: Box::new(request),
+            at,
+        }
     }
 }
 
 impl fmt::Debug for Prepared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Prepared")
-            .field("method", &self.0.method)
-            .field("fields", &self.0.fields)
+            .field("method", &self.request.method)
+            .field("fields", &self.request.fields)
             .finish_non_exhaustive()
     }
 }
@@ -83,7 +92,10 @@ enum State {
 
 impl Outgoing {
     pub(super) fn new(body: Body, clock: &Clock) -> Self {
-        let now = clock.now();
+        Self::begun(body, clock, clock.now())
+    }
+
+    fn begun(body: Body, clock: &Clock, now: BootInstant) -> Self {
         let state = if body.is_end_stream() {
             State::Ended(now)
         } else {

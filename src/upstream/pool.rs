@@ -81,11 +81,11 @@ impl Pool {
         target: &Arc<Target>,
         request: Prepared,
     ) -> Result<Response<Received>, SendError> {
-        let mut request = request.0;
+        let Prepared { mut request, at } = request;
         let mut progress = request.body.progress();
         let timeout = target.timeouts.response;
         let timeout = timeout.unwrap_or(self.limits.response_timeout);
-        let mut lease = match self.at_hand(target) {
+        let mut lease = match self.at_hand(target, at) {
             Some(lease) => lease,
             // Boxed, so that a request that finds a connection has no room for all that opening one takes.
             None => Box::pin(self.lease(target)).await?,
@@ -140,14 +140,14 @@ impl Pool {
     }
 
     /// A kept connection to the less busy of two addresses, if there is one.
-    fn at_hand(&self, target: &Arc<Target>) -> Option<Lease> {
+    fn at_hand(&self, target: &Arc<Target>, now: BootInstant) -> Option<Lease> {
         let lanes = self.group(target).known()?;
         let lane = lanes.get(self.choose(&lanes))?;
-        if lanes.len() > 1 && !lane.is_open(self.clock.now()) {
+        if lanes.len() > 1 && !lane.is_open(now) {
             return None;
         }
         let permit = lane.try_admit()?;
-        let link = lane.pooled()?;
+        let link = lane.pooled(now)?;
         Some(Lease::new(Rc::clone(lane), link, true, permit))
     }
 
@@ -212,7 +212,7 @@ impl Pool {
         permit: OwnedSemaphorePermit,
         deadline: BootInstant,
     ) -> Result<Lease, SendError> {
-        let (link, pooled) = match lane.pooled() {
+        let (link, pooled) = match lane.pooled(self.clock.now()) {
             Some(link) => (link, true),
             None => (self.open(target, lane, deadline).await?, false),
         };

@@ -124,10 +124,12 @@ impl Body for Received {
                 Poll::Ready(Some(Err(BodyError::Idle)))
             }
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(idle) = &mut this.idle {
+                this.settle_if_over();
+                if !this.over
+                    && let Some(idle) = &mut this.idle
+                {
                     idle.moved();
                 }
-                this.settle_if_over();
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {

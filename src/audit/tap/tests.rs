@@ -12,7 +12,7 @@ fn decisions_are_handed_on_while_it_is_open_and_there_is_room() {
     let (tap, records) = Tap::new(&valve, 2, move || {
         counts.fetch_add(1, Ordering::Relaxed);
     });
-    let offer = |kind| tap.offer(Record::new(kind, Timestamp::UNIX_EPOCH));
+    let offer = |kind| tap.offer(&mut Record::new(kind, Timestamp::UNIX_EPOCH));
     offer(RecordKind::Call);
     assert!(records.try_recv().is_err());
     valve.set(true);

@@ -14,9 +14,9 @@ fn failures_in_a_row_put_an_address_out_and_scattered_ones_do_not() {
         assert!(!health.connected(false, at(0)));
         assert!(!health.connected(true, at(0)));
         for _ in 1..BAD_ANSWERS {
-            assert!(!health.answered(false, at(0)));
+            assert!(!health.answered(false, || at(0)));
         }
-        assert!(!health.answered(true, at(0)));
+        assert!(!health.answered(true, || at(0)));
     }
     assert_eq!(health.standing(at(0)), Standing::In);
     assert!(!health.connected(false, at(0)) && !health.connected(false, at(0)));
@@ -29,7 +29,7 @@ fn failures_in_a_row_put_an_address_out_and_scattered_ones_do_not() {
 fn a_burst_of_bad_answers_puts_an_address_out() {
     let health = Health::default();
     let burst: Vec<_> = (0..BAD_ANSWERS)
-        .map(|_| health.answered(false, at(0)))
+        .map(|_| health.answered(false, || at(0)))
         .collect();
     assert_eq!(burst, [false, false, false, false, true]);
 }
@@ -48,7 +48,7 @@ fn each_failed_probe_doubles_the_time_up_to_a_bound() {
         // That a connection opens is not yet an answer.
         assert!(!health.connected(true, at(now)));
         assert_eq!(health.standing(at(now)), Standing::Probation);
-        assert!(health.answered(false, at(now)));
+        assert!(health.answered(false, || at(now)));
     }
 }
 
@@ -60,7 +60,7 @@ fn a_good_probe_brings_it_back_and_a_calm_time_is_forgiven() {
             health.connected(false, at(0));
         }
         assert!(health.is_failing());
-        assert!(!health.answered(true, at(6)));
+        assert!(!health.answered(true, || at(6)));
         assert_eq!(health.standing(at(6)), Standing::In);
         assert!(!health.is_failing());
         for _ in 0..CONNECT_FAILURES {
@@ -79,7 +79,7 @@ fn failures_of_one_that_is_out_change_nothing() {
         health.connected(false, at(0));
     }
     for _ in 0..20 {
-        assert!(!health.connected(false, at(1)) && !health.answered(false, at(1)));
+        assert!(!health.connected(false, at(1)) && !health.answered(false, || at(1)));
     }
     assert_eq!(health.standing(at(5)), Standing::Probation);
 }

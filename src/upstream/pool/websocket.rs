@@ -38,7 +38,7 @@ impl Pool {
         target: &Arc<Target>,
         request: Prepared,
     ) -> Result<WebSocket, SendError> {
-        let request = request.0;
+        let request = request.request;
         let progress = request.body.progress();
         let timeout = target.timeouts.response;
         let timeout = timeout.unwrap_or(self.limits.response_timeout);
