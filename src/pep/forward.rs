@@ -48,7 +48,7 @@ pub(super) enum Answered {
 }
 
 impl Worker {
-    /// The request for the service. If there is none, its call is given back.
+    /// The request for the service.
     pub(super) fn prepare(
         &self,
         connection: &Connection,
@@ -65,7 +65,6 @@ impl Worker {
             Some((header, value)) => match value.as_ref() {
                 Ok(value) => Some((*header, value.expose())),
                 Err(error) => {
-                    running.refund();
                     let detail = "the service's credential can't be read";
                     let unreachable = Refusal::new(DenyReason::UpstreamUnreachable, detail);
                     return Err(unreachable.with_internal(ErrorChain(error).to_string()));
@@ -91,7 +90,6 @@ impl Worker {
         });
         let said = said.map(|said| said.map(|request| self.pool.prepare(request)));
         said.unwrap_or_else(|| Err(refuse_closed(Closed::Ended(EndReason::Withdrawn))))
-            .inspect_err(|_| running.refund())
     }
 
     /// Sends the request and waits for the answer, for as long as what it runs under lasts.
@@ -105,6 +103,7 @@ impl Worker {
         self.gate.metrics.allowed.inc();
         let target = &passed.endpoint.service.target;
         let sent = async {
+            running.begin_sending();
             let Some(handshake) = passed.handshake else {
                 let sent = self.pool.send(target, outgoing).await;
                 return sent.map(Answered::Response);

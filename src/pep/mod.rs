@@ -19,6 +19,7 @@ mod forward;
 mod gate;
 mod guard;
 mod http2;
+mod judging;
 mod metadata;
 mod nearby;
 mod pipeline;

@@ -11,7 +11,7 @@ use super::canonical::{Canonical, check_lines};
 use super::describe;
 use super::enforce::{Call, Deciding, weigh};
 use super::gate::{Facts, Gate};
-use super::pipeline::route;
+use super::judging::route;
 use super::refusal::Refusal;
 use crate::access::{Asker, Explains, Explanation, SupposedCall};
 use crate::audit::Written;

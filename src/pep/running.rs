@@ -52,6 +52,8 @@ pub(super) struct Running {
     bytes_out: Cell<u64>,
     answered: Cell<Option<StatusCode>>,
     cut: Cell<Option<EndReason>>,
+    /// Whether it went on to the service, as far as can be known.
+    sent: Cell<bool>,
     /// Whether the signals know of it.
     shown: Cell<bool>,
     late: Cell<Option<Late>>,
@@ -128,6 +130,7 @@ impl Exchanges {
             bytes_out: Cell::new(0),
             answered: Cell::new(None),
             cut: Cell::new(None),
+            sent: Cell::new(false),
             shown: Cell::new(false),
             late: Cell::new(None),
             withdrawn: Cell::new(None),
@@ -278,6 +281,11 @@ impl Running {
         self.answered.set(Some(status));
     }
 
+    /// The request goes to the upstream from now on: its call counts, unless it is [given back](Self::refund).
+    pub(super) fn begin_sending(&self) {
+        self.sent.set(true);
+    }
+
     /// Nothing of the request reached the upstream: its call is given back.
     pub(super) fn refund(&self) {
         let under = self.under.take();
@@ -397,6 +405,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if !self.sent.get() {
+            self.refund();
+        }
         let succeeded = self.cut.get().is_none()
             && self.answered.get().is_some_and(|status| {
                 status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS

@@ -115,6 +115,47 @@ fn a_call_that_never_left_is_given_back() {
 }
 
 #[test]
+fn a_call_whose_request_could_not_be_made_is_given_back() {
+    run(async {
+        let directory = tempfile::tempdir().unwrap();
+        let secret = directory.path().join("shop");
+        std::fs::write(&secret, "s3cr3t").unwrap();
+        let services = format!(
+            "[[service]]\nname = \"shop\"\nmatch = {{ path = \"/shop\" }}\n\
+             upstreams = [\"http://{{upstream}}\"]\n\
+             inject = {{ header = \"Api-Key\", value_from = \"file:{}\" }}\n",
+            secret.display()
+        );
+        let allow = format!(
+            "[credentials]\nallow = [\"file:{}/*\"]\n",
+            directory.path().display()
+        );
+        let plan = Plan::new().file("entitlements.toml", &entitlement("max_calls = 1000000"));
+        let plan = plan.file("services.toml", &services).settings(&allow);
+        let gate = plan.start().await;
+        let work = gate.agent("bot").works("budget").await;
+        let call = || gate.call("GET", "/shop/items").bearer(&work.token).send();
+        call().await.expect(200);
+        std::fs::remove_file(&secret).unwrap();
+        let refused = async {
+            while call().await.status == 200 {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the credential is read again", refused).await;
+        let left = async || {
+            let path = format!("/v1/grants/{}", work.grant);
+            let grant = gate.control("GET", &path).bearer(&work.token);
+            grant.send().await.expect(200).json()["calls_left"].clone()
+        };
+        let before = left().await;
+        assert_eq!(before, 1_000_000 - gate.upstream.count());
+        call().await.refusal(502, "upstream_unreachable");
+        assert_eq!(left().await, before);
+    });
+}
+
+#[test]
 fn a_call_that_the_upstream_may_have_seen_is_not_given_back() {
     run(async {
         let stub = Stub::bind().await;
