@@ -14,6 +14,7 @@
     reason = "a benchmark stops where its own fixture is wrong"
 )]
 
+mod balance;
 #[path = "../support/control.rs"]
 mod control;
 mod forwarder;
@@ -22,6 +23,7 @@ mod ours;
 mod peers;
 mod process;
 mod report;
+mod secure;
 #[path = "../support/server.rs"]
 mod server;
 
@@ -33,14 +35,16 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use balance::balance;
 use control::{Client, request};
 use forwarder::forward;
 use http::{Method, StatusCode};
-use load::{Protocol, Sample, measure, send};
+use load::{Protocol, Sample, measure};
 use ours::{Certificate, Ours, free};
 use peers::{Issuer, Peer, Site};
 use process::{MEASURED, Process};
-use report::{Goal, Line, median, print_goals, print_heading, print_lines, spread};
+use report::{Goal, Line, print_goals, print_heading, print_lines};
+use secure::tls;
 use server::{ANSWER, serve};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -402,96 +406,6 @@ fn goals(lines: &[Line]) {
         Some((Goal { name, goal }, line))
     });
     print_goals(ours, &found.collect::<Vec<_>>());
-}
-
-/// Ours, enforcing, against haproxy that only proxies: TLS 1.3 with HTTP/2 in front of both.
-async fn tls(
-    place: &Path,
-    upstream: SocketAddr,
-    (ours, certificate): (&Ours, &Certificate),
-    options: &Options,
-) -> Result<(), String> {
-    let site = site(place, upstream);
-    let secure = free();
-    let peer = peers::haproxy_tls(site, secure, &certificate.both)?;
-    let protocol = Protocol::Http2 {
-        connections: HTTP2_CONNECTIONS,
-        streams: AT_ONCE / HTTP2_CONNECTIONS,
-        certificate: certificate.der.clone(),
-    };
-    let name = format!("haproxy {}", peer.version);
-    let checks = "token, live grant, budget, 20 rules, record";
-    let ways = vec![
-        Way::new(&name, "nothing", &peer.process, secure, CALL),
-        Way::new(OURS, checks, &ours.process, ours.secure, CALL),
-    ];
-    let lines = rounds(ways, &protocol, &ours.token, options).await;
-    println!(
-        "\nTLS 1.3 and HTTP/2, {HTTP2_CONNECTIONS} connections with {} requests at once each",
-        AT_ONCE / HTTP2_CONNECTIONS
-    );
-    print_lines(&lines, "haproxy");
-    let goal = Goal {
-        name: "haproxy, checking nothing",
-        goal: 0.95,
-    };
-    print_goals(&lines[1], &[(goal, &lines[0])]);
-    Ok(())
-}
-
-/// How evenly two workers share what comes; each round has connections of its own.
-async fn balance(upstream: SocketAddr, certificate: &Certificate, options: &Options) {
-    let ours = Ours::start("0,1", 2, upstream, certificate).await;
-    let protocols = [
-        (
-            "HTTP/1.1",
-            AT_ONCE,
-            1.10,
-            Protocol::Http1 {
-                connections: AT_ONCE,
-            },
-        ),
-        (
-            "TLS with HTTP/2",
-            HTTP2_CONNECTIONS,
-            1.25,
-            Protocol::Http2 {
-                connections: HTTP2_CONNECTIONS,
-                streams: 1,
-                certificate: certificate.der.clone(),
-            },
-        ),
-    ];
-    println!("\n| two workers | connections | goal | most / mean of requests |");
-    println!("|---|---|---|---|");
-    for (name, connections, goal, protocol) in protocols {
-        let address = match &protocol {
-            Protocol::Http1 { .. } => ours.listen,
-            Protocol::Http2 { .. } => ours.secure,
-        };
-        let mut uneven = Vec::new();
-        for _ in 0..options.rounds {
-            let before = ours.requests_by_worker().await;
-            send(address, &protocol, (CALL, &ours.token), options.time).await;
-            let after = ours.requests_by_worker().await;
-            let served: Vec<_> = after
-                .iter()
-                .zip(&before)
-                .map(|(one, two)| one - two)
-                .collect();
-            let mean = served.iter().sum::<f64>() / served.len() as f64;
-            uneven.push(served.iter().copied().fold(0.0, f64::max) / mean);
-        }
-        let verdict = if median(&uneven) <= goal {
-            "met"
-        } else {
-            "not met"
-        };
-        println!(
-            "| {name} | {connections} | ≤ {goal:.2} | {}, {verdict} |",
-            spread(&uneven, 2)
-        );
-    }
 }
 
 /// The name of the profile that everything was built with.
