@@ -9,6 +9,7 @@ use std::time::Duration;
 use criterion::Criterion;
 use portcullis::base::Clock;
 use portcullis::config::{Outcome, Reloader, Sources};
+use portcullis::pdp::Memory;
 use tempfile::TempDir;
 use tokio::runtime::Builder;
 
@@ -34,7 +35,7 @@ pub(crate) fn reload(criterion: &mut Criterion) {
         credentials: std::iter::empty().collect(),
         stand_in: None,
     };
-    let (reloader, watcher) = Reloader::open(sources, &clock).unwrap();
+    let (reloader, watcher) = Reloader::open(sources, &clock, Memory::default()).unwrap();
     assert_eq!(reloader.status().rules, RULES);
     let watching = runtime.spawn(watcher.run());
     let mut turn = 0;

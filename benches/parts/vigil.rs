@@ -14,6 +14,7 @@ use portcullis::base::{Clock, ManualClock};
 use portcullis::config::{Reloader, Sources};
 use portcullis::grants::{Asking, Grants, Limits, LiveGrant, OpenTask};
 use portcullis::model::{Circumstances, Entitlement, Inputs};
+use portcullis::pdp::Memory;
 use portcullis::store::MemoryStore;
 use portcullis::telemetry::Metrics;
 use tempfile::TempDir;
@@ -48,7 +49,7 @@ pub(crate) fn vigil(criterion: &mut Criterion<Processor>) {
         credentials: std::iter::empty().collect(),
         stand_in: None,
     };
-    let (reloader, _watcher) = Reloader::open(sources, &clock).unwrap();
+    let (reloader, _watcher) = Reloader::open(sources, &clock, Memory::default()).unwrap();
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let options = Options::new(directory.path().join("audit"));
     let (audit, writer) = open(&options, clock.clone()).unwrap();

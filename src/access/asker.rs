@@ -141,7 +141,22 @@ impl<'a> Asker<'a> {
         };
         let utc = TimeZone::UTC;
         let question = self.question(ask, &utc);
-        self.snapshot.policies().decide(&question)
+        self.decide(&question)
+    }
+
+    fn decide(&self, question: &Question<'_>) -> Decision {
+        let policies = self.snapshot.policies();
+        if self.is_judged_by_cedar() {
+            policies.decide_by_cedar(question)
+        } else {
+            policies.decide(question)
+        }
+    }
+
+    /// Whether it is supposed that Cedar's own authorizer judges what the rules say.
+    #[must_use]
+    pub fn is_judged_by_cedar(&self) -> bool {
+        self.supposed.is_some_and(|supposed| supposed.by_cedar)
     }
 
     /// Whether the agent may ask for `entitlement` now, and if so whether a person has to approve. An
@@ -162,7 +177,7 @@ impl<'a> Asker<'a> {
             depth: 0,
             opened_by: self.agent.agent.id.as_str(),
         });
-        match self.snapshot.policies().decide(&question) {
+        match self.decide(&question) {
             Decision::Allow(_) => Some(entitlement.approval.is_some()),
             Decision::Deny(denial) => match denial.requires {
                 Some(Requirement::Approval(_)) => Some(true),

@@ -31,6 +31,8 @@ pub struct SupposedSignals {
     pub usual: Option<UsualFacts>,
     /// How many factors it has shown.
     pub factors: Option<i64>,
+    /// Whether Cedar's own authorizer judges what the rules say, whatever is compiled.
+    pub by_cedar: bool,
 }
 
 impl SupposedSignals {
@@ -191,6 +193,9 @@ pub trait Shadows: Send + Sync + fmt::Debug {
 
     /// Where it stands, as JSON; `null` where there is no candidate.
     fn view(&self) -> serde_json::Value;
+
+    /// How the live policies fare beside Cedar's own authorizer, as JSON; `null` where it is not asked.
+    fn checks(&self) -> serde_json::Value;
 }
 
 /// Whoever can tell what the policy files as they are now would change.

@@ -191,5 +191,6 @@ fn view(admin: &Admin) -> Value {
         "last_refused": refused,
         "held": held,
         "shadow": admin.shadows.view(),
+        "cedar": admin.shadows.checks(),
     })
 }

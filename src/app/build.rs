@@ -32,6 +32,7 @@ use crate::grants::{Grants, Restored};
 use crate::model::{AgentId, DenyReason, EndReason};
 use crate::notices::{self, Notifier};
 use crate::oauth::{self, OAuth, OAuthFacts, OAuthParts};
+use crate::pdp::Memory;
 use crate::pep::{Gate, GateParts, Workers};
 use crate::store::{DocumentKind, GrantStore, SqliteStore, StoreError};
 use crate::telemetry::Metrics;
@@ -97,7 +98,9 @@ pub async fn start(
     let with = (&held_for, &core.clock);
     holding::hold_policies(&core.reloader, judged, &settings, with);
     let oauth = Arc::new(core.oauth(&settings).await?);
-    let (shadow, tap, watching) = Shadow::new(&held_for, &core.metrics, &core.clock)?;
+    let checked = settings.shadow_by_cedar.then(|| core.reloader.live());
+    let beside = Shadow::new(&held_for, checked, &core.metrics, &core.clock);
+    let (shadow, tap, watching) = beside?;
     let writer = writer.with_tap(tap);
     let parts = (&gate, held_for, shadow);
     let admin = core.admin(&settings, people, parts, stopping.clone());
@@ -203,11 +206,12 @@ impl Core {
         audit: Audit,
         store: Arc<dyn GrantStore>,
     ) -> anyhow::Result<(Self, Watcher)> {
-        let (reloader, watcher) = Reloader::open(sources, &clock)?;
         let metrics = Arc::new(Metrics::new(
             DenyReason::ALL.iter().map(|reason| reason.as_str()),
             EndReason::ALL.iter().map(|reason| reason.as_str()),
         ));
+        let memory = Memory::counting(metrics.cedar_questions.clone());
+        let (reloader, watcher) = Reloader::open(sources, &clock, memory)?;
         metrics.live_generation(reloader.status().generation.as_str());
         let grants = Grants::new(
             clock.clone(),

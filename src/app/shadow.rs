@@ -1,12 +1,14 @@
-//! A candidate beside the live policies: what it would have decided of real traffic, counted and sampled.
+//! Other judges beside the live policies: what a candidate would have decided of real traffic, and what Cedar's
+//! own authorizer makes of what was decided, counted and sampled.
 //!
-//! It is asked after the fact, on a thread of its own: those who decide hand it the records
+//! They are asked after the fact, on a thread of their own: those who decide hand it the records
 //! that they send to the audit log, which hold what the rules were asked. Nothing is done on the path of a request,
 //! and no more processor time is used than a share of what the rest of the gateway uses.
 
 mod budget;
+mod checks;
+mod sample;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
@@ -19,22 +21,22 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use self::budget::Budget;
+use self::checks::Checks;
+use self::sample::{Sample, Samples};
 use crate::access::{ShadowWish, Shadows};
 use crate::audit::{Record, Tap, Valve};
-use crate::base::{Clock, step_back};
+use crate::base::{Clock, Live, step_back};
 use crate::config::{Candidate, CandidateOrders, Candidates, Choice, Refused, Snapshot, Sources};
-use crate::rehearsal::{Judgement, Replay};
+use crate::rehearsal::Replay;
 use crate::telemetry::Metrics;
 
 /// Records that wait to be looked at.
 const QUEUE: usize = 256;
 
-/// How many of the latest differences are kept.
-const SAMPLES: usize = 100;
-
-/// What is known of the candidate.
+/// What is known of the candidate, and of the checks where there are some.
 pub(super) struct Shadow {
     state: Mutex<State>,
+    checks: Option<Checks>,
     orders: CandidateOrders,
     /// The live policies' directory: a candidate lies beside it.
     policies: Option<PathBuf>,
@@ -58,20 +60,15 @@ struct Running {
     gains: u64,
     losses: u64,
     others: u64,
-    samples: VecDeque<Sample>,
-}
-
-/// One decision that the candidate would have made otherwise.
-struct Sample {
-    record: Record,
-    judgement: Judgement,
+    samples: Samples,
 }
 
 impl Shadow {
     /// A shadow of what `sources` name, the writer's tap for it, and what keeps looking at its files. Nothing
-    /// is asked before the candidate is found.
+    /// is asked before the candidate is found, but what the snapshots of `checked` decide is checked by Cedar.
     pub(super) fn new(
         sources: &Sources,
+        checked: Option<Arc<Live<Snapshot>>>,
         metrics: &Arc<Metrics>,
         clock: &Clock,
     ) -> anyhow::Result<(Arc<Self>, Tap, impl Future<Output = ()> + use<>)> {
@@ -81,8 +78,11 @@ impl Shadow {
         let (tap, records) = Tap::new(&valve, QUEUE, move || {
             counted.shadow_missed.inc();
         });
+        let checks = checked.map(|live| Checks::new(live, clock.wall(), metrics));
+        valve.set(checks.is_some());
         let shadow = Arc::new(Self {
             state: Mutex::default(),
+            checks,
             orders,
             policies: sources.directories.first().cloned(),
             valve,
@@ -97,7 +97,7 @@ impl Shadow {
                 step_back();
                 asking.ask(&records);
             })
-            .context("no thread for the candidate")?;
+            .context("no thread for those who judge beside")?;
         // Weak, so that the orders end when the last who can give some is gone.
         let found = Arc::downgrade(&shadow);
         let watching = candidates.run(move |candidate| {
@@ -137,7 +137,8 @@ impl Shadow {
                 }
             }
         };
-        self.valve.set(state.running.is_some());
+        self.valve
+            .set(state.running.is_some() || self.checks.is_some());
     }
 
     fn snapshot(&self) -> Option<Arc<Snapshot>> {
@@ -145,31 +146,47 @@ impl Shadow {
         state.running.as_ref().map(|one| Arc::clone(&one.snapshot))
     }
 
-    /// Asks the candidate about each record, for as long as any come.
+    /// Asks all who judge about each record, for as long as any come.
     fn ask(&self, records: &Receiver<Record>) {
         let mut budget = Budget::new();
         while let Ok(first) = records.recv() {
-            let Some(snapshot) = self.snapshot() else {
-                continue;
-            };
-            let replay = Replay::new(&snapshot);
+            let candidate = self.snapshot();
+            let candidate = candidate.as_ref().map(|one| (one, Replay::new(one)));
+            let checks = self
+                .checks
+                .as_ref()
+                .map(|checks| (checks, checks.current()));
+            let checks = checks
+                .as_ref()
+                .map(|(checks, live)| (*checks, live, Replay::by_cedar(live)));
             let mut next = Some(first);
-            while let Some(record) = next {
+            while let Some(mut record) = next {
                 budget.wait();
-                if !self.look(&snapshot, &replay, record) {
-                    break;
+                if record.read_written().is_err() {
+                    self.metrics.shadow_missed.inc();
+                    next = records.try_recv().ok();
+                    continue;
                 }
-                next = records.try_recv().ok();
+                let mut all_same = true;
+                if let Some((checks, live, by_cedar)) = &checks {
+                    checks.look(live, by_cedar, &record);
+                    all_same = checks.is_current(live);
+                }
+                if let Some((snapshot, replay)) = &candidate {
+                    all_same &= self.look(snapshot, replay, record);
+                }
+                // Another candidate, or another generation, is found out here.
+                next = if all_same {
+                    records.try_recv().ok()
+                } else {
+                    None
+                };
             }
         }
     }
 
     /// Asks the candidate about one record. Tells whether it still is the candidate.
-    fn look(&self, snapshot: &Arc<Snapshot>, replay: &Replay<'_>, mut record: Record) -> bool {
-        if record.read_written().is_err() {
-            self.metrics.shadow_missed.inc();
-            return true;
-        }
+    fn look(&self, snapshot: &Arc<Snapshot>, replay: &Replay<'_>, record: Record) -> bool {
         let judged = replay.judge(&record);
         let mut state = self.state();
         let running = state.running.as_mut();
@@ -192,10 +209,8 @@ impl Shadow {
             };
             *count += 1;
             self.metrics.shadow_difference(kind);
-            if running.samples.len() == SAMPLES {
-                running.samples.pop_front();
-            }
-            running.samples.push_back(Sample { record, judgement });
+            let judged = vec![("candidate", judgement)];
+            running.samples.keep(Sample { record, judged });
         }
         true
     }
@@ -265,16 +280,20 @@ impl Shadows for Shadow {
                     "losses": running.losses,
                     "others": running.others,
                 },
-                "samples": running.samples.iter().rev().map(Sample::view).collect::<Value>(),
+                "samples": running.samples.view(),
             });
             members.extend(more.as_object().cloned().unwrap_or_default());
         }
         view
     }
+
+    fn checks(&self) -> Value {
+        self.checks.as_ref().map_or(Value::Null, Checks::view)
+    }
 }
 
 impl Running {
-    const fn new(snapshot: Arc<Snapshot>, since: Timestamp) -> Self {
+    fn new(snapshot: Arc<Snapshot>, since: Timestamp) -> Self {
         Self {
             snapshot,
             since,
@@ -282,24 +301,8 @@ impl Running {
             gains: 0,
             losses: 0,
             others: 0,
-            samples: VecDeque::new(),
+            samples: Samples::default(),
         }
-    }
-}
-
-impl Sample {
-    fn view(&self) -> Value {
-        let Self { record, judgement } = self;
-        let rules = |rules: &[Arc<str>]| rules.iter().map(|one| json!(**one)).collect::<Value>();
-        json!({
-            "at": record.at.to_string(),
-            "request_id": record.request_id,
-            "agent": record.agent.as_ref().map(|id| id.as_str()),
-            "operation": record.operation.as_ref().map(|id| id.as_str()),
-            "entitlement": record.entitlement.as_ref().map(|id| id.as_str()),
-            "live": { "verdict": judgement.before, "rules": rules(&record.rules) },
-            "candidate": { "verdict": judgement.after, "rules": rules(&judgement.rules) },
-        })
     }
 }
 

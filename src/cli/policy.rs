@@ -105,6 +105,9 @@ fn describe(status: &Value) -> String {
     if let Some(shown) = shadow(status) {
         text.push_str(&format!("\n{shown}"));
     }
+    if let Some(shown) = checks(status) {
+        text.push_str(&format!("\n{shown}"));
+    }
     if let Some(refused) = refused(status) {
         let at = clean(&field(refused, "at"));
         text.push_str(&format!(
@@ -134,7 +137,7 @@ fn shadow(answer: &Value) -> Option<String> {
             problems(refused)
         ));
     }
-    let number = |pointer: &str| shadow.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    let number = |pointer: &str| count(shadow, pointer);
     let mut text = format!(
         "the candidate in {directory}, generation {}, was asked about {} decisions since {}: \
          {} would pass that did not, {} would no longer pass, {} would be refused otherwise\n",
@@ -145,7 +148,32 @@ fn shadow(answer: &Value) -> Option<String> {
         number("/differences/losses"),
         number("/differences/others"),
     );
-    let samples = shadow.get("samples").and_then(Value::as_array);
+    text.push_str(&samples(shadow, "candidate"));
+    Some(text)
+}
+
+/// How what is compiled fares beside Cedar, where that checks it.
+fn checks(answer: &Value) -> Option<String> {
+    let checks = answer.get("cedar").filter(|checks| !checks.is_null())?;
+    let number = |pointer: &str| count(checks, pointer);
+    Some(format!(
+        "Cedar has checked {} decisions since {}: {} would have come otherwise, {} by other rules\n{}",
+        number("/checked"),
+        clean(&field(checks, "since")),
+        number("/differences/verdicts"),
+        number("/differences/rules"),
+        samples(checks, "cedar"),
+    ))
+}
+
+fn count(value: &Value, pointer: &str) -> u64 {
+    value.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// The latest decisions that `judge` would have made otherwise, one in a line.
+fn samples(of: &Value, judge: &str) -> String {
+    let mut text = String::new();
+    let samples = of.get("samples").and_then(Value::as_array);
     for sample in samples.into_iter().flatten().take(SHOWN) {
         let told = |side: &str| {
             let verdict = sample
@@ -166,9 +194,9 @@ fn shadow(answer: &Value) -> Option<String> {
             clean(&field(sample, "agent")),
             clean(what.unwrap_or("-")),
             told("live"),
-            told("candidate"),
+            told(judge),
             clean(&field(sample, "request_id")),
         ));
     }
-    Some(text)
+    text
 }

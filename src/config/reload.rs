@@ -121,13 +121,17 @@ pub struct Watcher {
 }
 
 impl Reloader {
-    /// Compiles the files of this moment, which become the first live generation.
+    /// Compiles the files of this moment, which become the first live generation. This and all that come
+    /// after it are compiled with `memory`.
     ///
     /// # Errors
     ///
     /// Every problem of every file: there is nothing to serve without them.
-    pub fn open(sources: Sources, clock: &Clock) -> Result<(Self, Watcher), Diagnostics> {
-        let mut memory = Memory::default();
+    pub fn open(
+        sources: Sources,
+        clock: &Clock,
+        mut memory: Memory,
+    ) -> Result<(Self, Watcher), Diagnostics> {
         let stamp = files::stamp(&sources.directories);
         let (files, problems) = files::gather(&sources.directories);
         let (snapshot, warnings) = compile_files(files, problems, &sources, &mut memory)?;

@@ -51,6 +51,8 @@ pub struct Settings {
     pub hold_above: u64,
     /// `[policies] replay_window`: from when on decisions are put to new policies.
     pub replay_window: Duration,
+    /// `[policies] shadow = "cedar"`: whether decisions are checked, beside, by Cedar's own authorizer.
+    pub shadow_by_cedar: bool,
     /// `[store] path`.
     pub store: PathBuf,
     /// `[store] keep_ended`: how long what has ended can be looked at.

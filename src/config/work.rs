@@ -60,7 +60,7 @@ impl Work {
     /// [`Self::look`], where a defect of a compiler refuses the files instead of ending the watch.
     pub(super) fn look_unharmed(&mut self, look: Look) -> Outcome {
         catch_unwind(AssertUnwindSafe(|| self.look(look))).unwrap_or_else(|_| {
-            self.memory = Memory::default();
+            self.memory.forget();
             let mut problems = Diagnostics::default();
             problems.about_file("", "compiling these files broke off, which is a defect");
             self.shared.refuse(problems)

@@ -14,6 +14,7 @@ use cedar_policy::{Policy, PolicyId};
 
 use crate::base::Digest;
 use crate::model::{AgentId, EntitlementId, GroupName, OperationId};
+use crate::telemetry::Counter;
 
 use super::catalogue::{Directory, Names};
 use super::check::{Checked, Checker, Draft};
@@ -57,6 +58,8 @@ pub struct Policies {
     closed: BTreeMap<EntitlementId, usize>,
     pub(super) addresses: Addresses,
     pub(super) shared: Shared,
+    /// Counts the questions that only Cedar's own authorizer could answer.
+    pub(super) put_to_cedar: Counter,
     schema: String,
 }
 
@@ -131,6 +134,7 @@ impl Policies {
                 closed: lints.closed,
                 addresses: Addresses::new(),
                 shared: Shared::new(),
+                put_to_cedar: memory.put_to_cedar(),
                 schema,
             },
             problems,

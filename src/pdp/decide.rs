@@ -29,10 +29,17 @@ use super::{Decision, Denial, Depends, OnChange, Permit, Policies, Requirement, 
 impl Policies {
     /// Answers a question. Pure: the same question gets the same answer.
     pub fn decide(&self, question: &Question<'_>) -> Decision {
-        match self.judge(question) {
-            Ok(permit) => Decision::Allow(permit),
-            Err(denial) => Decision::Deny(denial),
-        }
+        self.judge(question).into()
+    }
+
+    /// Answers a question as [`Policies::decide`] does, but has Cedar's own authorizer judge what the rules
+    /// say, whatever is compiled.
+    pub fn decide_by_cedar(&self, question: &Question<'_>) -> Decision {
+        let judged = self.admit(question).and_then(|(agent, target)| {
+            let slice = self.index.slice(agent, target);
+            self.authorize(question, agent, target, &slice)
+        });
+        judged.into()
     }
 
     /// Answers a question as [`Policies::decide`] does, by the rules that are kept where it was asked before,
@@ -52,10 +59,7 @@ impl Policies {
                 Err(denial) => Err(denial),
             },
         };
-        match judged {
-            Ok(permit) => Decision::Allow(permit),
-            Err(denial) => Decision::Deny(denial),
-        }
+        judged.into()
     }
 
     /// Answers a question as [`Policies::decide`] does, and tells what the rules that could apply read
@@ -165,6 +169,17 @@ impl Policies {
         target: &Target,
         slice: &Slice,
     ) -> Result<Permit, Denial> {
+        self.put_to_cedar.inc();
+        self.authorize(question, agent, target, slice)
+    }
+
+    fn authorize(
+        &self,
+        question: &Question<'_>,
+        agent: &KnownAgent,
+        target: &Target,
+        slice: &Slice,
+    ) -> Result<Permit, Denial> {
         let request = self.request(question, &agent.uid, target, &slice.reads)?;
         let entities = &self.directory.entities;
         let response = Authorizer::new().is_authorized(&request, &slice.policies, entities);
@@ -174,16 +189,12 @@ impl Policies {
     /// What compiled rules answer, what those that are kept do, and what Cedar does.
     #[cfg(test)]
     pub(super) fn all_ways(&self, question: &Question<'_>, kept: &Kept) -> [String; 3] {
-        let shown = |judged: Result<Permit, Denial>| format!("{judged:?}");
-        let cedars = self.admit(question).and_then(|(agent, target)| {
-            let slice = self.index.slice(agent, target);
-            self.ask_cedar(question, agent, target, &slice)
-        });
-        let kept = match self.decide_kept(question, kept) {
-            Decision::Allow(permit) => Ok(permit),
-            Decision::Deny(denial) => Err(denial),
-        };
-        [self.judge(question), kept, cedars].map(shown)
+        let decisions = [
+            self.decide(question),
+            self.decide_kept(question, kept),
+            self.decide_by_cedar(question),
+        ];
+        decisions.map(|decision| format!("{decision:?}"))
     }
 
     /// What has to hold whatever the rules say. Zero standing privilege is here: no rule is read

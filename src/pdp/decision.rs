@@ -18,6 +18,15 @@ pub enum Decision {
     Deny(Denial),
 }
 
+impl From<Result<Permit, Denial>> for Decision {
+    fn from(judged: Result<Permit, Denial>) -> Self {
+        match judged {
+            Ok(permit) => Self::Allow(permit),
+            Err(denial) => Self::Deny(denial),
+        }
+    }
+}
+
 /// What of an answer can change while nobody asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depends {

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::base::Digest;
+use crate::telemetry::Counter;
 
 use super::check::Checked;
 
@@ -25,6 +26,7 @@ pub struct Memory {
     checked: HashMap<Digest, Remembered>,
     round: u64,
     schema: Option<Digest>,
+    put_to_cedar: Counter,
 }
 
 struct Remembered {
@@ -33,6 +35,25 @@ struct Remembered {
 }
 
 impl Memory {
+    /// Nothing is remembered yet. `put_to_cedar` counts the questions that all policies compiled with it leave
+    /// to Cedar's own authorizer, for what is not compiled.
+    #[must_use]
+    pub fn counting(put_to_cedar: Counter) -> Self {
+        Self {
+            put_to_cedar,
+            ..Self::default()
+        }
+    }
+
+    /// Forgets what was found, and counts on.
+    pub fn forget(&mut self) {
+        *self = Self::counting(self.put_to_cedar());
+    }
+
+    pub(super) fn put_to_cedar(&self) -> Counter {
+        self.put_to_cedar.clone()
+    }
+
     /// Starts a compilation.
     pub(super) const fn begin(&mut self) {
         self.round += 1;

@@ -144,7 +144,11 @@ impl Deciding for Supposing {
     type Place = Arc<LiveGrant>;
 
     fn ask(&mut self, asker: &Asker<'_>, question: &Question<'_>, _: &Kept) -> Decision {
-        let (decision, seen) = asker.snapshot.policies().explain(question);
+        let policies = asker.snapshot.policies();
+        if asker.is_judged_by_cedar() {
+            return policies.decide_by_cedar(question);
+        }
+        let (decision, seen) = policies.explain(question);
         if self.seen.is_empty() || matches!(decision, Decision::Allow(_)) {
             self.seen = seen;
         }

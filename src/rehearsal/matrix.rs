@@ -161,6 +161,7 @@ fn way(snapshot: &Snapshot, agent: &Arc<EnrolledAgent>, entitlement: &Entitlemen
                 operation: true,
             }),
             factors: Some(2),
+            by_cedar: false,
         },
     };
     let told = world.ask(snapshot, |asker| asker.explain_request(entitlement, None));

@@ -72,6 +72,8 @@ const PENDING: &str = "pending";
 #[derive(Debug)]
 pub struct Replay<'s> {
     snapshot: &'s Snapshot,
+    /// Whether Cedar's own authorizer judges what the rules say.
+    by_cedar: bool,
     facts: Facts,
     replayed: Replayed,
     /// By what makes changes alike: their place in the list.
@@ -96,6 +98,8 @@ pub struct Judgement {
     pub after: &'static str,
     /// The rules that would decide.
     pub rules: Vec<Arc<str>>,
+    /// Whether the rules would say yes, whatever becomes of it then; none where none is asked.
+    pub ruled: Option<bool>,
 }
 
 impl Judgement {
@@ -114,8 +118,8 @@ impl Judgement {
 
 /// What one record comes to.
 enum Judged {
-    /// This, by these rules.
-    Now(&'static str, Vec<Arc<str>>),
+    /// This, by these rules, and whether they say yes.
+    Now(&'static str, Vec<Arc<str>>, bool),
     Unknown,
     Untouched,
 }
@@ -126,9 +130,19 @@ impl<'s> Replay<'s> {
     pub fn new(snapshot: &'s Snapshot) -> Self {
         Self {
             snapshot,
+            by_cedar: false,
             facts: Facts::supposed(),
             replayed: Replayed::default(),
             alike: BTreeMap::new(),
+        }
+    }
+
+    /// The same, where Cedar's own authorizer judges what the rules say, whatever is compiled.
+    #[must_use]
+    pub fn by_cedar(snapshot: &'s Snapshot) -> Self {
+        Self {
+            by_cedar: true,
+            ..Self::new(snapshot)
         }
     }
 
@@ -145,8 +159,8 @@ impl<'s> Replay<'s> {
         match judged {
             Judged::Unknown => self.replayed.unknown += 1,
             Judged::Untouched => self.replayed.untouched += 1,
-            Judged::Now(after, _) if after == before => self.replayed.same += 1,
-            Judged::Now(after, rules) => self.differs(record, (before, after), rules, place),
+            Judged::Now(after, ..) if after == before => self.replayed.same += 1,
+            Judged::Now(after, rules, _) => self.differs(record, (before, after), rules, place),
         }
     }
 
@@ -159,16 +173,18 @@ impl<'s> Replay<'s> {
             _ => self.request(record, before),
         };
         match judged {
-            Judged::Now(after, rules) => Some(Judgement {
+            Judged::Now(after, rules, yes) => Some(Judgement {
                 before,
                 after,
                 rules,
+                ruled: Some(yes),
             }),
             Judged::Unknown => None,
             Judged::Untouched => Some(Judgement {
                 before,
                 after: before,
                 rules: record.rules.clone(),
+                ruled: None,
             }),
         }
     }
@@ -301,7 +317,7 @@ impl<'s> Replay<'s> {
         let had = |group: &GroupName| before == ALLOW && asked.approved_by.contains(group);
         match told.code {
             None if told.approval.as_ref().is_some_and(|group| !had(group)) => {
-                Judged::Now(PENDING, told.rules)
+                Judged::Now(PENDING, told.rules, true)
             }
             _ => now(told, before, false),
         }
@@ -339,13 +355,14 @@ impl<'s> Replay<'s> {
             proof: asked.map_or(Proof::Bearer, |asked| asked.proof),
             source,
             wall: asked.map_or(record.at, |asked| asked.at),
-            signals: asked.map_or_else(SupposedSignals::default, |asked| SupposedSignals {
-                known: Some(asked.known),
-                country: asked.country.clone(),
-                risk: Some(asked.risk),
-                usual: Some(asked.usual),
-                factors: Some(asked.factors),
-            }),
+            signals: SupposedSignals {
+                known: asked.map(|asked| asked.known),
+                country: asked.and_then(|asked| asked.country.clone()),
+                risk: asked.map(|asked| asked.risk),
+                usual: asked.map(|asked| asked.usual),
+                factors: asked.map(|asked| asked.factors),
+                by_cedar: self.by_cedar,
+            },
         }
     }
 
@@ -387,7 +404,7 @@ fn before(record: &Record) -> Option<&'static str> {
 }
 
 fn refused(reason: DenyReason) -> Judged {
-    Judged::Now(reason.as_str(), Vec::new())
+    Judged::Now(reason.as_str(), Vec::new(), false)
 }
 
 /// What a record comes to. Where the rules had said yes and something else came in between (an upstream,
@@ -395,10 +412,10 @@ fn refused(reason: DenyReason) -> Judged {
 fn now(told: Explanation, before: &'static str, ruled_yes: bool) -> Judged {
     let yes = matches!(told.code, None | Some(DenyReason::BudgetExhausted));
     if ruled_yes && yes && before != ALLOW {
-        return Judged::Now(before, told.rules);
+        return Judged::Now(before, told.rules, yes);
     }
     let after = told.code.map_or(ALLOW, DenyReason::as_str);
-    Judged::Now(after, told.rules)
+    Judged::Now(after, told.rules, yes)
 }
 
 fn heads(host: &str, asked: Option<&Asked>) -> HeaderMap {

@@ -213,6 +213,7 @@ fn world_of(snapshot: &Snapshot, case: &Case) -> Result<World, String> {
                 operation: usual("operation"),
             }),
             factors: case.factors,
+            by_cedar: false,
         },
     })
 }

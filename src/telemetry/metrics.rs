@@ -55,9 +55,14 @@ pub struct Metrics {
     workers: Family<Label, Counter>,
     /// Recorded decisions that a candidate was asked about.
     pub shadow_decisions: Counter,
-    /// Recorded decisions that it was not, for want of room or time.
+    /// Recorded decisions that were not put to it, or to Cedar where it checks, for want of room or time.
     pub shadow_missed: Counter,
     shadow_differences: BTreeMap<&'static str, Counter>,
+    /// Decisions that were checked by Cedar's own authorizer.
+    pub cedar_checks: Counter,
+    cedar_differences: BTreeMap<&'static str, Counter>,
+    /// Questions that only Cedar's own authorizer could answer.
+    pub cedar_questions: Counter,
     reloads: Family<Label, Counter>,
     generation: Family<Label, Gauge>,
     upstreams: UpstreamFamilies,
@@ -150,6 +155,15 @@ impl Metrics {
                 "kind",
                 ["gain", "loss", "other"].into_iter(),
             ),
+            cedar_checks: Counter::default(),
+            cedar_differences: family(
+                &mut registry,
+                "policy_cedar_differences",
+                "Checked decisions that Cedar would have made otherwise",
+                "kind",
+                ["rules", "verdict"].into_iter(),
+            ),
+            cedar_questions: Counter::default(),
             reloads: Family::default(),
             generation: Family::default(),
             upstreams: UpstreamFamilies::default(),
@@ -194,8 +208,14 @@ impl Metrics {
         to.register("worker_requests", workers, self.workers.clone());
         let decisions = "Decisions that a candidate was asked about";
         to.register("shadow_decisions", decisions, self.shadow_decisions.clone());
-        let missed = "Decisions that a candidate was not asked about, for want of room or time";
+        let missed =
+            "Decisions that no candidate or Cedar was asked about, for want of room or time";
         to.register("shadow_missed", missed, self.shadow_missed.clone());
+        let (checks, counter) = ("Decisions checked by Cedar", self.cedar_checks.clone());
+        to.register("policy_cedar_checks", checks, counter);
+        let questions = "Questions left to Cedar because a rule is not compiled";
+        let counter = self.cedar_questions.clone();
+        to.register("policy_cedar_questions", questions, counter);
         let reloads = self.reloads.clone();
         to.register("policy_reloads", "Policy reloads by outcome", reloads);
         let generation = self.generation.clone();
@@ -269,6 +289,13 @@ impl Metrics {
     /// Counts a difference between a candidate and the live policies, by one of a few fixed words.
     pub fn shadow_difference(&self, kind: &'static str) {
         if let Some(counter) = self.shadow_differences.get(kind) {
+            counter.inc();
+        }
+    }
+
+    /// Counts a checked decision that Cedar would have made otherwise, by one of a few fixed words.
+    pub fn cedar_difference(&self, kind: &'static str) {
+        if let Some(counter) = self.cedar_differences.get(kind) {
             counter.inc();
         }
     }

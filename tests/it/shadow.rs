@@ -314,6 +314,87 @@ fn an_operator_names_another_candidate_and_stops_it() {
     });
 }
 
+#[test]
+fn what_is_decided_is_checked_by_cedar() {
+    run(async {
+        let gate = Plan::new()
+            .policies("shadow = \"cedar\"")
+            .file("proofs.cedar", NOT_COMPILED)
+            .start()
+            .await;
+        // Opening a task asks no rule; its request does.
+        let work = gate.agent("bot").works("work").await;
+        for (amount, status) in [(50, 200), (500, 403)] {
+            assert_eq!(pays(&gate, &work, amount).await, status);
+        }
+        let get = |path: &'static str| gate.call("GET", path).bearer(&work.token).send();
+        get("/shop/status").await.expect(200);
+        get("/nowhere").await.refusal(404, "operation_unknown");
+        get("/shop/items").await.expect(200);
+        let outsider = gate.agent("outsider").opens().await;
+        let request = json!({ "task": outsider.task, "entitlement": "work" });
+        let asks = gate.control("POST", "/v1/requests").bearer(&outsider.token);
+        let refused = asks.json(&request).send().await;
+        refused.problem(403, "condition_denied");
+        let checks = checked(&gate, 6).await;
+        // Another generation, and what it decides.
+        gate.edit_policy("rules.cedar", "amount > 100", "amount > 10");
+        gate.publish().await;
+        for (amount, status) in [(5, 200), (50, 403)] {
+            assert_eq!(pays(&gate, &work, amount).await, status);
+        }
+        let later = checked(&gate, 8).await;
+        assert_eq!(later["since"], checks["since"]);
+        let none = json!({ "verdicts": 0, "rules": 0 });
+        assert_eq!(
+            (&later["differences"], &later["samples"]),
+            (&none, &json!([])),
+            "{later:#}"
+        );
+        assert_eq!(
+            metric(&gate, "portcullis_policy_cedar_checks_total").await,
+            8
+        );
+        assert_eq!(
+            metric(&gate, "portcullis_policy_cedar_questions_total").await,
+            0,
+            "checks are not counted as what only Cedar could answer"
+        );
+        get("/shop/find?most=3").await.expect(200);
+        checked(&gate, 9).await;
+        assert_eq!(
+            metric(&gate, "portcullis_policy_cedar_questions_total").await,
+            1
+        );
+        let shown = cli(&gate, &["policy", "status"]).await;
+        let text = String::from_utf8(shown.stdout).unwrap();
+        let (told, shown) = ("Cedar has checked 9 decisions", "0 by other rules");
+        assert!(text.contains(told) && text.contains(shown), "{text}");
+    });
+}
+
+/// The compiler leaves this to Cedar.
+const NOT_COMPILED: &str = r#"
+@id("no-proofs")
+forbid (principal, action == Action::"shop.find", resource)
+when { [context.auth.proof].contains("dpop") };
+"#;
+
+/// Waits until so many decisions were checked.
+async fn checked(gate: &Gateway, count: u64) -> Value {
+    let asking = async {
+        loop {
+            let call = gate.control("GET", "/v1/policies").bearer(&gate.operator());
+            let checks = call.send().await.expect(200).json()["cedar"].clone();
+            assert!(checks["checked"].as_u64().unwrap() <= count, "{checks:#}");
+            if checks["checked"] == count {
+                return checks;
+            }
+        }
+    };
+    within("the checks", asking).await
+}
+
 async fn cli(gate: &Gateway, arguments: &[&str]) -> Output {
     let mut command = Command::new(program());
     command

@@ -35,7 +35,8 @@ impl Watched {
             credentials: Allowed::default(),
             stand_in: None,
         };
-        let (reloader, watcher) = Reloader::open(sources, &Clock::system()).unwrap();
+        let (reloader, watcher) =
+            Reloader::open(sources, &Clock::system(), Memory::default()).unwrap();
         Self {
             status: reloader.watch_status(),
             task: tokio::spawn(watcher.run()),
@@ -357,7 +358,7 @@ fn nothing_starts_without_good_files() {
             credentials: Allowed::default(),
             stand_in: None,
         };
-        Reloader::open(sources, &Clock::system()).map(|_| ())
+        Reloader::open(sources, &Clock::system(), Memory::default()).map(|_| ())
     };
     let root = tempfile::tempdir().unwrap();
     assert!(open(&root.path().join("missing")).is_err());

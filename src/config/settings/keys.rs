@@ -170,6 +170,11 @@ const KEYS: &[Key] = &[
         "15m",
         "From when on recorded decisions are put to new policies, the newest 10,000 at most.",
     ),
+    Key::scalar(
+        "policies.shadow",
+        "",
+        "`cedar`: decisions are checked after the fact by Cedar's own authorizer, as many as there is time for; what comes otherwise is counted, logged and kept.",
+    ),
     Key::scalar("store.path", "data/portcullis.db", "The grant store."),
     Key::scalar(
         "store.keep_ended",

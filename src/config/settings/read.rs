@@ -78,7 +78,7 @@ pub(super) fn settings(
         fields.finish();
         listener
     });
-    let (policies, holding) = policies(file.section("policies"));
+    let (policies, holding, by_cedar) = policies(file.section("policies"));
     let (store, keeping) = store(file.section("store"));
     let audit = path(file.section("audit"), "directory");
     let tokens = tokens(file.section("tokens"), control.as_ref(), directory);
@@ -107,6 +107,7 @@ pub(super) fn settings(
         hold: holding.hold,
         hold_above: holding.above,
         replay_window: holding.window,
+        shadow_by_cedar: by_cedar,
         store: or(store, "data/portcullis.db"),
         keep_ended,
         most_ended: keeping.most,
@@ -282,7 +283,7 @@ struct Holding {
     window: Duration,
 }
 
-fn policies(mut fields: Fields<'_, '_>) -> (Option<PathBuf>, Holding) {
+fn policies(mut fields: Fields<'_, '_>) -> (Option<PathBuf>, Holding, bool) {
     let directory = file(&mut fields, "directory");
     let mut hold = Vec::new();
     for word in fields.strings("hold") {
@@ -302,13 +303,19 @@ fn policies(mut fields: Fields<'_, '_>) -> (Option<PathBuf>, Holding) {
         REPLAY_WINDOWS,
         "decisions of between a minute and a day are put to new policies",
     );
+    let shadow = fields.string("shadow");
+    if let Some(word) = shadow.as_ref().filter(|word| word.value != "cedar") {
+        let message = format!("`{}` can't check what is decided", word.value);
+        let problem = fields.problems().error(&word.place, message);
+        problem.hint("the word is cedar; without `shadow` nothing is checked");
+    }
     fields.finish();
     let holding = Holding {
         hold,
         above,
         window: window.unwrap_or(REPLAY_WINDOW),
     };
-    (directory.map(|path| path.value), holding)
+    (directory.map(|path| path.value), holding, shadow.is_some())
 }
 
 /// How long what has ended is kept.

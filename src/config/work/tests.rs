@@ -8,6 +8,7 @@ use crate::base::Clock;
 use crate::config::compile::Sources;
 use crate::config::credentials::Allowed;
 use crate::config::reload::Reloader;
+use crate::pdp::Memory;
 
 fn write(directory: &Path, id: &str) {
     fs::write(
@@ -25,7 +26,7 @@ fn start() -> (TempDir, Reloader, Work) {
         credentials: Allowed::default(),
         stand_in: None,
     };
-    let (reloader, watcher) = Reloader::open(sources, &Clock::system()).unwrap();
+    let (reloader, watcher) = Reloader::open(sources, &Clock::system(), Memory::default()).unwrap();
     let work = watcher.into_work(&Arc::default());
     (root, reloader, work)
 }
