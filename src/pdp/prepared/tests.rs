@@ -1,3 +1,5 @@
+use allocation_counter::measure;
+
 use super::*;
 use crate::pdp::Policies;
 use crate::pdp::testing::{Asked as Put, House, shown};
@@ -115,4 +117,30 @@ fn requests_are_not_kept() {
     let kept = Kept::default();
     check(&policies, &kept, &Put::request(), "allow all");
     assert_eq!(kept_for(&kept), 0);
+}
+
+/// What is asked again and again takes nothing from the heap, however many rules there are. The counter is of
+/// this thread alone.
+#[test]
+fn a_warm_decision_allocates_nothing() {
+    let many = (0..20).map(|n| {
+        let condition = format!("context.risk.score > {} && context.source.known", 80 + n);
+        format!("@id(\"risk-{n}\") forbid(principal, action, resource) when {{ {condition} }};\n")
+    });
+    let others = r#"
+        @id("morning") forbid(principal, action, resource) when { context.local.hour < 1 };
+        @id("inside") forbid(principal, action, resource)
+        unless { context.source.ip.isInRange(ip("0.0.0.0/0")) || context.source.ip.isIpv6() };
+    "#;
+    let policies = House::new().policies(&format!("{RULES}{others}{}", many.collect::<String>()));
+    let kept = Kept::default();
+    Put::refund().ask(|question| {
+        let decide = || policies.decide_kept(question, &kept);
+        assert_eq!(shown(&decide()), "allow all");
+        let warm = measure(|| drop(decide()));
+        assert_eq!(warm.count_total, 0, "{warm:?}");
+        // What is not kept is not free, and the counter sees it.
+        let cold = measure(|| drop(policies.decide_kept(question, &Kept::default())));
+        assert!(cold.count_total > 0, "{cold:?}");
+    });
 }
