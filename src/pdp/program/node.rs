@@ -110,6 +110,48 @@ impl Arithmetic {
     }
 }
 
+/// The parts of a node, borrowed as the node is.
+macro_rules! parts {
+    ($node:expr, $one:ident $(, $mut:tt)?) => {
+        match $node {
+            Node::And(pair)
+            | Node::Arithmetic(_, pair)
+            | Node::Compare(_, pair)
+            | Node::Contains(pair)
+            | Node::ContainsAll(pair)
+            | Node::ContainsAny(pair)
+            | Node::DurationSince(pair)
+            | Node::Equal(pair)
+            | Node::InRange(pair)
+            | Node::Offset(pair)
+            | Node::Or(pair) => &$($mut)? **pair,
+            Node::If(three) => &$($mut)? **three,
+            Node::IsEmpty(inner)
+            | Node::IsIpv4(inner)
+            | Node::IsIpv6(inner)
+            | Node::IsLoopback(inner)
+            | Node::IsMulticast(inner)
+            | Node::Like(inner, _)
+            | Node::Negative(inner)
+            | Node::Not(inner)
+            | Node::ToDate(inner)
+            | Node::ToTime(inner)
+            | Node::Units(_, inner) => slice::$one(inner),
+            Node::Between(..)
+            | Node::Constant(_)
+            | Node::Fact(_)
+            | Node::From(_)
+            | Node::In(..)
+            | Node::Is(..)
+            | Node::NowBetween(..)
+            | Node::Party(_)
+            | Node::Present(_)
+            | Node::PresentPart(_)
+            | Node::TextIs(..) => &$($mut)? [],
+        }
+    };
+}
+
 impl Node {
     /// What most of what is left of rules is made of; the rest is apart, so that this stays small.
     pub(super) fn truth(&self, asked: &Asked<'_>) -> Result<bool, Stumbled> {
@@ -279,81 +321,11 @@ impl Node {
 
     /// What it is made of.
     pub(super) fn parts(&self) -> &[Self] {
-        match self {
-            Self::And(pair)
-            | Self::Arithmetic(_, pair)
-            | Self::Compare(_, pair)
-            | Self::Contains(pair)
-            | Self::ContainsAll(pair)
-            | Self::ContainsAny(pair)
-            | Self::DurationSince(pair)
-            | Self::Equal(pair)
-            | Self::InRange(pair)
-            | Self::Offset(pair)
-            | Self::Or(pair) => &**pair,
-            Self::If(three) => &**three,
-            Self::IsEmpty(inner)
-            | Self::IsIpv4(inner)
-            | Self::IsIpv6(inner)
-            | Self::IsLoopback(inner)
-            | Self::IsMulticast(inner)
-            | Self::Like(inner, _)
-            | Self::Negative(inner)
-            | Self::Not(inner)
-            | Self::ToDate(inner)
-            | Self::ToTime(inner)
-            | Self::Units(_, inner) => slice::from_ref(inner),
-            Self::Between(..)
-            | Self::Constant(_)
-            | Self::Fact(_)
-            | Self::From(_)
-            | Self::In(..)
-            | Self::Is(..)
-            | Self::NowBetween(..)
-            | Self::Party(_)
-            | Self::Present(_)
-            | Self::PresentPart(_)
-            | Self::TextIs(..) => &[],
-        }
+        parts!(self, from_ref)
     }
 
     /// What it is made of, to be replaced.
     pub(super) fn parts_mut(&mut self) -> &mut [Self] {
-        match self {
-            Self::And(pair)
-            | Self::Arithmetic(_, pair)
-            | Self::Compare(_, pair)
-            | Self::Contains(pair)
-            | Self::ContainsAll(pair)
-            | Self::ContainsAny(pair)
-            | Self::DurationSince(pair)
-            | Self::Equal(pair)
-            | Self::InRange(pair)
-            | Self::Offset(pair)
-            | Self::Or(pair) => &mut **pair,
-            Self::If(three) => &mut **three,
-            Self::IsEmpty(inner)
-            | Self::IsIpv4(inner)
-            | Self::IsIpv6(inner)
-            | Self::IsLoopback(inner)
-            | Self::IsMulticast(inner)
-            | Self::Like(inner, _)
-            | Self::Negative(inner)
-            | Self::Not(inner)
-            | Self::ToDate(inner)
-            | Self::ToTime(inner)
-            | Self::Units(_, inner) => slice::from_mut(inner),
-            Self::Between(..)
-            | Self::Constant(_)
-            | Self::Fact(_)
-            | Self::From(_)
-            | Self::In(..)
-            | Self::Is(..)
-            | Self::NowBetween(..)
-            | Self::Party(_)
-            | Self::Present(_)
-            | Self::PresentPart(_)
-            | Self::TextIs(..) => &mut [],
-        }
+        parts!(self, from_mut, mut)
     }
 }
