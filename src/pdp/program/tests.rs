@@ -7,7 +7,7 @@ use super::pattern::Pattern;
 use super::*;
 use crate::pdp::Kept;
 use crate::pdp::testing::random::{self, ATOMS};
-use crate::pdp::testing::{House, typed};
+use crate::pdp::testing::{Asked, House, typed};
 
 fn compiled(condition: &str) -> Result<Conditions, Uncovered> {
     let text = format!("permit(principal, action, resource) when {{ {condition} }};");
@@ -69,39 +69,67 @@ proptest! {
     }
 }
 
-/// How many sets of rules are asked; each is asked [`QUESTIONS`] questions.
-fn cases() -> u32 {
-    let cases = std::env::var("PORTCULLIS_TEST_CEDAR_CASES").ok();
-    cases.and_then(|cases| cases.parse().ok()).unwrap_or(500)
+/// How many sets of rules are asked, by all tests of [`PARTS`] together; each is asked [`QUESTIONS`] questions. A
+/// million in all, unless it is told otherwise.
+fn sets() -> u32 {
+    let sets = std::env::var("PORTCULLIS_TEST_CEDAR_CASES").ok();
+    sets.and_then(|sets| sets.parse().ok()).unwrap_or(2500)
 }
 
 const QUESTIONS: usize = 400;
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+/// So many tests share the work, and with it the processors.
+const PARTS: u32 = 4;
 
-    /// The program against Cedar's authorizer: verdict, deciding rules, messages and errors.
-    #[test]
-    fn compiled_rules_decide_as_cedar_does(
-        conditions in prop::collection::vec((any::<bool>(), random::scope(), typed::truth(3)), 1..6),
-        questions in prop::collection::vec(random::asked(), QUESTIONS),
-    ) {
-        let statements = conditions.iter().map(|(permit, scope, condition)| {
-            let word = if *permit { "permit" } else { "forbid" };
-            format!("{word}({scope}) when {{ {condition} }};\n")
-        });
-        let text: String = statements.collect();
-        let policies = House::new().policies(&text);
-        prop_assert_eq!(policies.index.uncovered().count(), 0, "{}", text);
-        // As grants keep them, for all their calls: what the first call prepared, the others ask.
-        let mut kept: HashMap<String, Kept> = HashMap::new();
-        for asked in &questions {
-            let grant = asked.granted.then_some(&asked.entitlement);
-            let task = asked.task.as_ref().filter(|_| asked.granted);
-            let kept = kept.entry(format!("{:?} {grant:?} {task:?}", asked.agent)).or_default();
-            let [ours, prepared, cedars] = asked.ask(|question| policies.all_ways(question, kept));
-            prop_assert_eq!(&ours, &cedars, "{}\n{:#?}", text, asked);
-            prop_assert_eq!(prepared, cedars, "{}\n{:#?}", text, asked);
-        }
+/// Rules as they are written: whether each permits, its scope, its condition.
+type Rules = Vec<(bool, String, String)>;
+
+fn rules() -> impl Strategy<Value = Rules> {
+    prop::collection::vec((any::<bool>(), random::scope(), typed::truth(3)), 1..6)
+}
+
+/// The program against Cedar's authorizer: verdict, deciding rules, messages and errors.
+fn decide_alike(rules: &Rules, questions: &[Asked]) -> Result<(), TestCaseError> {
+    let statements = rules.iter().map(|(permit, scope, condition)| {
+        let word = if *permit { "permit" } else { "forbid" };
+        format!("{word}({scope}) when {{ {condition} }};\n")
+    });
+    let text: String = statements.collect();
+    let policies = House::new().policies(&text);
+    prop_assert_eq!(policies.index.uncovered().count(), 0, "{}", text);
+    // As grants keep them, for all their calls: what the first call prepared, the others ask.
+    let mut kept: HashMap<String, Kept> = HashMap::new();
+    for asked in questions {
+        let grant = asked.granted.then_some(&asked.entitlement);
+        let task = asked.task.as_ref().filter(|_| asked.granted);
+        let of = format!("{:?} {grant:?} {task:?}", asked.agent);
+        let kept = kept.entry(of).or_default();
+        let [ours, prepared, cedars] = asked.ask(|question| policies.all_ways(question, kept));
+        prop_assert_eq!(&ours, &cedars, "{}\n{:#?}", text, asked);
+        prop_assert_eq!(prepared, cedars, "{}\n{:#?}", text, asked);
     }
+    Ok(())
+}
+
+macro_rules! parts {
+    ($($part:ident)*) => { proptest! {
+        #![proptest_config(ProptestConfig { cases: sets().div_ceil(PARTS), ..ProptestConfig::default() })]
+        $(
+            #[test]
+            fn $part(
+                rules in rules(),
+                questions in prop::collection::vec(random::asked(), QUESTIONS),
+            ) {
+                decide_alike(&rules, &questions)?;
+            }
+        )*
+    } };
+}
+
+// Each draws from a seed of its own.
+parts! {
+    compiled_rules_decide_as_cedar_does_1
+    compiled_rules_decide_as_cedar_does_2
+    compiled_rules_decide_as_cedar_does_3
+    compiled_rules_decide_as_cedar_does_4
 }
