@@ -8,17 +8,20 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::again::{explained, party};
 use super::people::{Known, People, PersonalError};
 use super::requests::judge;
 use super::{Asker, Refused, risk_of};
-use crate::approvals::{Consent, Unfit, check_consent, digest, redefined};
-use crate::audit::{Asked, Audit, Place, Record, RecordKind, Verdict};
+use crate::approvals::{Consent, Unfit, check_consent, definition, digest, redefined};
+use crate::audit::{
+    Asked, AskedAgreement, AskedCode, AskedStep, Audit, Place, Record, RecordKind, Verdict,
+};
 use crate::base::{Clock, Digest, ErrorChain, Live};
 use crate::config::Snapshot;
 use crate::grants::{Approved, Grants, GrantsError, LiveTask, PendingGrant};
 use crate::model::{
-    Approval, DenyReason, EndReason, Grant, GrantRequest, GrantState, GroupName, PersonId,
-    RequestId,
+    Approval, ApprovalRule, DenyReason, EndReason, Generation, Grant, GrantRequest, GrantState,
+    GroupName, RequestId,
 };
 
 /// The longest comment or reason, in characters.
@@ -88,7 +91,9 @@ pub enum NotDecided {
 /// The request as it would be if it were made now.
 struct Anew {
     request: GrantRequest,
-    verdict: Result<Vec<Arc<str>>, Arc<str>>,
+    verdict: Result<(), Arc<str>>,
+    /// The rules that say so.
+    rules: Vec<Arc<str>>,
     /// What the rules were asked.
     asked: Option<Box<Asked>>,
 }
@@ -96,8 +101,23 @@ struct Anew {
 /// What the rules said at the moment of activation.
 #[derive(Clone, Debug)]
 struct Looked {
+    generation: Generation,
     rules: Vec<Arc<str>>,
     asked: Option<Box<Asked>>,
+}
+
+impl Looked {
+    /// The last word is that of this moment, and of the policies of this moment.
+    fn describe(self, record: &mut Record) {
+        let step = record.asked.take().and_then(|asked| asked.step);
+        record.generation = Some(self.generation);
+        record.rules = self.rules;
+        record.asked = self.asked.map(|mut asked| {
+            asked.step = step;
+            asked
+        });
+        change_step(record, |step| step.last = true);
+    }
 }
 
 impl Approvals {
@@ -136,8 +156,8 @@ impl Approvals {
         let (place, mut record) = self.open(who, source, id)?;
         let rules = Arc::new(OnceLock::new());
         let agreed = self.agree(who, id, agreement, &mut record, &rules).await;
-        if let Some(Looked { rules, asked }) = rules.get().cloned() {
-            (record.rules, record.asked) = (rules, asked);
+        if let Some(looked) = rules.get().cloned() {
+            looked.describe(&mut record);
         }
         match &agreed {
             Ok(grant) => {
@@ -254,8 +274,18 @@ impl Approvals {
         let pending = self.waiting(id).await?;
         let request = pending.request();
         about(record, request);
-        let at_most = self.check(&snapshot, who, &pending, agreement)?;
-        let mfa = self.second_factor(who, request, agreement).await?;
+        let at_most = self.check(&snapshot, who, &pending, agreement, record)?;
+        let mfa = self.second_factor(who, request, agreement).await;
+        let code = match &mfa {
+            Ok(true) => AskedCode::Good,
+            Err(_) if agreement.totp.is_some() => AskedCode::Refused(match &mfa {
+                Err(NotDecided::Factor(PersonalError::Locked(_))) => DenyReason::RateLimited,
+                Ok(_) | Err(_) => DenyReason::MfaRequired,
+            }),
+            Ok(false) | Err(_) => AskedCode::None,
+        };
+        change_step(record, |step| step.code = code);
+        let mfa = mfa?;
         let approval = Approval {
             person: who.id().clone(),
             at: self.clock.wall(),
@@ -267,6 +297,7 @@ impl Approvals {
             let rules = Arc::clone(rules);
             move || this.last_look(&request, &rules)
         };
+        change_step(record, |step| step.taken = true);
         let approved = self.grants.approve(&pending, approval, last_look).await;
         let approved = approved.map_err(|error| not_kept(error, id))?;
         let factor = if mfa { ", second factor shown" } else { "" };
@@ -291,6 +322,7 @@ impl Approvals {
         who: &Known,
         pending: &PendingGrant,
         agreement: &Agreement,
+        record: &mut Record,
     ) -> Result<Option<Duration>, NotDecided> {
         let request = pending.request();
         let rule = request.approval.as_ref();
@@ -303,18 +335,37 @@ impl Approvals {
                 return Err(NotDecided::Malformed(detail.to_owned()));
             }
         };
-        let now = self.anew(snapshot, request).map(|anew| anew.request);
+        let approvals = pending.approvals();
+        let openers = self.openers(request);
+        let shown = agreement.digest.as_deref().and_then(Digest::from_hex);
+        let again = approvals.iter().any(|one| one.person == *who.id());
+        // Where the agent, the task or the entitlement is gone, nothing is as it was asked for.
+        let anew = self.anew(snapshot, request).ok_or(Unfit::Changed)?;
+        record.asked = anew.asked.map(|mut asked| {
+            asked.step = Some(Box::new(AskedStep::Agreement(AskedAgreement {
+                declines: false,
+                again,
+                shown: shown == Some(digest(request)),
+                at_most: duration,
+                code: match agreement.totp {
+                    Some(_) => AskedCode::Unseen,
+                    None => AskedCode::None,
+                },
+                last: approvals.len() + 1 >= usize::try_from(rule.quorum).unwrap_or(usize::MAX),
+                ..agreement_of(who, request, rule, openers.clone())
+            })));
+            asked
+        });
+        let agent = request.agent.as_str();
         let consent = Consent {
             person: who.id(),
             member: who.person.groups.contains(&rule.group),
-            party: self.party(snapshot, who, request),
-            digest: agreement.digest.as_deref().and_then(Digest::from_hex),
+            party: party(snapshot, who.behind(), agent, &openers),
+            digest: shown,
             duration,
         };
-        let approvals = pending.approvals();
-        // Where the agent, the task or the entitlement is gone, nothing is as it was asked for.
-        let now = now.ok_or(Unfit::Changed)?;
-        Ok(check_consent(&consent, request, rule, &approvals, &now)?)
+        let now = &anew.request;
+        Ok(check_consent(&consent, request, rule, &approvals, now)?)
     }
 
     async fn second_factor(
@@ -352,11 +403,23 @@ impl Approvals {
         let pending = self.waiting(id).await?;
         let request = pending.request();
         about(record, request);
+        let snapshot = self.snapshot.current();
+        record.generation = Some(snapshot.generation().clone());
         let rule = request.approval.as_ref();
         let member = rule.is_some_and(|rule| who.person.groups.contains(&rule.group));
+        let anew = self.anew(&snapshot, request).zip(rule);
+        record.asked = anew.and_then(|(anew, rule)| {
+            let mut asked = anew.asked?;
+            asked.step = Some(Box::new(AskedStep::Agreement(AskedAgreement {
+                declines: true,
+                ..agreement_of(who, request, rule, Vec::new())
+            })));
+            Some(asked)
+        });
         if !member && !who.is_operator() {
             return Err(NotDecided::NotAsked);
         }
+        change_step(record, |step| step.taken = true);
         self.refuse(&pending, EndReason::Declined, Some(reason.into()))
             .await
     }
@@ -404,29 +467,15 @@ impl Approvals {
         })
     }
 
-    /// Who of those behind `who` asked for this or opened its task, alone or through an agent.
-    fn party<'w>(
-        &self,
-        snapshot: &Snapshot,
-        who: &'w Known,
-        request: &GrantRequest,
-    ) -> Option<&'w PersonId> {
+    /// Who had opened the task of a request, and those above it.
+    fn openers(&self, request: &GrantRequest) -> Vec<Arc<str>> {
         let mut openers = Vec::new();
         let mut id = Some(request.task.clone());
         while let Some(task) = id.and_then(|id| self.grants.task(&id)) {
-            openers.push(task.task().opened_by.clone());
+            openers.push(task.task().opened_by.as_str().into());
             id = task.task().parent.clone();
         }
-        who.behind().find(|person| {
-            let owns = |agent: &str| {
-                let agent = snapshot.agent(agent);
-                agent.is_some_and(|one| snapshot.owns(person.as_str(), &one.agent))
-            };
-            owns(request.agent.as_str())
-                || openers
-                    .iter()
-                    .any(|opener| opener == person.as_str() || owns(opener))
-        })
+        openers
     }
 
     /// The rules once more, at the moment of activation and by the configuration of that moment.
@@ -438,16 +487,17 @@ impl Approvals {
         let gone = || Arc::from("the agent, its task or the entitlement is gone");
         let snapshot = self.snapshot.current();
         let anew = self.anew(&snapshot, request).ok_or_else(gone)?;
-        let permitted = anew.verdict?;
+        // Set once: this is called once.
+        let _ = rules.set(Looked {
+            generation: snapshot.generation().clone(),
+            rules: anew.rules,
+            asked: anew.asked,
+        });
+        anew.verdict?;
         let same = digest(&anew.request) == digest(request);
         if !same || anew.request.budget != request.budget {
             return Err(Unfit::Changed.to_string().into());
         }
-        // Set once: this is called once.
-        let _ = rules.set(Looked {
-            rules: permitted,
-            asked: anew.asked,
-        });
         Ok(())
     }
 
@@ -470,19 +520,23 @@ impl Approvals {
             wall: self.clock.wall(),
             supposed: None,
         };
-        let (approval, verdict) = match judge(&asker, entitlement) {
-            Ok((permit, approval)) => (approval, Ok(permit.rules().to_vec())),
+        let judged = judge(&asker, entitlement);
+        let ruled = judged.as_ref().err().and_then(Refused::reason);
+        let (approval, rules, verdict) = match judged {
+            Ok((permit, approval)) => (approval, permit.rules().to_vec(), Ok(())),
             // What the rules say now is for the moment of activation; that they are silent or against
             // it changes nothing of who is asked.
             Err(refused) => {
                 let asked = entitlement.approval.as_ref().or(request.approval.as_ref());
-                (asked.cloned(), Err(because(&refused)))
+                let explained = explained(refused);
+                let why = explained.detail.unwrap_or_default();
+                (asked.cloned(), explained.rules, Err(why.as_str().into()))
             }
         };
         let agreed = approval.iter().map(|rule| rule.group.clone());
         let agreed: Vec<GroupName> = agreed.collect();
         let asked = asker
-            .asked(&entitlement.id, &agreed, None)
+            .asked(&entitlement.id, &agreed, ruled)
             .map(|mut asked| {
                 asked.source = Some(asker.source);
                 asked
@@ -490,16 +544,41 @@ impl Approvals {
         Some(Anew {
             request: redefined(request, entitlement, approval),
             asked,
+            rules,
             verdict,
         })
     }
 }
 
-fn because(refused: &Refused) -> Arc<str> {
-    match refused {
-        Refused::No { detail, .. } => detail.as_str().into(),
-        Refused::Malformed(why) | Refused::Unrecorded(why) => why.as_str().into(),
-        Refused::NotKept(error) => error.to_string().into(),
+/// What is kept of a person's decision about a request, before anything of it is known.
+fn agreement_of(
+    who: &Known,
+    request: &GrantRequest,
+    rule: &ApprovalRule,
+    openers: Vec<Arc<str>>,
+) -> AskedAgreement {
+    AskedAgreement {
+        declines: false,
+        definition: definition(request),
+        duration: request.duration,
+        max_concurrent: request.budget.concurrent,
+        rule: rule.clone(),
+        hands: who.hands.iter().cloned().collect(),
+        openers,
+        again: false,
+        shown: false,
+        at_most: None,
+        code: AskedCode::None,
+        last: false,
+        taken: false,
+    }
+}
+
+/// Says more of a person's decision, where what it was about is kept.
+fn change_step(record: &mut Record, change: impl FnOnce(&mut AskedAgreement)) {
+    let step = record.asked.as_mut().and_then(|asked| asked.step.as_mut());
+    if let Some(AskedStep::Agreement(step)) = step.map(|step| &mut **step) {
+        change(step);
     }
 }
 

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use super::requests::{denied, judge, no_rule, unrecorded};
 use super::{Asker, Refused, Requests, risk_of};
-use crate::audit::{RecordKind, Verdict};
+use crate::audit::{Asked, AskedExtent, AskedPart, AskedRenewal, AskedStep, RecordKind, Verdict};
 use crate::config::EnrolledAgent;
-use crate::grants::{Carving, LiveGrant, LiveTask, agreed_life};
-use crate::model::{Circumstances, DenyReason, Entitlement, Grant, GrantRequest, OperationId};
+use crate::grants::{Carving, Extent, GrantsError, LiveGrant, LiveTask, agreed_life};
+use crate::model::{
+    Circumstances, DenyReason, Entitlement, EntitlementId, Grant, GrantRequest, GroupName,
+    OperationId,
+};
 use crate::pdp::Decision;
 
 /// The part of a grant that is handed down. What is absent is as in the grant.
@@ -44,20 +47,38 @@ impl Requests {
         let request = grant.request();
         let duration = seconds(duration_seconds)?.unwrap_or(request.duration);
         let entitlement = asker.snapshot.entitlement(request.entitlement.as_str());
-        let refuse = |refused| self.record_refusal(asker, entitlement, None, refused);
+        let approvals = grant.record().term().map(|term| term.approvals.clone());
+        let agreed = agreed_life(request, &approvals.unwrap_or_default());
+        let asked = |ruled, seen: Option<Extent>, no_longer| {
+            let step = AskedStep::Renewal(AskedRenewal {
+                held: holds(asker, request),
+                duration,
+                agreed,
+                extent: seen.map(|seen| AskedExtent {
+                    age: seen.age,
+                    left: seen.left,
+                    at_most: seen.at_most,
+                }),
+                no_longer,
+            });
+            asked_about(asker, (&request.entitlement, grant), ruled, step)
+        };
+        let refuse = |refused: Refused| {
+            let asked = asked(refused.reason(), self.grants.extent(grant), false);
+            self.record_refusal(asker, Some(&request.entitlement), asked, refused)
+        };
         let gone = || no_rule(request.entitlement.as_str());
         let entitlement = entitlement.ok_or_else(|| refuse(gone()))?;
         let rules = permitted(asker, entitlement, grant).map_err(refuse)?;
-        let approvals = grant.record().term().map(|term| term.approvals.clone());
-        let agreed = agreed_life(request, &approvals.unwrap_or_default());
         let longest = entitlement.max_ttl.min(agreed.unwrap_or(Duration::MAX));
         let place = self.audit.reserve().map_err(unrecorded)?;
-        let renewed = self.grants.renew(grant, duration, longest).await;
-        let mut record = self.record(asker, Some(entitlement));
+        let (renewed, seen) = self.grants.renew_seen(grant, duration, longest).await;
+        let mut record = self.record(asker, Some(&entitlement.id));
         record.kind = RecordKind::Grant;
         record.grant = Some(request.grant.clone());
         record.rules = rules;
-        record.asked = asker.asked(&entitlement.id, grant.approved_by(), None);
+        let no_longer = matches!(renewed, Err(GrantsError::NoLonger(_)));
+        record.asked = asked(None, seen, no_longer);
         match renewed {
             Ok(renewed) => {
                 record.verdict = Verdict::Allow;
@@ -113,16 +134,27 @@ impl Requests {
             risk: risk_of(asker.snapshot, signals, receiver, Some(task)),
             ..*asker
         };
-        let refuse = |refused| self.record_refusal(&receiving, entitlement, None, refused);
+        let held = holds(&receiving, request);
+        let described = |ruled| {
+            let step = AskedStep::Part(AskedPart { own, held });
+            asked_about(&receiving, (&request.entitlement, grant), ruled, step)
+        };
+        let refuse = |refused: Refused| {
+            let asked = described(refused.reason());
+            self.record_refusal(&receiving, Some(&request.entitlement), asked, refused)
+        };
         let gone = || no_rule(request.entitlement.as_str());
         let entitlement = entitlement.ok_or_else(|| refuse(gone()))?;
-        let rules = may_receive(&receiving, entitlement, grant, own).map_err(refuse)?;
+        check_holder(held).map_err(refuse)?;
+        let approved_by = grant.approved_by();
+        let received = may_receive(&receiving, entitlement, approved_by, own);
+        let rules = received.map_err(refuse)?;
         let place = self.audit.reserve().map_err(unrecorded)?;
         let delegated = self.grants.delegate(carving).await;
-        let mut record = self.record(&receiving, Some(entitlement));
+        let mut record = self.record(&receiving, Some(&entitlement.id));
         record.kind = RecordKind::Grant;
         record.rules = rules;
-        record.asked = receiving.asked(&entitlement.id, grant.approved_by(), None);
+        record.asked = described(None);
         match delegated {
             Ok(part) => {
                 record.verdict = Verdict::Allow;
@@ -150,8 +182,7 @@ fn permitted(
     entitlement: &Entitlement,
     grant: &LiveGrant,
 ) -> Result<Rules, Refused> {
-    let request = grant.request();
-    check_holder(asker, request)?;
+    check_holder(holds(asker, grant.request()))?;
     match asker.decide_request(entitlement, grant.approved_by()) {
         Decision::Allow(permit) => Ok(permit.rules().to_vec()),
         Decision::Deny(denial) => Err(denied(entitlement, denial)),
@@ -160,15 +191,14 @@ fn permitted(
 
 /// The rules that let the receiver have a part. Where people have to agree to what it would have, only
 /// the agent that they have agreed about may.
-fn may_receive(
+pub(super) fn may_receive(
     receiving: &Asker<'_>,
     entitlement: &Entitlement,
-    grant: &LiveGrant,
+    approved_by: &[GroupName],
     own: bool,
 ) -> Result<Rules, Refused> {
-    check_holder(receiving, grant.request())?;
     let (permit, approval) = judge(receiving, entitlement)?;
-    let agreed = |group| own && grant.approved_by().contains(group);
+    let agreed = |group| own && approved_by.contains(group);
     match approval {
         Some(rule) if !agreed(&rule.group) => Err(Refused::No {
             reason: DenyReason::ApprovalRequired,
@@ -182,16 +212,34 @@ fn may_receive(
     }
 }
 
+/// Whether whoever asks holds the key that the grant is for, where it is for one.
+fn holds(asker: &Asker<'_>, request: &GrantRequest) -> bool {
+    let holder = request.asked.holder;
+    holder.is_none_or(|holder| asker.holder == Some(holder))
+}
+
 /// A grant that is for one holder is renewed and handed down by that one alone.
-fn check_holder(asker: &Asker<'_>, request: &GrantRequest) -> Result<(), Refused> {
-    match request.asked.holder {
-        Some(holder) if asker.holder != Some(holder) => Err(Refused::No {
-            reason: DenyReason::ProofRequired,
-            detail: "the grant is for the holder of another key".to_owned(),
-            rules: Vec::new(),
-        }),
-        Some(_) | None => Ok(()),
+fn check_holder(held: bool) -> Result<(), Refused> {
+    if held {
+        return Ok(());
     }
+    Err(Refused::No {
+        reason: DenyReason::ProofRequired,
+        detail: "the grant is for the holder of another key".to_owned(),
+        rules: Vec::new(),
+    })
+}
+
+/// What is asked about a step of a grant, for the record.
+fn asked_about(
+    asker: &Asker<'_>,
+    (entitlement, grant): (&EntitlementId, &LiveGrant),
+    ruled: Option<DenyReason>,
+    step: AskedStep,
+) -> Option<Box<Asked>> {
+    let mut asked = asker.asked(entitlement, grant.approved_by(), ruled)?;
+    asked.step = Some(Box::new(step));
+    Some(asked)
 }
 
 fn seconds(asked: Option<i64>) -> Result<Option<Duration>, Refused> {

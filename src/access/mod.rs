@@ -5,6 +5,7 @@
 //! Invariant: a verified token alone is nobody: only an agent of the live configuration is an
 //! [`Identity`]. A grant is brought into force here and nowhere else, after the rules have been asked.
 
+mod again;
 mod approvals;
 mod asker;
 mod binding;
@@ -20,6 +21,7 @@ mod supposed;
 mod used_once;
 mod vigil;
 
+pub use again::Again;
 pub use approvals::{Agreement, Approvals, NotDecided};
 pub use asker::{Asker, holder, risk_of, whole};
 pub use binding::{Binding, Identity, Unbound, agent_of, bind, bind_named};

@@ -146,8 +146,9 @@ impl People {
         let digest = Digest::of(key.as_bytes());
         if digest == self.first_key {
             let person = snapshot.person(self.operator.as_str()).map(Arc::clone);
+            let built_in = || Self::built_in(&self.operator).map(Arc::new);
             return Some(Known {
-                person: person.unwrap_or_else(|| Arc::new(self.built_in())),
+                person: person.or_else(built_in)?,
                 key: FIRST_KEY.into(),
                 hands: BTreeSet::new(),
             });
@@ -182,10 +183,11 @@ impl People {
             .any(|group| group.as_str() == OPERATORS)
     }
 
-    fn built_in(&self) -> Person {
+    /// The built-in person, where this is its name.
+    pub(super) fn built_in(id: &PersonId) -> Option<Person> {
         let groups = OPERATORS.parse::<GroupName>().into_iter().collect();
-        let id = self.operator.clone();
-        Person { id, groups }
+        let id = id.clone();
+        (id.as_str() == OPERATOR).then_some(Person { id, groups })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -13,8 +13,8 @@ use crate::base::Clock;
 use crate::config::Snapshot;
 use crate::grants::{Asking, Grants, GrantsError, LiveGrant, LiveTask, PendingGrant};
 use crate::model::{
-    AgentId, ApprovalRule, DenyReason, EndReason, Entitlement, GroupName, InputKind, InputValue,
-    Inputs, TaskId,
+    AgentId, ApprovalRule, DenyReason, EndReason, Entitlement, EntitlementId, GroupName, InputKind,
+    InputValue, Inputs, TaskId,
 };
 use crate::pdp::{Decision, Denial, Permit, Requirement};
 use crate::signals::{Became, Seen};
@@ -87,6 +87,16 @@ pub enum Refused {
     NotKept(GrantsError),
     /// The decision can't be recorded, so none was made.
     Unrecorded(String),
+}
+
+impl Refused {
+    /// Why the rules, or the entitlement, say no; none where it was not they.
+    pub(super) const fn reason(&self) -> Option<DenyReason> {
+        match self {
+            Self::No { reason, .. } => Some(*reason),
+            Self::Malformed(_) | Self::NotKept(_) | Self::Unrecorded(_) => None,
+        }
+    }
 }
 
 /// A request that is well-formed and permitted, and has not been acted on.
@@ -192,16 +202,16 @@ impl Requests {
         // Unknown entitlements and those of others answer alike.
         let Some(entitlement) = asker.snapshot.entitlement(&ask.entitlement) else {
             let refused = no_rule(&ask.entitlement);
-            return Err(self.record_refusal(asker, None, None, refused));
+            // Where it could be the name of one, what was asked can be asked of policies that have it.
+            let id = ask.entitlement.parse::<EntitlementId>().ok();
+            let asked = |id| asker.asked(id, &[], Some(DenyReason::ConditionDenied));
+            let asked = id.as_ref().and_then(asked);
+            return Err(self.record_refusal(asker, id.as_ref(), asked, refused));
         };
         let (permit, approval) = judge(asker, entitlement).map_err(|refused| {
-            let asked = match &refused {
-                Refused::No { reason, .. } => {
-                    asker.asked(&entitlement.id, own_group(entitlement), Some(*reason))
-                }
-                Refused::Malformed(_) | Refused::NotKept(_) | Refused::Unrecorded(_) => None,
-            };
-            self.record_refusal(asker, Some(entitlement), asked, refused)
+            let asked = |reason| asker.asked(&entitlement.id, own_group(entitlement), Some(reason));
+            let asked = refused.reason().and_then(asked);
+            self.record_refusal(asker, Some(&entitlement.id), asked, refused)
         })?;
         let well_formed = well_formed(asker.snapshot, entitlement, ask);
         let (reason, duration, input) = well_formed.map_err(Refused::Malformed)?;
@@ -223,7 +233,7 @@ impl Requests {
     ) -> Result<Done, Refused> {
         let place = self.audit.reserve().map_err(unrecorded)?;
         let activated = self.grants.activate(permitted.asking(asker, task)).await;
-        let mut record = self.record(asker, Some(&permitted.entitlement));
+        let mut record = self.record(asker, Some(&permitted.entitlement.id));
         record.rules = permitted.permit.rules().to_vec();
         record.asked = permitted.asked(asker);
         match activated {
@@ -256,7 +266,7 @@ impl Requests {
         permitted: Permitted,
     ) -> Result<Done, Refused> {
         let place = self.audit.reserve().map_err(unrecorded)?;
-        let mut record = self.record(asker, Some(&permitted.entitlement));
+        let mut record = self.record(asker, Some(&permitted.entitlement.id));
         let rules = permitted.permit.rules().to_vec();
         record.rules.clone_from(&rules);
         record.asked = permitted.asked(asker);
@@ -285,7 +295,7 @@ impl Requests {
     pub(super) fn record_refusal(
         &self,
         asker: &Asker<'_>,
-        entitlement: Option<&Arc<Entitlement>>,
+        entitlement: Option<&EntitlementId>,
         asked: Option<Box<Asked>>,
         refused: Refused,
     ) -> Refused {
@@ -328,15 +338,11 @@ impl Requests {
         let _ = self.grants.signals().observe(seen);
     }
 
-    pub(super) fn record(
-        &self,
-        asker: &Asker<'_>,
-        entitlement: Option<&Arc<Entitlement>>,
-    ) -> Record {
+    pub(super) fn record(&self, asker: &Asker<'_>, entitlement: Option<&EntitlementId>) -> Record {
         let mut record = Record::new(RecordKind::Request, self.clock.wall());
         record.agent = Some(AgentId::clone(&asker.agent.agent.id));
         record.task = asker.task.map(|task| TaskId::clone(&task.task().id));
-        record.entitlement = entitlement.map(|entitlement| entitlement.id.clone());
+        record.entitlement = entitlement.cloned();
         record.generation = Some(asker.snapshot.generation().clone());
         record.source = Some(asker.source);
         record

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use jiff::tz::TimeZone;
 
+use super::Asker;
+use super::again::explained;
 use super::requests::{denied, judge};
-use super::{Asker, Refused};
 use crate::audit::Asked;
 use crate::config::Diagnostics;
 use crate::model::{
@@ -131,21 +132,7 @@ impl Asker<'_> {
                 approval,
                 ..Explanation::default()
             },
-            Err(Refused::No {
-                reason,
-                detail,
-                rules,
-            }) => Explanation {
-                rules,
-                ..Explanation::refused(reason, detail)
-            },
-            // Nothing is kept or recorded here.
-            Err(Refused::Malformed(why) | Refused::Unrecorded(why)) => {
-                Explanation::refused(DenyReason::RequestMalformed, why)
-            }
-            Err(Refused::NotKept(error)) => {
-                Explanation::refused(DenyReason::RequestMalformed, error.to_string())
-            }
+            Err(refused) => explained(refused),
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::base::Digest;
-use crate::model::{GrantRequest, InputValue};
+use crate::model::{GrantRequest, InputValue, Inputs};
 
 /// The SHA-256 of the request in the canonical form of RFC 8785. All names are sorted ASCII and all
 /// numbers whole, where that form and serde_json's compact one are the same.
@@ -44,6 +44,17 @@ pub fn digest(request: &GrantRequest) -> Digest {
     ]);
     // Maps with text keys always serialise.
     Digest::of(&serde_json::to_vec(&canonical).unwrap_or_default())
+}
+
+/// The digest of what a request is defined by: as above, without the agent's own words and inputs. A record
+/// of an agreement holds it instead of those.
+#[must_use]
+pub fn definition(request: &GrantRequest) -> Digest {
+    digest(&GrantRequest {
+        input: Inputs::new(),
+        reason: None,
+        ..request.clone()
+    })
 }
 
 fn input_value(value: &InputValue) -> Value {

@@ -10,6 +10,6 @@ mod digest;
 mod quorum;
 mod totp;
 
-pub use digest::digest;
-pub use quorum::{Consent, Unfit, check_consent, redefined};
+pub use digest::{definition, digest};
+pub use quorum::{Consent, ConsentFacts, Unfit, check_consent, redefined};
 pub use totp::{TotpSecret, otpauth_url};

@@ -56,6 +56,58 @@ pub enum Unfit {
     Own(PersonId),
 }
 
+/// All that is known of one person's agreement when it is judged: the same wherever that is, at the moment
+/// or from a record of it.
+#[derive(Clone, Copy, Debug)]
+pub struct ConsentFacts<'a> {
+    /// The group that has to agree.
+    pub group: &'a GroupName,
+    /// Whether the person is in it.
+    pub member: bool,
+    /// Whose request it is, where that is the person's own.
+    pub party: Option<&'a PersonId>,
+    /// Whether the person has agreed before.
+    pub again: bool,
+    /// Whether what the person was shown is this request.
+    pub shown: bool,
+    /// Whether the live definition would make another request of it.
+    pub changed: bool,
+    /// The life that was asked for.
+    pub asked: Duration,
+    /// The life that the person agrees to; the one asked for where absent.
+    pub duration: Option<Duration>,
+}
+
+impl ConsentFacts<'_> {
+    /// Whether it counts; gives the longest life agreed to, where that is shorter than asked.
+    ///
+    /// # Errors
+    ///
+    /// See [`Unfit`].
+    pub fn judge(&self) -> Result<Option<Duration>, Unfit> {
+        if !self.member {
+            return Err(Unfit::NotAsked(self.group.clone()));
+        }
+        if let Some(party) = self.party {
+            return Err(Unfit::Own(party.clone()));
+        }
+        if self.again {
+            return Err(Unfit::Again);
+        }
+        if !self.shown {
+            return Err(Unfit::Digest);
+        }
+        if self.changed {
+            return Err(Unfit::Changed);
+        }
+        match self.duration {
+            Some(duration) if duration > self.asked => Err(Unfit::Longer(self.asked.as_secs())),
+            Some(duration) if duration < self.asked => Ok(Some(duration)),
+            Some(_) | None => Ok(None),
+        }
+    }
+}
+
 /// Judges one person's agreement. `now` is the same request as the live definition would make it; gives
 /// the longest life agreed to, where that is shorter than asked.
 ///
@@ -69,29 +121,18 @@ pub fn check_consent(
     approvals: &[Approval],
     now: &GrantRequest,
 ) -> Result<Option<Duration>, Unfit> {
-    if !consent.member {
-        return Err(Unfit::NotAsked(rule.group.clone()));
-    }
-    if let Some(party) = consent.party {
-        return Err(Unfit::Own(party.clone()));
-    }
-    if approvals.iter().any(|one| one.person == *consent.person) {
-        return Err(Unfit::Again);
-    }
     let asked = digest(request);
-    if consent.digest != Some(asked) {
-        return Err(Unfit::Digest);
-    }
-    if digest(now) != asked || now.budget != request.budget {
-        return Err(Unfit::Changed);
-    }
-    match consent.duration {
-        Some(duration) if duration > request.duration => {
-            Err(Unfit::Longer(request.duration.as_secs()))
-        }
-        Some(duration) if duration < request.duration => Ok(Some(duration)),
-        Some(_) | None => Ok(None),
-    }
+    let facts = ConsentFacts {
+        group: &rule.group,
+        member: consent.member,
+        party: consent.party,
+        again: approvals.iter().any(|one| one.person == *consent.person),
+        shown: consent.digest == Some(asked),
+        changed: digest(now) != asked || now.budget != request.budget,
+        asked: request.duration,
+        duration: consent.duration,
+    };
+    facts.judge()
 }
 
 /// The same request as it would be under `entitlement` as that is now, `approval` having to agree.

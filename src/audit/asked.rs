@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::line::{self, RecordError, first_key, key, odd};
+use super::step::{self, AgreementLine, AskedStep, PartLine, RenewalLine};
 use crate::model::{
     Ask, DenyReason, EntitlementId, GrantFacts, GrantId, GroupName, History, InputValue, Inputs,
     OperationHistory, Proof, Question, RiskFacts, UsualFacts,
@@ -59,6 +60,8 @@ pub struct Asked {
     pub input: Inputs,
     /// What the task had called before.
     pub history: History,
+    /// The step that it was about, where that is more than a call or a request.
+    pub step: Option<Box<AskedStep>>,
 }
 
 /// A task, as rules saw it.
@@ -123,6 +126,7 @@ impl Asked {
             content_length: None,
             input: Inputs::new(),
             history: History::new(),
+            step: None,
         };
         match &question.ask {
             Ask::Call {
@@ -193,6 +197,7 @@ impl Written {
             content_length: None,
             input: None,
             history: None,
+            step: None,
         };
         match &question.ask {
             Ask::Call {
@@ -264,6 +269,7 @@ struct View<'a> {
     content_length: Option<i64>,
     input: Option<&'a Inputs>,
     history: Option<&'a History>,
+    step: Option<&'a AskedStep>,
 }
 
 struct TaskView<'a> {
@@ -293,6 +299,7 @@ pub(super) fn write(out: &mut Vec<u8>, asked: &Asked) {
         content_length,
         input,
         history,
+        step,
     } = asked;
     let view = View {
         at: *at,
@@ -322,6 +329,7 @@ pub(super) fn write(out: &mut Vec<u8>, asked: &Asked) {
         content_length: *content_length,
         input: Some(input),
         history: Some(history),
+        step: step.as_deref(),
     };
     write_view(out, &view, methods.iter().map(AsRef::as_ref));
 }
@@ -343,6 +351,7 @@ fn write_view<'a>(out: &mut Vec<u8>, view: &View<'a>, methods: impl Iterator<Ite
         content_length,
         input,
         history,
+        step,
     } = view;
     out.extend_from_slice(first_key!("ruled").as_bytes());
     line::quoted(out, ruled.map_or("allow", DenyReason::as_str));
@@ -392,6 +401,9 @@ fn write_view<'a>(out: &mut Vec<u8>, view: &View<'a>, methods: impl Iterator<Ite
             let history = history.iter().map(|(id, of)| (id.as_str(), of));
             line::members(out, history, write_history);
         });
+    }
+    if let Some(step) = step {
+        step::write(out, step);
     }
 }
 
@@ -448,6 +460,9 @@ pub(super) struct AskedLine {
     input: BTreeMap<Arc<str>, InputLine>,
     #[serde(default)]
     history: BTreeMap<String, HistoryLine>,
+    agreement: Option<AgreementLine>,
+    part: Option<PartLine>,
+    renewal: Option<RenewalLine>,
 }
 
 #[derive(Deserialize)]
@@ -553,5 +568,6 @@ pub(super) fn read(asked: AskedLine) -> Result<Asked, RecordError> {
             })
             .collect(),
         history: history.collect::<Result<_, RecordError>>()?,
+        step: step::read(asked.agreement, asked.part, asked.renewal)?,
     })
 }

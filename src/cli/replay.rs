@@ -1,5 +1,6 @@
 //! `portcullis replay`: recorded decisions, put to candidate policies.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -58,8 +59,9 @@ pub(super) fn run(args: ReplayArgs, output: Output) -> anyhow::Result<ExitCode> 
     }
     if replayed.unknown > 0 {
         tell(&format!(
-            "{} decisions could not be put again: their records do not hold what was asked",
-            replayed.unknown
+            "{} decisions could not be put again: their records do not hold what was asked ({})",
+            replayed.unknown,
+            counted(&replayed.unknown_by)
         ));
     }
     let code = if replayed.changes.is_empty() {
@@ -169,7 +171,9 @@ fn describe(replayed: &Replayed) -> String {
         decisions,
         same,
         untouched,
+        untouched_by,
         unknown,
+        unknown_by,
         changes,
     } = replayed;
     let mut text = format!(
@@ -177,6 +181,14 @@ fn describe(replayed: &Replayed) -> String {
          {unknown} that can't be put again, {} that differ\n",
         changes.iter().map(|change| change.count).sum::<u64>()
     );
+    for (what, by) in [
+        ("before any rule", untouched_by),
+        ("can't be put again", unknown_by),
+    ] {
+        if !by.is_empty() {
+            text.push_str(&format!("{what}: {}\n", counted(by)));
+        }
+    }
     for (heading, changes) in sections(replayed) {
         if changes.is_empty() {
             continue;
@@ -188,6 +200,12 @@ fn describe(replayed: &Replayed) -> String {
         text.push_str(&format!("\n{heading}:\n{}", table.render()));
     }
     text
+}
+
+/// Names and how often each, in a line.
+fn counted(by: &BTreeMap<&'static str, u64>) -> String {
+    let counts = by.iter().map(|(name, count)| format!("{count} {name}"));
+    counts.collect::<Vec<_>>().join(", ")
 }
 
 /// The same as a page that needs nothing else.

@@ -54,7 +54,7 @@ pub use live_grant::{Closed, Exchange, LiveGrant};
 pub use live_task::LiveTask;
 pub use pending_grant::PendingGrant;
 pub use presence::Presence;
-pub use renewal::agreed_life;
+pub use renewal::{Extent, Renewed, agreed_life};
 pub use restore::Restored;
 pub use securing::Claim;
 pub use service::{Asking, Grants, Limits, OpenTask};

@@ -30,16 +30,37 @@ impl Grants {
         duration: Duration,
         longest: Duration,
     ) -> Result<Grant, GrantsError> {
+        self.renew_seen(grant, duration, longest).await.0
+    }
+
+    /// The same, and where the grant's life stood when it was decided.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub async fn renew_seen(
+        &self,
+        grant: &Arc<LiveGrant>,
+        duration: Duration,
+        longest: Duration,
+    ) -> (Result<Grant, GrantsError>, Option<Extent>) {
         let (grants, grant) = (self.clone(), Arc::clone(grant));
-        self.see_through(async move { grants.renew_in_turn(&grant, duration, longest).await })
-            .await
+        let renewed = async move {
+            let mut seen = None;
+            let renewed = grants.renew_in_turn(&grant, (duration, longest), &mut seen);
+            Ok((renewed.await, seen))
+        };
+        match self.see_through(renewed).await {
+            Ok(done) => done,
+            Err(error) => (Err(error), None),
+        }
     }
 
     async fn renew_in_turn(
         &self,
         grant: &Arc<LiveGrant>,
-        duration: Duration,
-        longest: Duration,
+        (duration, longest): (Duration, Duration),
+        seen: &mut Option<Extent>,
     ) -> Result<Grant, GrantsError> {
         let inner = &self.0;
         // The mark holds the end too: one writes both at a time.
@@ -50,15 +71,13 @@ impl Grants {
         if grant.ended(now).is_some() {
             return Err(over());
         }
-        let last = self.last_end(grant, longest).ok_or_else(over)?;
-        let end = (now + duration).min(last);
-        if end <= grant.deadline() + LEAST {
-            return if grant.deadline() + LEAST >= last {
-                Err(GrantsError::NoLonger(id.clone()))
-            } else {
-                Ok(grant.record())
-            };
-        }
+        let extent = self.extent_at(grant, now).ok_or_else(over)?;
+        *seen = Some(extent);
+        let end = match extent.renewed(duration, longest) {
+            Renewed::Moved(left) => now + left,
+            Renewed::NoLonger => return Err(GrantsError::NoLonger(id.clone())),
+            Renewed::Same => return Ok(grant.record()),
+        };
         let mut renewed = grant.record();
         let expires_at = later(at, end - now);
         renewed.apply(Transition::Renew { expires_at }, at)?;
@@ -84,14 +103,62 @@ impl Grants {
         Ok(renewed)
     }
 
-    /// The latest end that a grant can have; nothing where what it hangs on is gone.
-    fn last_end(&self, grant: &LiveGrant, longest: Duration) -> Option<BootInstant> {
+    /// Where the life of a grant stands; nothing where it, or what it hangs on, is over.
+    #[must_use]
+    pub fn extent(&self, grant: &LiveGrant) -> Option<Extent> {
+        let now = self.0.clock.now();
+        let live = grant.ended(now).is_none();
+        live.then(|| self.extent_at(grant, now)).flatten()
+    }
+
+    fn extent_at(&self, grant: &LiveGrant, now: BootInstant) -> Option<Extent> {
         let request = grant.request();
-        let task = self.task(&request.task)?;
-        let last = (grant.starts() + longest).min(task.oldest());
-        match &request.parent {
-            None => Some(last),
-            Some(parent) => Some(last.min(self.grant(parent)?.deadline())),
+        let mut last = self.task(&request.task)?.oldest();
+        if let Some(parent) = &request.parent {
+            last = last.min(self.grant(parent)?.deadline());
+        }
+        Some(Extent {
+            age: now - grant.starts(),
+            left: grant.deadline() - now,
+            at_most: last - now,
+        })
+    }
+}
+
+/// Where the life of a grant stands at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The time since its first activation.
+    pub age: Duration,
+    /// What is left of it.
+    pub left: Duration,
+    /// How long its task and the grant that it was carved from could let it go on.
+    pub at_most: Duration,
+}
+
+/// What a renewal comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// It ends after this much more.
+    Moved(Duration),
+    /// Its end can't be moved any further.
+    NoLonger,
+    /// It ends no sooner already.
+    Same,
+}
+
+impl Extent {
+    /// What becomes of a renewal for `duration`, within `longest` from the first activation.
+    #[must_use]
+    pub fn renewed(&self, duration: Duration, longest: Duration) -> Renewed {
+        let last = longest.saturating_sub(self.age).min(self.at_most);
+        let end = duration.min(last);
+        if end > self.left + LEAST {
+            Renewed::Moved(end)
+        } else if self.left + LEAST >= last {
+            Renewed::NoLonger
+        } else {
+            Renewed::Same
         }
     }
 }

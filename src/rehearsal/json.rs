@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Change, Differs, Replayed};
 
 impl Replayed {
-    /// `{decisions, same, untouched, unknown, gains, losses, others}`.
+    /// `{decisions, same, untouched, untouched_by, unknown, unknown_by, gains, losses, others}`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let change = |change: &Change| {
@@ -28,7 +28,9 @@ impl Replayed {
             "decisions": self.decisions,
             "same": self.same,
             "untouched": self.untouched,
+            "untouched_by": self.untouched_by,
             "unknown": self.unknown,
+            "unknown_by": self.unknown_by,
             "gains": of(Change::is_gain),
             "losses": of(Change::is_loss),
             "others": of(|change| !change.is_gain() && !change.is_loss()),

@@ -8,11 +8,11 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::world::{self, Called, Holding, Working, World};
-use crate::access::{Explanation, SupposedCall, SupposedSignals};
-use crate::audit::{Asked, AskedGrant, Record, RecordKind, Verdict};
+use crate::access::{Again, Asker, Explanation, SupposedCall, SupposedSignals};
+use crate::audit::{Asked, AskedGrant, AskedStep, Record, RecordKind, Verdict};
 use crate::config::{EnrolledAgent, Snapshot};
 use crate::grants::LiveGrant;
-use crate::model::{DenyReason, GroupName, Inputs, Proof, TaskId};
+use crate::model::{DenyReason, Entitlement, Inputs, Proof, TaskId};
 use crate::pep::Facts;
 
 /// What became of records.
@@ -24,8 +24,12 @@ pub struct Replayed {
     pub same: u64,
     /// How many were made before any rule was asked, and stay.
     pub untouched: u64,
+    /// Those, by what was decided: a code, as recorded.
+    pub untouched_by: BTreeMap<&'static str, u64>,
     /// How many could not be put again, because their record does not hold what was asked.
     pub unknown: u64,
+    /// Those, by what is missing.
+    pub unknown_by: BTreeMap<&'static str, u64>,
     /// What differs, alike things together.
     pub changes: Vec<Change>,
 }
@@ -67,6 +71,21 @@ impl Change {
 
 const ALLOW: &str = "allow";
 const PENDING: &str = "pending";
+/// A person has agreed, and others have to as well.
+const AGREED: &str = "agreed";
+/// A person has said no.
+const DECLINED: &str = "declined";
+/// The end of a grant can't be moved any further.
+const NO_LONGER: &str = "no_longer";
+/// The rules said yes, and it could not be kept: a limit, an end, the store.
+const NOT_KEPT: &str = "not_kept";
+
+/// What was asked was too large for a line of the log.
+const TOO_LARGE: &str = "question_too_large";
+/// The policies declare inputs that the record does not hold.
+const NO_INPUTS: &str = "inputs_not_kept";
+/// A record of a version that kept less.
+const OLDER: &str = "not_recorded";
 
 /// Puts records to a snapshot, one after the other.
 #[derive(Debug)]
@@ -98,7 +117,8 @@ pub struct Judgement {
     pub after: &'static str,
     /// The rules that would decide.
     pub rules: Vec<Arc<str>>,
-    /// Whether the rules would say yes, whatever becomes of it then; none where none is asked.
+    /// Whether the rules would say yes, whatever becomes of it then; none where none is asked, or more than
+    /// rules decides.
     pub ruled: Option<bool>,
 }
 
@@ -118,9 +138,10 @@ impl Judgement {
 
 /// What one record comes to.
 enum Judged {
-    /// This, by these rules, and whether they say yes.
-    Now(&'static str, Vec<Arc<str>>, bool),
-    Unknown,
+    /// This, by these rules, and whether they say yes, where that is all that is asked.
+    Now(&'static str, Vec<Arc<str>>, Option<bool>),
+    /// Nobody can tell: this is missing.
+    Unknown(&'static str),
     Untouched,
 }
 
@@ -156,10 +177,17 @@ impl<'s> Replay<'s> {
             RecordKind::Call => self.call(record, before),
             _ => self.request(record, before),
         };
+        let replayed = &mut self.replayed;
         match judged {
-            Judged::Unknown => self.replayed.unknown += 1,
-            Judged::Untouched => self.replayed.untouched += 1,
-            Judged::Now(after, ..) if after == before => self.replayed.same += 1,
+            Judged::Unknown(missing) => {
+                replayed.unknown += 1;
+                *replayed.unknown_by.entry(missing).or_default() += 1;
+            }
+            Judged::Untouched => {
+                replayed.untouched += 1;
+                *replayed.untouched_by.entry(before).or_default() += 1;
+            }
+            Judged::Now(after, ..) if after == before => replayed.same += 1,
             Judged::Now(after, rules, _) => self.differs(record, (before, after), rules, place),
         }
     }
@@ -177,9 +205,9 @@ impl<'s> Replay<'s> {
                 before,
                 after,
                 rules,
-                ruled: Some(yes),
+                ruled: yes,
             }),
-            Judged::Unknown => None,
+            Judged::Unknown(_) => None,
             Judged::Untouched => Some(Judgement {
                 before,
                 after: before,
@@ -263,7 +291,7 @@ impl<'s> Replay<'s> {
         if asked.is_none() && !rightless {
             // Refused by code that asks no rule, or too large to be kept.
             return if before == ALLOW {
-                Judged::Unknown
+                Judged::Unknown(TOO_LARGE)
             } else {
                 Judged::Untouched
             };
@@ -274,7 +302,7 @@ impl<'s> Replay<'s> {
         // What a call without a right had for inputs was not read.
         let readable = declared.keys().all(|name| inputs.get(name).is_some());
         if !readable && (!rightless || baseline) {
-            return Judged::Unknown;
+            return Judged::Unknown(NO_INPUTS);
         }
         let world = self.world(record, agent);
         let call = SupposedCall {
@@ -295,7 +323,7 @@ impl<'s> Replay<'s> {
             (&record.agent, &record.entitlement, &record.asked)
         else {
             return if before == ALLOW {
-                Judged::Unknown
+                Judged::Unknown(OLDER)
             } else {
                 Judged::Untouched
             };
@@ -307,19 +335,66 @@ impl<'s> Replay<'s> {
             return refused(DenyReason::ConditionDenied);
         };
         let world = self.world(record, agent);
-        // People have agreed, or had when the grant that goes on here was made.
-        let agreed = record.person.is_some() || record.request.is_none();
-        let agreed = (agreed && before == ALLOW).then_some(&asked.approved_by[..]);
+        if let Some(step) = &asked.step {
+            return world.ask(self.snapshot, |asker| {
+                self.step(asker, (record, before), entitlement, (asked, step))
+            });
+        }
+        if record.person.is_some() {
+            return Judged::Unknown(OLDER);
+        }
         let told = world.ask(self.snapshot, |asker| {
-            asker.explain_request(entitlement, agreed)
+            asker.explain_request(entitlement, None)
         });
-        // What is handed down needs no agreement that is there already.
-        let had = |group: &GroupName| before == ALLOW && asked.approved_by.contains(group);
         match told.code {
-            None if told.approval.as_ref().is_some_and(|group| !had(group)) => {
-                Judged::Now(PENDING, told.rules, true)
+            None if told.approval.is_some() && before != NOT_KEPT => {
+                Judged::Now(PENDING, told.rules, Some(true))
             }
-            _ => now(told, before, false),
+            _ => now(told, before, asked.ruled.is_none() && before == NOT_KEPT),
+        }
+    }
+
+    /// What is more than a call or a request: people's decisions, and what becomes of a grant in force.
+    fn step(
+        &self,
+        asker: &Asker<'_>,
+        (record, before): (&Record, &'static str),
+        entitlement: &Entitlement,
+        (asked, step): (&Asked, &AskedStep),
+    ) -> Judged {
+        let approved_by = &asked.approved_by[..];
+        let (again, done) = match step {
+            AskedStep::Agreement(agreement) => {
+                let (Some(request), Some(person)) = (&record.request, &record.person) else {
+                    return Judged::Unknown(OLDER);
+                };
+                let again = asker.agree_again(entitlement, (request, person), agreement);
+                let looked = !agreement.last || asked.ruled.is_none();
+                (again, agreement.taken && looked)
+            }
+            AskedStep::Renewal(renewal) => {
+                let again = asker.renew_again(entitlement, approved_by, renewal);
+                (again, asked.ruled.is_none() && !renewal.no_longer)
+            }
+            AskedStep::Part(part) => {
+                let again = asker.receive_again(entitlement, approved_by, *part);
+                (again, asked.ruled.is_none())
+            }
+        };
+        let failed = !matches!(before, ALLOW | AGREED | DECLINED);
+        // All that policies decide was decided for it then, and it failed by what they do not decide.
+        let kept = |after| if failed && done { before } else { after };
+        // More than rules decide.
+        let now = |after, rules| Judged::Now(after, rules, None);
+        match again {
+            Again::Agreed => now(kept(AGREED), Vec::new()),
+            Again::Declined => now(kept(DECLINED), Vec::new()),
+            Again::NoLonger(told) => now(NO_LONGER, told.rules),
+            Again::Told(told) => match told.code {
+                None => now(kept(ALLOW), told.rules),
+                Some(code) => now(code.as_str(), told.rules),
+            },
+            Again::Unseen(missing) => Judged::Unknown(missing),
         }
     }
 
@@ -393,18 +468,26 @@ impl<'s> Replay<'s> {
 
 /// What was decided, where something was.
 fn before(record: &Record) -> Option<&'static str> {
+    let asked = record.asked.as_deref();
+    let step = asked.and_then(|asked| asked.step.as_deref());
     match (record.kind, record.verdict) {
-        // One of several people has agreed, which no rule was asked about.
-        (RecordKind::Request, Verdict::Allow) if record.grant.is_none() => None,
+        // One of several people has agreed.
+        (RecordKind::Request, Verdict::Allow) if record.grant.is_none() => step.map(|_| AGREED),
         (RecordKind::Call | RecordKind::Grant | RecordKind::Request, Verdict::Allow) => Some(ALLOW),
         (RecordKind::Call | RecordKind::Request, Verdict::Deny(reason)) => Some(reason.as_str()),
-        (RecordKind::Request, Verdict::Neither) if record.asked.is_some() => Some(PENDING),
+        (RecordKind::Grant | RecordKind::Request, Verdict::Neither) => match (asked?, step) {
+            (_, Some(AskedStep::Agreement(_))) => Some(DECLINED),
+            (_, Some(AskedStep::Renewal(renewal))) if renewal.no_longer => Some(NO_LONGER),
+            // What waits for people has a name.
+            (_, None) if record.request.is_some() => Some(PENDING),
+            _ => Some(NOT_KEPT),
+        },
         _ => None,
     }
 }
 
 fn refused(reason: DenyReason) -> Judged {
-    Judged::Now(reason.as_str(), Vec::new(), false)
+    Judged::Now(reason.as_str(), Vec::new(), Some(false))
 }
 
 /// What a record comes to. Where the rules had said yes and something else came in between (an upstream,
@@ -412,10 +495,10 @@ fn refused(reason: DenyReason) -> Judged {
 fn now(told: Explanation, before: &'static str, ruled_yes: bool) -> Judged {
     let yes = matches!(told.code, None | Some(DenyReason::BudgetExhausted));
     if ruled_yes && yes && before != ALLOW {
-        return Judged::Now(before, told.rules, yes);
+        return Judged::Now(before, told.rules, Some(yes));
     }
     let after = told.code.map_or(ALLOW, DenyReason::as_str);
-    Judged::Now(after, told.rules, yes)
+    Judged::Now(after, told.rules, Some(yes))
 }
 
 fn heads(host: &str, asked: Option<&Asked>) -> HeaderMap {

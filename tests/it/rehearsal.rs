@@ -1,5 +1,7 @@
 //! What would be decided, offline: decision tables, and recorded decisions under other policies.
 
+mod steps;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -70,9 +70,8 @@ impl Checks {
         // Where the rules said yes, something else may have refused it then; its record names no rules.
         let said_yes = asked.ruled.is_none();
         let refused_then = said_yes && matches!(record.verdict, Verdict::Deny(_));
-        let kind = if judgement.ruled != Some(said_yes)
-            || !refused_then && judgement.before != judgement.after
-        {
+        let ruled_otherwise = judgement.ruled.is_some_and(|yes| yes != said_yes);
+        let kind = if ruled_otherwise || !refused_then && judgement.before != judgement.after {
             found.verdicts += 1;
             "verdict"
         } else if !refused_then && judgement.rules != record.rules {

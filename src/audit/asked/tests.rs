@@ -1,10 +1,14 @@
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::audit::{Record, RecordKind};
-use crate::model::{AuthFacts, GrantFacts, HttpFacts, SourceFacts, TaskFacts};
+use crate::audit::{
+    AskedAgreement, AskedCode, AskedExtent, AskedPart, AskedRenewal, Record, RecordKind,
+};
+use crate::base::Digest;
+use crate::model::{ApprovalRule, AuthFacts, GrantFacts, HttpFacts, SourceFacts, TaskFacts};
 
 /// What is kept of a call with these inputs after this history.
 fn kept(input: &Inputs, history: &History) -> Option<Asked> {
@@ -106,7 +110,12 @@ fn a_question_reads_back_whole() {
         history: History::new(),
         ..asked.clone()
     };
-    for asked in [asked, empty] {
+    let with = |step| Asked {
+        step: Some(Box::new(step)),
+        ..empty.clone()
+    };
+    let steps = steps().map(with);
+    for asked in steps.into_iter().chain([asked, empty]) {
         let mut record = Record::new(RecordKind::Call, asked.at);
         record.asked = Some(Box::new(asked));
         let mut line = b"{\"seq\":1".to_vec();
@@ -115,6 +124,68 @@ fn a_question_reads_back_whole() {
         assert!(line.iter().all(|byte| (b' '..0x7f).contains(byte)));
         assert_eq!(line::read(&line).unwrap(), record);
     }
+}
+
+fn steps() -> [AskedStep; 6] {
+    let agreement = AskedAgreement {
+        declines: false,
+        definition: Digest::of(b"what was asked for"),
+        duration: Duration::from_nanos(600_000_000_001),
+        max_concurrent: Some(2),
+        rule: ApprovalRule {
+            group: "leads".parse().unwrap(),
+            quorum: 2,
+            mfa: true,
+            expires: Duration::from_mins(30),
+        },
+        hands: vec!["ben".parse().unwrap(), "cem".parse().unwrap()],
+        openers: vec!["bot".into(), "ana@example.com".into()],
+        again: true,
+        shown: true,
+        at_most: Some(Duration::from_mins(5)),
+        code: AskedCode::Refused(DenyReason::RateLimited),
+        last: true,
+        taken: false,
+    };
+    let least = AskedAgreement {
+        declines: true,
+        max_concurrent: None,
+        hands: Vec::new(),
+        openers: Vec::new(),
+        at_most: None,
+        code: AskedCode::Unseen,
+        taken: true,
+        ..agreement.clone()
+    };
+    let renewal = AskedRenewal {
+        held: true,
+        duration: Duration::from_mins(5),
+        agreed: Some(Duration::from_mins(10)),
+        extent: Some(AskedExtent {
+            age: Duration::from_nanos(1),
+            left: Duration::ZERO,
+            at_most: Duration::from_hours(24 * 365),
+        }),
+        no_longer: true,
+    };
+    let bare = AskedRenewal {
+        held: false,
+        agreed: None,
+        extent: None,
+        ..renewal
+    };
+    let part = AskedPart {
+        own: true,
+        held: false,
+    };
+    [
+        AskedStep::Agreement(agreement),
+        AskedStep::Agreement(least),
+        AskedStep::Part(part),
+        AskedStep::Part(AskedPart { held: true, ..part }),
+        AskedStep::Renewal(renewal),
+        AskedStep::Renewal(bare),
+    ]
 }
 
 #[test]
