@@ -10,6 +10,8 @@
 mod chunked;
 mod connection;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod inbound;
 mod request;
 mod response;

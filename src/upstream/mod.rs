@@ -40,6 +40,8 @@ pub use common::Common;
 pub use credential::{Credential, Injected};
 pub use error::{BreakError, ConnectError, Fault, Phase, Place, SendError, UpstreamError};
 pub use http1::Http1Error;
+#[cfg(any(test, fuzzing))]
+pub use http1::fuzzing;
 pub use limits::PoolLimits;
 pub use outgoing::{OutgoingError, Prepared};
 pub use pool::Pool;

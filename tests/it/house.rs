@@ -64,7 +64,10 @@ fn files(directory: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            files(&path, into);
+            // What a package of its own was built into is not ours.
+            if !path.ends_with("target") {
+                files(&path, into);
+            }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             into.push(path);
         }

@@ -1,9 +1,4 @@
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Version};
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
-use http_body_util::Empty;
-use hyper_util::rt::TokioIo;
+use http::Method;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -11,16 +6,7 @@ use tokio::task::spawn_local;
 
 use super::exchange::{connection, frames, get, worker};
 use super::{answers, mutated};
-
-/// What somebody made of an answer.
-#[derive(Debug, PartialEq)]
-struct Understood {
-    status: u16,
-    version: Version,
-    headers: HeaderMap,
-    content: Vec<u8>,
-    trailers: Option<HeaderMap>,
-}
+use crate::upstream::http1::fuzzing::{self, Understood};
 
 /// Plays the upstream: reads a request, says `answer`, and closes.
 async fn answer_once(mut peer: UnixStream, answer: Vec<u8>) {
@@ -53,34 +39,7 @@ fn ours(answer: &[u8], method: &Method) -> Option<Understood> {
 }
 
 fn hypers(answer: &[u8], method: &Method) -> Option<Understood> {
-    let (answer, method) = (answer.to_vec(), method.clone());
-    worker(async move {
-        let (stream, peer) = UnixStream::pair().unwrap();
-        spawn_local(answer_once(peer, answer));
-        let handshake =
-            hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream));
-        let (mut sender, connection) = handshake.await.unwrap();
-        spawn_local(async move { drop(connection.await) });
-        let mut request = Request::new(Empty::new());
-        *request.method_mut() = method;
-        let (head, mut body) = sender.send_request(request).await.ok()?.into_parts();
-        let (mut content, mut trailers) = (Vec::new(), None);
-        while !body.is_end_stream()
-            && let Some(frame) = body.frame().await
-        {
-            match frame.ok()?.into_data() {
-                Ok(data) => content.extend_from_slice(&data),
-                Err(frame) => trailers = frame.into_trailers().ok(),
-            }
-        }
-        Some(Understood {
-            status: head.status.as_u16(),
-            version: head.version,
-            headers: head.headers,
-            content,
-            trailers: trailers.filter(|trailers| !trailers.is_empty()),
-        })
-    })
+    fuzzing::hypers(answer, method, true).map(|(understood, _)| understood)
 }
 
 fn method() -> impl Strategy<Value = Method> {
@@ -107,5 +66,15 @@ proptest! {
         if let Some(ours) = ours(&answer, &method) {
             prop_assert_eq!(Some(ours), hypers(&answer, &method));
         }
+    }
+
+    /// What the fuzz target holds of bytes that are nothing like an answer, for those that nearly are.
+    #[test]
+    fn all_holds_that_has_to_hold_of_an_answer(
+        answer in prop_oneof![answers(), mutated()],
+        sizes in prop::collection::vec(prop_oneof![3 => 0..40_u8, 1 => any::<u8>()], 0..40),
+        method in method(),
+    ) {
+        fuzzing::hold(&answer, &sizes, &method);
     }
 }
