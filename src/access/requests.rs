@@ -335,7 +335,8 @@ impl Requests {
             again: false,
         };
         // It is counted; where there is no room it is not compared with what is usual.
-        let _ = self.grants.signals().observe(seen);
+        let counts = Some(&asker.agent.calls);
+        let _ = self.grants.signals().observe_at(seen, counts);
     }
 
     pub(super) fn record(&self, asker: &Asker<'_>, entitlement: Option<&EntitlementId>) -> Record {

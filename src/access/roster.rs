@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::base::BootInstant;
 use crate::model::{AgentId, GrantId};
-use crate::pdp::Depends;
+use crate::pdp::Watched;
 
 /// Grants, and what is kept of each.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ type OfAgents = HashMap<AgentId, HashSet<GrantId>>;
 #[derive(Debug)]
 struct Entry<T> {
     agent: AgentId,
+    /// By what rules it was last asked about.
+    signature: u64,
     wall: Option<Timestamp>,
     age: Option<BootInstant>,
     value: T,
@@ -55,9 +57,10 @@ impl<T> Default for Roster<T> {
 }
 
 impl<T: Clone> Roster<T> {
-    /// Enters a grant of `agent` whose rules read `depends`, in place of what was entered for it.
-    pub(super) fn enter(&mut self, grant: &GrantId, agent: &AgentId, depends: Depends, value: T) {
+    /// Enters a grant of `agent` of whose rules this is to be watched, in place of what was entered for it.
+    pub(super) fn enter(&mut self, grant: &GrantId, agent: &AgentId, watched: Watched, value: T) {
         self.leave(grant);
+        let Watched { depends, signature } = watched;
         if depends.country {
             self.country.insert(grant.clone());
         }
@@ -74,11 +77,34 @@ impl<T: Clone> Roster<T> {
         }
         let entry = Entry {
             agent: agent.clone(),
+            signature,
             wall: None,
             age: None,
             value,
         };
         self.entries.insert(grant.clone(), entry);
+    }
+
+    /// Whether none is entered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// By what rules a grant was last asked about; none where it is not entered.
+    pub(super) fn signature(&self, grant: &GrantId) -> Option<u64> {
+        self.entries.get(grant).map(|entry| entry.signature)
+    }
+
+    /// Takes out those that `is_over` names.
+    pub(super) fn drop_over(&mut self, is_over: impl Fn(&T) -> bool) {
+        let over = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| is_over(&entry.value));
+        let over: Vec<GrantId> = over.map(|(grant, _)| grant.clone()).collect();
+        for grant in over {
+            self.leave(&grant);
+        }
     }
 
     /// The answer about a grant stands until the wall clock, or the boot clock, shows this, whichever comes

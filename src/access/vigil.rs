@@ -5,8 +5,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::future::pending;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use foldhash::quality::FixedState;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -21,8 +23,9 @@ use crate::base::{BootInstant, Clock, ErrorChain, Live, Seconds};
 use crate::config::Snapshot;
 use crate::grants::{Grants, GrantsError, LiveGrant, Move, Switch};
 use crate::model::{Ask, EndReason, GrantFacts, GrantId, History, HttpFacts, Inputs, OperationId};
-use crate::pdp::{Depends, OnChange, Turned};
+use crate::pdp::{OnChange, Turned, Watched};
 use crate::signals::Changed;
+use crate::telemetry::Metrics;
 
 /// So many grants are asked about before others get their turn.
 const BATCH: usize = 64;
@@ -35,24 +38,74 @@ pub struct Vigil {
     snapshot: Arc<Live<Snapshot>>,
     grants: Grants,
     audit: Audit,
+    metrics: Arc<Metrics>,
     clock: Clock,
 }
+
+/// So many grants are compared with what has changed in one step of a sweep.
+const SWEPT_TOGETHER: usize = 1024;
 
 /// What has changed.
 #[derive(Debug)]
 enum Change {
-    /// The configuration, or more of the grants than could be told one by one.
-    All,
     /// Which grants there are.
     Moves(Vec<Move>),
     /// What is measured: these signals; any where it is not known which.
     Signals(Option<BTreeSet<Changed>>),
+    /// Nothing: there is more of a sweep to do.
+    Sweep,
     /// The time.
     Time,
 }
 
+/// The grants that are still to be compared with the rules of a new generation: part by part, so that what
+/// changes meanwhile is not kept waiting, however many they are.
+#[derive(Debug)]
+struct Sweep {
+    /// Of the part that is being swept.
+    waiting: Vec<Arc<LiveGrant>>,
+    /// The part that comes next.
+    next: usize,
+    /// How many parts are left.
+    left: usize,
+    /// Whether some that have ended may be entered still.
+    missed: bool,
+}
+
+impl Sweep {
+    /// Nothing is to be done.
+    const fn done() -> Self {
+        Self {
+            waiting: Vec::new(),
+            next: 0,
+            left: 0,
+            missed: false,
+        }
+    }
+
+    /// All are to be compared from here on; those that were, once more.
+    const fn begin(&mut self) {
+        self.left = Grants::PARTS;
+    }
+
+    const fn goes_on(&self) -> bool {
+        self.left > 0 || !self.waiting.is_empty()
+    }
+
+    /// The next few.
+    fn take(&mut self, grants: &Grants) -> Vec<Arc<LiveGrant>> {
+        while self.waiting.is_empty() && self.left > 0 {
+            self.waiting = grants.live_part(self.next);
+            self.next = (self.next + 1) % Grants::PARTS;
+            self.left -= 1;
+        }
+        let rest = self.waiting.len().saturating_sub(SWEPT_TOGETHER);
+        self.waiting.split_off(rest)
+    }
+}
+
 /// The grants whose rules may turn against them.
-type Watched = Roster<Arc<LiveGrant>>;
+type Book = Roster<Arc<LiveGrant>>;
 
 /// A rule that has turned, and what it says becomes of grants.
 type Rule = (OnChange, Arc<str>);
@@ -71,12 +124,14 @@ impl Vigil {
         snapshot: Arc<Live<Snapshot>>,
         grants: Grants,
         audit: Audit,
+        metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
         Self {
             snapshot,
             grants,
             audit,
+            metrics,
             clock,
         }
     }
@@ -87,18 +142,30 @@ impl Vigil {
         let mut signals = self.grants.signals().changes();
         let mut moves = self.grants.moves();
         let mut seconds = Seconds::new(self.clock.clone());
-        let mut watched = Watched::default();
-        let mut change = Change::All;
+        let mut watched = Book::default();
+        // Those that there are at the start.
+        let mut sweep = Sweep::done();
+        sweep.begin();
         loop {
-            self.take(&mut watched, change).await;
-            change = tokio::select! {
+            let change = tokio::select! {
                 new = published.changed() => match new {
-                    Ok(()) => Change::All,
+                    Ok(()) => {
+                        let turning = self.snapshot.current().policies().has_turning();
+                        // Where no rule says what becomes of grants, and none did, there is nothing to compare.
+                        if turning || !watched.is_empty() || sweep.goes_on() {
+                            sweep.begin();
+                        }
+                        Change::Sweep
+                    }
                     Err(_) => break,
                 },
                 first = moves.recv() => match all_of(first, &mut moves) {
                     Some(Ok(moves)) => Change::Moves(moves),
-                    Some(Err(Missed)) => Change::All,
+                    Some(Err(Missed)) => {
+                        sweep.begin();
+                        sweep.missed = true;
+                        Change::Sweep
+                    }
                     None => break,
                 },
                 first = signals.recv() => match all_of(first, &mut signals) {
@@ -107,30 +174,29 @@ impl Vigil {
                     None => break,
                 },
                 _ = seconds.next() => Change::Time,
+                () = yield_now(), if sweep.goes_on() => Change::Sweep,
             };
+            self.take(&mut watched, &mut sweep, change).await;
         }
         // The gateway stops.
         pending::<()>().await;
     }
 
-    async fn take(&self, watched: &mut Watched, change: Change) {
+    async fn take(&self, watched: &mut Book, sweep: &mut Sweep, change: Change) {
         let snapshot = self.snapshot.current();
         let asked = match change {
-            Change::All => {
-                *watched = Watched::default();
-                let turning = snapshot.policies().has_turning();
-                // Where no rule keeps a grant suspended any more, those that are come back.
-                let concerned = |grant: &LiveGrant| turning || grant.is_suspended();
-                let mut asked = self.grants.live_grants(concerned);
-                asked.retain(|grant| enter(watched, &snapshot, grant) || grant.is_suspended());
-                asked
-            }
+            Change::Sweep => self.compare(watched, sweep, &snapshot).await,
             Change::Moves(moves) => {
                 let mut came = Vec::new();
                 for one in moves {
                     match one {
-                        Move::Came(grant) if enter(watched, &snapshot, &grant) => came.push(grant),
-                        Move::Came(_) => {}
+                        Move::Came(grant) => {
+                            let found = look(&snapshot, &grant);
+                            if let Some(found) = found {
+                                enter(watched, &grant, found);
+                                came.push(grant);
+                            }
+                        }
                         Move::Went(grant) => watched.leave(&grant),
                     }
                 }
@@ -150,14 +216,56 @@ impl Vigil {
         self.judge_all(watched, &snapshot, asked).await;
     }
 
+    /// Compares the next few grants of a sweep with the rules that they were last asked about by, and gives
+    /// those to ask again: the others' answers stand.
+    async fn compare(
+        &self,
+        watched: &mut Book,
+        sweep: &mut Sweep,
+        snapshot: &Snapshot,
+    ) -> Vec<Arc<LiveGrant>> {
+        let mut asked = Vec::new();
+        for (number, grant) in sweep.take(&self.grants).into_iter().enumerate() {
+            if number % BATCH == BATCH - 1 {
+                yield_now().await;
+            }
+            // One that ends from here on is taken out when that is told.
+            if grant.ended(self.clock.now()).is_some() {
+                continue;
+            }
+            let id = &grant.request().grant;
+            match look(snapshot, &grant) {
+                Some(found) if watched.signature(id) == Some(found.signature) => {}
+                Some(found) => {
+                    enter(watched, &grant, found);
+                    asked.push(grant);
+                }
+                None => {
+                    watched.leave(id);
+                    // Where no rule keeps it suspended any more, it comes back.
+                    if grant.is_suspended() {
+                        asked.push(grant);
+                    }
+                }
+            }
+        }
+        if sweep.missed && !sweep.goes_on() {
+            sweep.missed = false;
+            let now = self.clock.now();
+            watched.drop_over(|grant| grant.ended(now).is_some());
+        }
+        asked
+    }
+
     async fn judge_all(
         &self,
-        watched: &mut Watched,
+        watched: &mut Book,
         snapshot: &Snapshot,
         grants: Vec<Arc<LiveGrant>>,
     ) {
         let mut steps = Steps::default();
         for (number, grant) in grants.into_iter().enumerate() {
+            self.metrics.grants_asked_again.inc();
             let (now, wall) = (self.clock.now(), self.clock.wall());
             let Turned { rule, until } = self.turned(snapshot, &grant, (now, wall));
             let aged = until.aged.map(|aged| now + aged);
@@ -291,16 +399,24 @@ impl Steps {
     }
 }
 
-/// Enters a grant among the watched, if rules may turn against it.
-fn enter(watched: &mut Watched, snapshot: &Snapshot, grant: &Arc<LiveGrant>) -> bool {
+/// What there is to watch of the rules that may turn against a grant; none where there is no such rule.
+fn look(snapshot: &Snapshot, grant: &LiveGrant) -> Option<Watched> {
     let request = grant.request();
-    let of = |operation| snapshot.policies().watched(&request.agent, operation);
-    let depends = request.operations.iter().filter_map(of);
-    let Some(depends) = depends.reduce(Depends::and) else {
-        return false;
+    let of = |operation: &OperationId| {
+        let found = snapshot.policies().watched(&request.agent, operation)?;
+        let endpoint = snapshot.operation(operation.as_str())?;
+        // The same rules ask something else where the service's clocks show another time.
+        let zone = endpoint.service.service.time_zone.iana_name();
+        let signature = FixedState::with_seed(found.signature).hash_one(zone);
+        Some(Watched { signature, ..found })
     };
-    watched.enter(&request.grant, &request.agent, depends, Arc::clone(grant));
-    true
+    let found = request.operations.iter().filter_map(of);
+    found.reduce(Watched::and)
+}
+
+fn enter(watched: &mut Book, grant: &Arc<LiveGrant>, found: Watched) {
+    let request = grant.request();
+    watched.enter(&request.grant, &request.agent, found, Arc::clone(grant));
 }
 
 fn turned(

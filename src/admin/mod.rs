@@ -41,7 +41,7 @@ use axum::routing::{delete, get, post};
 use axum::{Extension, Router};
 
 pub use idempotency::IdempotencyError;
-pub use ssf::{Scores, Transmitter};
+pub use ssf::{LatestError, LatestScores, Scores, Transmitter};
 pub use state::{Admin, AdminParts};
 
 /// Whom an address serves.

@@ -18,7 +18,7 @@ use crate::tokens::{Authority, Dpop};
 
 use super::error::ApiError;
 use super::idempotency::{Idempotency, IdempotencyError};
-use super::ssf::{Transmitter, Transmitters};
+use super::ssf::{LatestScores, Transmitter, Transmitters};
 
 /// How many may wait for an answer at once. Over it, answers come at once.
 const MOST_WAITERS: usize = 1024;
@@ -87,6 +87,8 @@ pub struct AdminParts {
     pub transmitters: Vec<Transmitter>,
     /// What was taken of theirs.
     pub used_events: UsedOnce,
+    /// The scores that transmitters of security events have said last.
+    pub latest_scores: LatestScores,
     /// Asks a candidate beside the live policies.
     pub shadows: Arc<dyn Shadows>,
     /// Where what happens is recorded.
@@ -126,6 +128,7 @@ impl Admin {
             revocations,
             transmitters,
             used_events,
+            latest_scores,
             shadows,
             audit,
             audit_directory,
@@ -155,7 +158,7 @@ impl Admin {
             listeners: Arc::new(Semaphore::new(MOST_LISTENERS)),
             idempotency,
             revocations,
-            transmitters: Transmitters::new(transmitters, used_events),
+            transmitters: Transmitters::new(transmitters, used_events, latest_scores),
             audit,
             audit_directory: audit_directory.into(),
             metrics,

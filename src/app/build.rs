@@ -23,7 +23,7 @@ use super::translate::{
 };
 use super::{upkeep, workers};
 use crate::access::{Approvals, Explains, People, Requests, Revocations, UsedOnce, Vigil};
-use crate::admin::{self, Admin, AdminParts, Face, Transmitter};
+use crate::admin::{self, Admin, AdminParts, Face, LatestScores, Transmitter};
 use crate::audit::{self, Audit};
 use crate::authn::{Authenticator, IssuerKeys};
 use crate::base::{Clock, Secret};
@@ -340,6 +340,16 @@ impl Core {
         );
         let used = self.used(DocumentKind::UsedEvent, Transmitter::memory());
         let used_events = used.await?;
+        let transmitters = self.transmitters(settings);
+        let latest_scores = LatestScores::open(
+            Arc::clone(self.grants.store()),
+            &transmitters,
+            self.grants.signals(),
+            &self.clock,
+        );
+        let latest_scores = latest_scores
+            .await
+            .context("what transmitters of security events have said last is not known")?;
         let admin = Admin::open(AdminParts {
             reloader: self.reloader.clone(),
             grants: self.grants.clone(),
@@ -358,8 +368,9 @@ impl Core {
                 audit: settings.audit.clone(),
             }),
             revocations: self.revocations.clone(),
-            transmitters: self.transmitters(settings),
+            transmitters,
             used_events,
+            latest_scores,
             shadows: shadow,
             audit: self.audit.clone(),
             audit_directory: settings.audit.clone(),
@@ -407,6 +418,7 @@ impl Core {
             self.reloader.live(),
             self.grants.clone(),
             self.audit.clone(),
+            Arc::clone(&self.metrics),
             self.clock.clone(),
         );
         vigil.run(published)

@@ -15,7 +15,7 @@ use crate::model::{
     Owner, Person, PersonId, Service, ServiceName,
 };
 use crate::pdp::{Kept, Policies};
-use crate::signals::RiskRules;
+use crate::signals::{CallCounts, RiskRules};
 use crate::tokens::VerifyingKey;
 use crate::upstream::{Injected, Target};
 
@@ -30,6 +30,8 @@ pub struct EnrolledAgent {
     pub spiffe_id: Option<Arc<str>>,
     /// The rules that its calls without a grant are asked about by.
     pub rules: Kept,
+    /// Where its calls are counted.
+    pub calls: CallCounts,
 }
 
 /// A service and the way to it.

@@ -7,7 +7,8 @@ use std::sync::{PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 
-const SHARDS: usize = 64;
+/// How many parts a map has.
+pub(super) const SHARDS: usize = 64;
 
 /// A map that many threads read and write: each key belongs to one of its parts.
 #[derive(Debug)]
@@ -98,6 +99,15 @@ impl<K: Eq + Hash, V: Clone> Index<K, V> {
             found.extend(shard.values().filter(|value| wanted(value)).cloned());
         }
         found
+    }
+
+    /// A copy of all values of one part, of [`SHARDS`].
+    pub(super) fn part(&self, number: usize) -> Vec<V> {
+        let shard = self.shards.get(number);
+        shard.map_or_else(Vec::new, |shard| {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            shard.values().cloned().collect()
+        })
     }
 
     fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> Option<&RwLock<HashMap<K, V, RandomState>>> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 use super::events::Event;
+use super::index::SHARDS;
 use super::service::{Family, Inner};
 use super::{Grants, GrantsError, LiveGrant};
 use crate::model::{Grant, GrantId, Transition};
@@ -49,10 +50,13 @@ impl Switch {
 }
 
 impl Grants {
-    /// The grants that have not ended and that `wanted` names, in no order.
+    /// In how many parts the grants that have not ended can be looked at, one after the other.
+    pub const PARTS: usize = SHARDS;
+
+    /// The grants of one part that have not ended, in no order.
     #[must_use]
-    pub fn live_grants(&self, wanted: impl Fn(&LiveGrant) -> bool) -> Vec<Arc<LiveGrant>> {
-        self.0.grants.collect(|grant| wanted(grant))
+    pub fn live_part(&self, part: usize) -> Vec<Arc<LiveGrant>> {
+        self.0.grants.part(part)
     }
 
     /// The grants that come into force and end, from now on.

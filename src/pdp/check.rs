@@ -28,6 +28,15 @@ use super::schema::{self, District, REQUEST};
 /// What all statements are called while they are looked at one by one.
 const ALONE: &str = "rule";
 
+/// What a statement reads: from its text, or where that does not tell, from its tree.
+fn reads(statement: &str, policy: &Policy) -> Reads {
+    let reads = Reads::of(statement);
+    if reads.are_told() {
+        return reads;
+    }
+    Reads::of_tree(policy).unwrap_or(reads)
+}
+
 /// What is known of one statement from its text and the schema alone.
 #[derive(Debug)]
 pub(super) struct Checked {
@@ -124,7 +133,7 @@ impl<'a> Checker<'a> {
         let draft = Draft {
             effect,
             annotations,
-            reads: Reads::of(statement),
+            reads: reads(statement, &policy),
             clauses: Clauses::of(&policy, statement),
             policy,
         };

@@ -4,11 +4,13 @@
 mod tests;
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use cedar_policy::{
     AuthorizationError, Authorizer, Decision as Verdict, EntityUid, PolicyId, Request, Response,
 };
+use foldhash::quality::FixedState;
 use smallvec::SmallVec;
 
 use crate::base::ErrorChain;
@@ -19,12 +21,14 @@ use crate::model::{
 
 use super::catalogue::{KnownAgent, KnownOperation, Target};
 use super::context::Facts;
-use super::index::Slice;
+use super::index::{Alone, Slice, Way};
 use super::prepared::{Kept, Key, Prepared};
 use super::program::{Asked, Deciding, Stumbled};
 use super::reads::Reads;
 use super::seen::{self, Seen};
-use super::{Decision, Denial, Depends, OnChange, Permit, Policies, Requirement, Rule, Turned};
+use super::{
+    Decision, Denial, Depends, OnChange, Permit, Policies, Requirement, Rule, Turned, Watched,
+};
 
 impl Policies {
     /// Answers a question. Pure: the same question gets the same answer.
@@ -88,20 +92,61 @@ impl Policies {
         };
         let asked = Asked::new(question, agent, target);
         let holding = slice.turning.iter().filter_map(|one| {
-            turned.until = turned.until.min(one.conditions.until(&asked));
+            let (until, holds) = match &one.way {
+                Way::Compiled(conditions) => (
+                    conditions.until(&asked),
+                    conditions.hold(&asked).unwrap_or(true),
+                ),
+                Way::Interpreted(alone) => {
+                    let holds = self.holds(question, (agent, target), alone);
+                    (alone.until(question.now), holds)
+                }
+            };
+            turned.until = turned.until.min(until);
             let rule = self.rules.get(one.rule)?;
-            let holds = one.conditions.hold(&asked).unwrap_or(true);
             holds.then_some((rule.on_change?, Arc::clone(&rule.id)))
         });
         turned.rule = holding.max_by_key(|(what, _)| *what == OnChange::End);
         turned
     }
 
-    /// What those rules read that say what becomes of a grant of this agent's when they turn against a call
-    /// of this operation (`@on_change`); none where there is no such rule.
+    /// Whether a forbid that is not compiled holds. One that can't be evaluated does; but where it can't be
+    /// told what it reads, it may be the call that it lacks, and the next call is asked about anyway.
+    fn holds(
+        &self,
+        question: &Question<'_>,
+        (agent, target): (&KnownAgent, &Target),
+        alone: &Alone,
+    ) -> bool {
+        let on_error = alone.reads.are_told();
+        let Ok(request) = self.request(question, &agent.uid, target, &alone.reads) else {
+            return on_error;
+        };
+        let entities = &self.directory.entities;
+        let response = Authorizer::new().is_authorized(&request, &alone.policies, entities);
+        let diagnostics = response.diagnostics();
+        match diagnostics.errors().next() {
+            Some(_) => on_error,
+            None => diagnostics.reason().next().is_some(),
+        }
+    }
+
+    /// What there is to watch for a grant of this agent's: the rules that say what becomes of it when they
+    /// turn against a call of this operation (`@on_change`); none where there is no such rule.
     #[must_use]
-    pub fn watched(&self, agent: &AgentId, operation: &OperationId) -> Option<Depends> {
-        self.call_slice(agent, operation)?.2.watched()
+    pub fn watched(&self, agent: &AgentId, operation: &OperationId) -> Option<Watched> {
+        let (agent, target, slice) = self.call_slice(agent, operation)?;
+        let (depends, rules) = slice.watched()?;
+        // All that such a rule can tell besides what it reads: the parties, and the groups that they are in.
+        let parties = (
+            &agent.lineage,
+            &target.action,
+            &target.anchors,
+            &target.resource,
+        );
+        let hasher = FixedState::with_seed(0);
+        let signature = hasher.hash_one((rules.as_bytes(), parties));
+        Some(Watched { depends, signature })
     }
 
     fn call_slice(

@@ -53,6 +53,27 @@ impl Depends {
     }
 }
 
+/// What there is to watch of the rules that may turn against a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// What their answers depend on.
+    pub depends: Depends,
+    /// The same in two generations where both give the same answer to the same question: a hash over the
+    /// digests of their statements, and the parties.
+    pub signature: u64,
+}
+
+impl Watched {
+    /// What there is to watch of two together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            depends: self.depends.and(other.depends),
+            signature: self.signature.rotate_left(1) ^ other.signature,
+        }
+    }
+}
+
 /// How finely the time is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pace {

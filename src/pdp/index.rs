@@ -17,13 +17,15 @@ use cedar_policy::{
     ResourceConstraint,
 };
 use foldhash::fast::RandomState;
+use jiff::Timestamp;
 use moka::sync::Cache;
 
-use super::Depends;
 use super::catalogue::{KnownAgent, Target};
 use super::fact::Fact;
 use super::program::{Conditions, Program, Uncovered};
 use super::reads::Reads;
+use super::{Depends, Pace, Until};
+use crate::base::Digest;
 
 /// What all cached slices may weigh together, in bytes, roughly.
 const CACHED: u64 = 64 << 20;
@@ -45,6 +47,8 @@ struct Indexed {
     resource: Option<EntityUid>,
     /// Compiled when a slice first needs it: most of ten thousand rules are never asked.
     conditions: OnceLock<Result<Arc<Conditions>, Uncovered>>,
+    /// Of its statement; made when it is first needed, which is for rules with `@on_change` alone.
+    digest: OnceLock<Digest>,
 }
 
 impl Indexed {
@@ -54,19 +58,28 @@ impl Indexed {
     }
 
     /// The rule as one that grants at rest are asked about: a forbid with `@on_change` that reads nothing
-    /// of a call.
+    /// of a call, as far as that can be told.
     fn turning(&self, rule: usize) -> Option<Turning> {
         if !self.turns() {
             return None;
         }
-        let conditions = Arc::clone(self.conditions().ok()?);
-        Some(Turning { rule, conditions })
+        let way = self.conditions().map_or_else(
+            |_| Way::Interpreted(Box::new(Alone::new(&self.policy, &self.reads))),
+            |conditions| Way::Compiled(Arc::clone(conditions)),
+        );
+        Some(Turning { rule, way })
     }
 
     fn turns(&self) -> bool {
         let of_calls = [Fact::History, Fact::Http, Fact::Input];
-        self.policy.annotation("on_change").is_some()
-            && !of_calls.iter().any(|fact| self.reads.has(*fact))
+        let of_calls = of_calls.iter().any(|fact| self.reads.has(*fact));
+        self.policy.annotation("on_change").is_some() && !(of_calls && self.reads.are_told())
+    }
+
+    /// The digest of its statement.
+    fn digest(&self) -> &Digest {
+        self.digest
+            .get_or_init(|| Digest::of(self.policy.to_string().as_bytes()))
     }
 
     /// Whether the scope takes in agents of this kind and this target.
@@ -102,7 +115,45 @@ impl Indexed {
 pub(super) struct Turning {
     /// Its number.
     pub(super) rule: usize,
-    pub(super) conditions: Arc<Conditions>,
+    pub(super) way: Way,
+}
+
+/// How such a rule is asked.
+#[derive(Debug)]
+pub(super) enum Way {
+    Compiled(Arc<Conditions>),
+    /// Of Cedar, because it uses what is not compiled.
+    Interpreted(Box<Alone>),
+}
+
+/// One rule by itself, for Cedar.
+#[derive(Debug)]
+pub(super) struct Alone {
+    pub(super) policies: PolicySet,
+    pub(super) reads: Reads,
+}
+
+impl Alone {
+    fn new(policy: &Policy, reads: &Reads) -> Self {
+        let mut policies = PolicySet::new();
+        // Fails only for an id that is there already.
+        let _ = policies.add(policy.clone());
+        let reads = reads.clone();
+        Self { policies, reads }
+    }
+
+    /// How long its answer stands while nothing but the time changes: it is not known when the time will
+    /// turn it, so until it is read otherwise.
+    pub(super) fn until(&self, now: Timestamp) -> Until {
+        match self.reads.depends().pace {
+            None => Until::EVER,
+            Some(Pace::Minute) => {
+                let minute = now.as_second().div_euclid(60) + 1;
+                Until::at(minute.saturating_mul(60_000))
+            }
+            Some(Pace::Second) => Until::NOW,
+        }
+    }
 }
 
 fn is(uid: &EntityUid, name: &EntityTypeName) -> bool {
@@ -121,6 +172,8 @@ pub(super) struct Slice {
     pub(super) turning: Vec<Turning>,
     /// What those read.
     turning_reads: Reads,
+    /// A digest of their statements.
+    turning_digest: Digest,
     /// The same rules, compiled; none where one of them uses what is not compiled.
     pub(super) program: Option<Program>,
     weight: u32,
@@ -152,6 +205,7 @@ impl Index {
                 reads,
                 resource,
                 conditions: OnceLock::new(),
+                digest: OnceLock::new(),
             });
         }
         index
@@ -218,6 +272,7 @@ impl Index {
             depends: Depends::default(),
             turning: Vec::new(),
             turning_reads: Reads::default(),
+            turning_digest: Digest::ZERO,
             program: Some(Program::default()),
             weight: POLICY,
         };
@@ -237,8 +292,13 @@ impl Index {
                 if indexed.is_in_scope(agent, target) {
                     slice.compile(number, indexed);
                     if let Some(turning) = indexed.turning(number) {
+                        if matches!(turning.way, Way::Interpreted(_)) {
+                            slice.weight = slice.weight.saturating_add(POLICY);
+                        }
                         slice.turning.push(turning);
                         slice.turning_reads.join(&indexed.reads);
+                        let (all, one) = (slice.turning_digest.as_bytes(), indexed.digest());
+                        slice.turning_digest = Digest::of_parts(&[all, one.as_bytes()]);
                     }
                 }
             }
@@ -292,11 +352,11 @@ impl Slice {
         policies.any(|policy| policy.effect() == Effect::Permit)
     }
 
-    /// What the answers of the rules that grants at rest are asked about depend on; none where there is no
-    /// such rule.
-    pub(super) fn watched(&self) -> Option<Depends> {
+    /// What the answers of the rules that grants at rest are asked about depend on, and a digest of the rules;
+    /// none where there is no such rule.
+    pub(super) fn watched(&self) -> Option<(Depends, &Digest)> {
         let any = !self.turning.is_empty();
-        any.then(|| self.turning_reads.depends())
+        any.then(|| (self.turning_reads.depends(), &self.turning_digest))
     }
 
     /// Adds a rule to the program, or gives the program up.

@@ -5,13 +5,20 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cedar_policy::Policy;
+use serde_json::Value;
+
 use super::fact::Fact;
 use super::scan::{Token, Tokens};
 use super::{Depends, Pace};
 
 /// The attributes of `context` that a rule, or any of several rules, may read, and what of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Reads(BTreeMap<Fact, Parts>);
+pub(super) struct Reads {
+    facts: BTreeMap<Fact, Parts>,
+    /// It can't be told: they count as reading everything.
+    untold: bool,
+}
 
 /// What is read of one attribute of `context`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +32,15 @@ pub(super) enum Parts {
 impl Reads {
     /// Everything there is.
     pub(super) fn everything() -> Self {
-        Self(Fact::ALL.map(|fact| (fact, Parts::Every)).into())
+        Self {
+            facts: Fact::ALL.map(|fact| (fact, Parts::Every)).into(),
+            untold: true,
+        }
+    }
+
+    /// Whether it could be told what is read, so that nothing else is.
+    pub(super) const fn are_told(&self) -> bool {
+        !self.untold
     }
 
     /// What a statement that has passed strict validation reads. `context` used in any way that is
@@ -46,8 +61,43 @@ impl Reads {
         reads
     }
 
+    /// The same from Cedar's own tree, which sees through parentheses, escapes and the like; none where
+    /// `context` is used as a whole there, too.
+    pub(super) fn of_tree(policy: &Policy) -> Option<Self> {
+        let tree = policy.to_json().ok()?;
+        let mut reads = Self::default();
+        reads.walk(tree.get("conditions")?).then_some(reads)
+    }
+
+    /// Adds what a part of a tree reads (Cedar's JSON policy format); false where that can't be told.
+    fn walk(&mut self, part: &Value) -> bool {
+        match part {
+            Value::Array(parts) => parts.iter().all(|part| self.walk(part)),
+            Value::Object(members) => {
+                if let Some((path, tested)) = path(part) {
+                    return self.enter(&path, tested);
+                }
+                members.values().all(|part| self.walk(part))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+        }
+    }
+
+    fn enter(&mut self, path: &[&str], tested: bool) -> bool {
+        let Some(fact) = path.first().and_then(|name| Fact::named(name)) else {
+            return false;
+        };
+        let parts = match path.get(1) {
+            Some(name) => Parts::Of(BTreeSet::from([(*name).to_owned()])),
+            None if tested => Parts::Of(BTreeSet::new()),
+            None => Parts::Every,
+        };
+        self.add(fact, &parts);
+        true
+    }
+
     fn add(&mut self, fact: Fact, more: &Parts) {
-        let parts = self.0.entry(fact).or_insert(Parts::Of(BTreeSet::new()));
+        let parts = self.facts.entry(fact).or_insert(Parts::Of(BTreeSet::new()));
         match (&mut *parts, more) {
             (Parts::Of(mine), Parts::Of(theirs)) => mine.extend(theirs.iter().cloned()),
             _ => *parts = Parts::Every,
@@ -56,45 +106,46 @@ impl Reads {
 
     /// Adds what another rule reads.
     pub(super) fn join(&mut self, other: &Self) {
-        for (fact, parts) in &other.0 {
+        for (fact, parts) in &other.facts {
             self.add(*fact, parts);
         }
+        self.untold |= other.untold;
     }
 
     /// Whether the history of `operation` is read.
     pub(super) fn history_of(&self, operation: &str) -> bool {
-        let history = self.0.get(&Fact::History);
+        let history = self.facts.get(&Fact::History);
         history.is_some_and(|parts| parts.holds(operation))
     }
 
     /// Whether anything is read that an agent's habits tell.
     pub(super) fn habits(&self) -> bool {
-        let source = self.0.get(&Fact::Source);
+        let source = self.facts.get(&Fact::Source);
         self.has(Fact::Usual) || source.is_some_and(|parts| parts.holds("known"))
     }
 
     /// Whether the country of the source is read.
     pub(super) fn country(&self) -> bool {
-        let source = self.0.get(&Fact::Source);
+        let source = self.facts.get(&Fact::Source);
         source.is_some_and(|parts| parts.holds("country"))
     }
 
     /// Whether anything is read of the task that never changes of it, but whether there is one.
     pub(super) fn lasting_of_task(&self) -> bool {
-        let task = self.0.get(&Fact::Task);
+        let task = self.facts.get(&Fact::Task);
         let lasting = ["depth", "kind", "opened_by"];
         task.is_some_and(|parts| lasting.iter().any(|part| parts.holds(part)))
     }
 
     /// Whether anything of an attribute is read.
     pub(super) fn has(&self, fact: Fact) -> bool {
-        self.0.contains_key(&fact)
+        self.facts.contains_key(&fact)
     }
 
     /// What of an answer can change while nobody asks.
     pub(super) fn depends(&self) -> Depends {
         let ages = |fact| {
-            self.0
+            self.facts
                 .get(&fact)
                 .is_some_and(|parts| parts.holds("age_seconds"))
         };
@@ -102,7 +153,7 @@ impl Reads {
         // alone, and what was let through stays so.
         let seconds =
             self.has(Fact::Now) || ages(Fact::Grant) || ages(Fact::Risk) || ages(Fact::Task);
-        let usual = self.0.get(&Fact::Usual);
+        let usual = self.facts.get(&Fact::Usual);
         let minutes = self.has(Fact::Local) || usual.is_some_and(|parts| parts.holds("hour"));
         Depends {
             country: self.country(),
@@ -117,7 +168,7 @@ impl Reads {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Fact, &Parts)> {
-        self.0.iter().map(|(fact, parts)| (*fact, parts))
+        self.facts.iter().map(|(fact, parts)| (*fact, parts))
     }
 }
 
@@ -127,6 +178,22 @@ impl Parts {
             Self::Every => true,
             Self::Of(some) => some.contains(name),
         }
+    }
+}
+
+/// The attributes of `context` that an expression goes down by, and whether it only tests for the last; none
+/// where it starts elsewhere. Of `context` itself there are none.
+fn path(expression: &Value) -> Option<(Vec<&str>, bool)> {
+    let object = expression.as_object().filter(|object| object.len() == 1)?;
+    let (name, operands) = object.iter().next()?;
+    match (name.as_str(), operands) {
+        ("Var", Value::String(variable)) => (variable == "context").then(|| (Vec::new(), false)),
+        ("." | "has", operands) => {
+            let (mut names, _) = path(operands.get("left")?)?;
+            names.push(operands.get("attr")?.as_str()?);
+            Some((names, name == "has"))
+        }
+        _ => None,
     }
 }
 

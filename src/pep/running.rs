@@ -384,7 +384,9 @@ impl Running {
             became,
             again: self.shown.replace(true),
         };
-        if !self.gate.grants.signals().observe(seen) {
+        let standing = under.standing.as_ref();
+        let counts = standing.map(|standing| &standing.identity.agent.calls);
+        if !self.gate.grants.signals().observe_at(seen, counts) {
             self.gate.metrics.unlearnt.inc();
         }
     }

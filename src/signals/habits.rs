@@ -208,7 +208,8 @@ impl<K: Ord + Clone> Habits<K> {
         (usual || self.seen.values().any(|habit| habit.is_usual(at))).then_some(usual)
     }
 
-    fn see(&mut self, one: &K, calls: &Calls, rules: &HabitRules) {
+    /// Learns from calls; whether one more is usual now.
+    fn see(&mut self, one: &K, calls: &Calls, rules: &HabitRules) -> bool {
         let at = calls.first;
         let may_become_usual = match self.seen.get_mut(one) {
             Some(habit) => {
@@ -224,12 +225,14 @@ impl<K: Ord + Clone> Habits<K> {
                 habit.see(calls, rules)
             }
         };
-        if may_become_usual && self.admit(at, rules) {
+        let becomes_usual = may_become_usual && self.admit(at, rules);
+        if becomes_usual {
             self.make_room(true, MOST_USUAL);
             if let Some(habit) = self.seen.get_mut(one) {
                 habit.usual_since = Some(at);
             }
         }
+        becomes_usual
     }
 
     /// Whether one more may become usual on this day; if so, it is counted.
@@ -301,24 +304,27 @@ impl Baseline {
         self.see_all(address, call, &Calls::one(at), rules);
     }
 
-    /// Learns from `calls` like this one.
+    /// Learns from `calls` like this one; whether something of what [`usual`](Self::usual) tells has become so.
     pub(super) fn see_all(
         &mut self,
         address: IpAddr,
         (operation, numbers): (&OperationId, &[(Arc<str>, i64)]),
         calls: &Calls,
         rules: &HabitRules,
-    ) {
+    ) -> bool {
         if self.pinned {
-            return;
+            return false;
         }
-        self.networks.see(&Network::of(address), calls, rules);
-        self.hours.see(&WeekHour::of(calls.first), calls, rules);
-        self.operations.see(operation, calls, rules);
+        let changed = [
+            self.networks.see(&Network::of(address), calls, rules),
+            self.hours.see(&WeekHour::of(calls.first), calls, rules),
+            self.operations.see(operation, calls, rules),
+        ];
         for (input, number) in numbers {
             let magnitude = magnitude(operation, input, Step::of(*number));
             self.inputs.see(&magnitude, calls, rules);
         }
+        changed.contains(&true)
     }
 
     /// Compares a call with what is usual.

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use super::habits::{Baseline, Calls, Compared, HabitRules, Network, WeekHour, day};
 use super::magnitude::Step;
 use super::written;
-use super::{Changed, Signals};
+use super::{CallCounts, Changed, Signals};
 use crate::model::{AgentId, OperationId, TaskId, UsualFacts};
 
 /// How many calls can wait to be learnt from.
@@ -127,8 +127,15 @@ impl Signals {
     /// no room. It never waits. Where no risk is computed only what succeeded is of use.
     #[must_use]
     pub fn observe(&self, seen: Seen) -> bool {
+        self.observe_at(seen, None)
+    }
+
+    /// The same, where it is at hand where the agent's calls are counted: then it need not be looked for
+    /// among all agents.
+    #[must_use]
+    pub fn observe_at(&self, seen: Seen, counts: Option<&CallCounts>) -> bool {
         let teaches = seen.became == Became::Succeeded;
-        if !self.scoring.counts(&seen, teaches) {
+        if !self.scoring.counts(&seen, teaches, counts) {
             return true;
         }
         let learning = &self.learning;
@@ -167,11 +174,17 @@ impl Signals {
                 });
             }
             self.drop_frozen(&mut batch);
+            let mut changed = BTreeSet::new();
             learning.change(|learnt| {
                 for alike in batch.chunk_by(Seen::is_like) {
-                    learnt.learn(alike, &learning.rules);
+                    if learnt.learn(alike, &learning.rules) {
+                        changed.extend(alike.first().map(|seen| seen.agent.clone()));
+                    }
                 }
             });
+            for agent in changed {
+                self.tell(Changed::Habits(agent));
+            }
             batch.clear();
         }
     }
@@ -323,17 +336,17 @@ impl Learnt {
         })
     }
 
-    /// Learns from calls that habits don't tell apart.
-    fn learn(&mut self, alike: &[Seen], rules: &HabitRules) {
+    /// Learns from calls that habits don't tell apart; whether something is usual now that was not.
+    fn learn(&mut self, alike: &[Seen], rules: &HabitRules) -> bool {
         let (Some(seen), Some(last)) = (alike.first(), alike.last()) else {
-            return;
+            return false;
         };
         let Some(operation) = &seen.operation else {
-            return;
+            return false;
         };
         let baseline = self.agents.entry(seen.agent.clone()).or_default();
         if baseline.pinned {
-            return;
+            return false;
         }
         let calls = Calls {
             count: alike.len() as u64,
@@ -341,9 +354,10 @@ impl Learnt {
             last: last.at,
         };
         let call = (operation, seen.numbers.as_slice());
-        baseline.see_all(seen.source, call, &calls, rules);
+        let changed = baseline.see_all(seen.source, call, &calls, rules);
         if !self.unwritten.contains(&seen.agent) {
             self.unwritten.insert(seen.agent.clone());
         }
+        changed
     }
 }

@@ -26,4 +26,4 @@ pub use learning::{Became, Seen};
 pub use magnitude::{Magnitude, Step};
 pub use risk::{Changed, Full, InvalidScore, Pushed, Score, Signals};
 pub use rules::{Combine, RiskRules};
-pub use scoring::{Component, RiskReport};
+pub use scoring::{CallCounts, Component, RiskReport};

@@ -82,7 +82,7 @@ pub enum Full {
 pub enum Changed {
     /// In which countries addresses are.
     Countries,
-    /// What is usual for an agent, by the hand of an operator.
+    /// What is usual for an agent: it has learnt, or an operator has changed it.
     Habits(AgentId),
     /// How risky an agent looks, or one of its tasks.
     Risk(AgentId),
@@ -149,11 +149,25 @@ impl Signals {
     ///
     /// Where there is no room for it.
     pub fn push(&self, pushed: Pushed) -> Result<(), Full> {
+        self.take(pushed, self.clock.now())
+    }
+
+    /// Takes a score that was pushed before a restart and has this age. `life` is what is left of it. Where
+    /// there is no room for it, it has not been taken then, either.
+    pub fn restore(&self, pushed: Pushed, age: Duration) {
+        let ago = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+        let now = self.clock.now().as_nanos();
+        // A machine that has started since is no older than that.
+        let since = BootInstant::from_nanos(now.saturating_sub(ago));
+        let _ = self.take(pushed, since);
+    }
+
+    fn take(&self, pushed: Pushed, since: BootInstant) -> Result<(), Full> {
         let now = self.clock.now();
         let standing = Standing {
             score: pushed.score,
             reason: pushed.reason,
-            since: now,
+            since,
             until: now + pushed.life,
         };
         {

@@ -10,7 +10,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -31,12 +31,18 @@ const STALE: Duration = Duration::from_secs(30);
 pub(super) struct Scoring {
     /// None where no score is computed.
     rules: Live<Option<RiskRules>>,
-    /// What is counted, by agent. One entry at most for each agent that called of late.
+    /// What is counted, by agent. One entry at most for each agent that called of late, or that somebody
+    /// holds the place of.
     active: RwLock<HashMap<AgentId, Arc<Activity>, RandomState>>,
     states: Mutex<HashMap<AgentId, State, RandomState>>,
     /// When the last round was, on the boot clock; 0 where none was.
     last_round: AtomicU64,
 }
+
+/// Where the calls of one agent are counted, once it has made one. It is kept with what every call of the
+/// agent has at hand, so that none has to look for it under a lock that all workers share.
+#[derive(Clone, Debug, Default)]
+pub struct CallCounts(OnceLock<Arc<Activity>>);
 
 /// What is known of one agent.
 #[derive(Debug, Default)]
@@ -112,11 +118,18 @@ impl Scoring {
     }
 
     /// Counts a call; whether it is to be looked at.
-    pub(super) fn counts(&self, seen: &Seen, teaches: bool) -> bool {
+    pub(super) fn counts(&self, seen: &Seen, teaches: bool, place: Option<&CallCounts>) -> bool {
         if !self.is_on() {
             return teaches;
         }
-        let activity = self.activity(&seen.agent);
+        let found;
+        let activity = match place {
+            Some(place) => place.0.get_or_init(|| self.activity(&seen.agent)),
+            None => {
+                found = self.activity(&seen.agent);
+                &found
+            }
+        };
         if !seen.again {
             activity.count(seen.became == Became::Refused);
         }
@@ -270,6 +283,10 @@ impl Scoring {
         let second = seconds(now);
         let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
         for (agent, activity) in active.iter() {
+            // One that has long been silent, and whose place is held all the same.
+            if activity.is_empty() && !states.contains_key(agent) {
+                continue;
+            }
             let (calls, refused) = activity.take();
             let state = states.entry(agent.clone()).or_default();
             let (minute, ended) = state.minute;
@@ -286,9 +303,11 @@ impl Scoring {
     }
 
     fn forget_activity(&self, keep: impl Fn(&AgentId) -> bool) {
-        // One that has called meanwhile is for the next round.
-        let stays =
-            |(agent, activity): (&AgentId, &Arc<Activity>)| keep(agent) || !activity.is_empty();
+        // One that has called meanwhile is for the next round. One that is held is counted in still; and
+        // nobody can take hold of it but under this lock.
+        let stays = |(agent, activity): (&AgentId, &Arc<Activity>)| {
+            keep(agent) || !activity.is_empty() || Arc::strong_count(activity) > 1
+        };
         let any_goes = {
             let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
             !active.iter().all(stays)

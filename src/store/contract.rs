@@ -226,6 +226,7 @@ async fn documents_are_kept_by_kind(store: &dyn GrantStore) {
         DocumentKind::RevokedToken,
         DocumentKind::StoreMark,
         DocumentKind::UsedAssertion,
+        DocumentKind::LatestScore,
         DocumentKind::UsedEvent,
     ];
     let of = |id: &str, text: &str| (id.to_owned(), text.to_owned());
@@ -531,6 +532,7 @@ async fn everything(store: &dyn GrantStore) -> String {
         DocumentKind::SecondFactor,
         DocumentKind::StoreMark,
         DocumentKind::UsedAssertion,
+        DocumentKind::LatestScore,
         DocumentKind::UsedEvent,
     ] {
         documents.push(store.documents(kind).await.unwrap());

@@ -85,6 +85,8 @@ pub enum DocumentKind {
     Habits,
     /// What was answered to a creation, or that one has begun.
     IdempotentAnswer,
+    /// The last score that a transmitter of security events has said of an agent.
+    LatestScore,
     /// A reset of a person that waits for a second operator.
     PendingReset,
     /// An agent that gets no new token.

@@ -39,6 +39,8 @@ pub struct Metrics {
     pub exchanges: Gauge,
     /// Grants in force.
     pub live_grants: Gauge,
+    /// Grants at rest that the rules were asked about again.
+    pub grants_asked_again: Counter,
     /// Open tasks.
     pub live_tasks: Gauge,
     /// Ended grants and requests that are kept.
@@ -138,6 +140,7 @@ impl Metrics {
             connections: Gauge::default(),
             exchanges: Gauge::default(),
             live_grants: Gauge::default(),
+            grants_asked_again: Counter::default(),
             live_tasks: Gauge::default(),
             ended_grants: Gauge::default(),
             ended_tasks: Gauge::default(),
@@ -191,6 +194,8 @@ impl Metrics {
         to.register("connections", "Open downstream connections", connections);
         to.register("exchanges", "Exchanges that run", self.exchanges.clone());
         to.register("live_grants", "Grants in force", self.live_grants.clone());
+        let asked = "Grants at rest that rules were asked about again";
+        to.register("grants_asked_again", asked, self.grants_asked_again.clone());
         to.register("live_tasks", "Open tasks", self.live_tasks.clone());
         let ended = self.ended_grants.clone();
         to.register("ended_grants", "Ended grants and requests kept", ended);

@@ -154,3 +154,95 @@ fn time_turns_the_grants_at_rest_whose_rules_read_it() {
         assert_eq!(state(&gate, &reads).await, "active");
     });
 }
+
+/// How often grants at rest have been asked about.
+async fn asked(gate: &Gateway) -> u64 {
+    let name = "portcullis_grants_asked_again_total ";
+    let text = gate.control("GET", "/metrics").bearer(&gate.operator());
+    let answer = text.send().await.expect(200);
+    let mut found = answer
+        .text()
+        .lines()
+        .filter_map(|line| line.strip_prefix(name));
+    found.next().expect("the metric").trim().parse().unwrap()
+}
+
+async fn is_risky(gate: &Gateway, agent: &str, score: i64) {
+    let body = json!({ "agent": agent, "score": score, "source": "siem", "expires_in": 3600 });
+    let call = gate.control("POST", "/v1/signals").bearer(&gate.operator());
+    call.json(&body).send().await.expect(204);
+}
+
+/// A rule that suspends what an agent holds from a score on.
+fn risky(agent: &str, from: i64) -> String {
+    format!(
+        "@id(\"risky-{agent}\") @on_change(\"suspend\") forbid (principal == Agent::\"{agent}\", action in Action::\"open\", resource)\n\
+         when {{ context.risk.known && context.risk.score >= {from} }};\n"
+    )
+}
+
+#[test]
+fn a_new_generation_asks_about_those_alone_whose_rules_differ() {
+    run(async {
+        let rules = risky("bot", 70) + &risky("rival", 70);
+        let gate = Plan::new().file("risky.cedar", &rules).start().await;
+        is_risky(&gate, "bot", 50).await;
+        is_risky(&gate, "rival", 50).await;
+        let mut works = Vec::new();
+        for _ in 0..4 {
+            works.push(gate.agent("bot").works("work").await);
+        }
+        let rival = gate.agent("rival").works("work").await;
+        within("each is asked about when it comes", async {
+            while asked(&gate).await < 5 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let before = asked(&gate).await;
+        // What has no say in what becomes of grants asks about none.
+        gate.edit_policy("rules.cedar", "amount > 100", "amount > 99");
+        gate.publish().await;
+        gate.write_policy("risky.cedar", &(risky("bot", 70) + &risky("rival", 40)));
+        gate.publish().await;
+        becomes(&gate, &rival, "suspended").await;
+        gate.write_policy("risky.cedar", &risky("bot", 70));
+        gate.publish().await;
+        // By then all have been compared with the first of these generations, too.
+        becomes(&gate, &rival, "active").await;
+        assert_eq!(asked(&gate).await, before + 2);
+        gate.write_policy("risky.cedar", "// none");
+        gate.publish().await;
+        gate.write_policy("risky.cedar", &risky("bot", 50));
+        gate.publish().await;
+        for work in &works {
+            becomes(&gate, work, "suspended").await;
+        }
+        assert_eq!(state(&gate, &rival).await, "active");
+    });
+}
+
+/// Rules that are asked of Cedar: in the one it can be told what it reads, in the other not.
+#[test]
+fn rules_that_are_not_compiled_turn_grants_at_rest_too() {
+    run(async {
+        for condition in [
+            "{ score: context.risk.score }.score > 70",
+            "(if context.risk.known then context else context).risk.score > 70",
+            "(context).risk.score > 70 && { score: 1 }.score == 1",
+        ] {
+            let rule = format!(
+                "@id(\"odd\") @on_change(\"suspend\") forbid (principal, action == Action::\"shop.list\", resource)\n\
+                 when {{ {condition} }};\n"
+            );
+            let gate = Plan::new().file("odd.cedar", &rule).start().await;
+            is_risky(&gate, "bot", 10).await;
+            let work = gate.agent("bot").works("work").await;
+            assert_eq!(state(&gate, &work).await, "active", "{condition}");
+            is_risky(&gate, "bot", 90).await;
+            becomes(&gate, &work, "suspended").await;
+            is_risky(&gate, "bot", 10).await;
+            becomes(&gate, &work, "active").await;
+        }
+    });
+}

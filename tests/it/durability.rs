@@ -8,6 +8,7 @@ mod crowd;
 mod load;
 mod once;
 mod process;
+mod pushed;
 mod wire;
 
 use std::fs;

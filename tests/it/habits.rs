@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Gateway, Plan, Work, eventually, run};
+use crate::harness::{Answer, Gateway, Plan, Work, eventually, run, within};
 
 const RULES: &str = r#"
 @id("from-known-networks")
@@ -197,4 +197,65 @@ fn an_operator_begins_it_anew_and_that_is_recorded() {
         assert_eq!(reset["kind"], "admin", "{reset}");
         assert!(reset["person"].is_string(), "{reset}");
     });
+}
+
+const SUSPENDS: &str = r#"
+@id("known-networks-only")
+@on_change("suspend")
+forbid (principal, action == Action::"shop.sealed", resource) unless { context.usual.network };
+"#;
+
+/// What an agent learns elsewhere brings back what it holds, though nobody calls under it.
+#[test]
+fn a_grant_at_rest_is_asked_about_when_something_becomes_usual() {
+    run(async {
+        let plan = Plan::new().file("suspends.cedar", SUSPENDS).manual_clock();
+        let gate = plan.settings("[limits]\nusual_days = 2\n").start().await;
+        let token = gate.agent("bot").token().await;
+        let status = async |token: &str| {
+            let call = gate.call("GET", "/shop/status").bearer(token);
+            call.send().await.expect(200);
+        };
+        let days = async |wanted: u64| {
+            // The view learns from what waits; the call may not be over yet.
+            eventually_async("the day is learnt", async || {
+                let seen = usual(&gate).await;
+                let home = network(&seen, "127.0.0.0/24")?;
+                (home["days"] == wanted).then_some(())
+            })
+            .await;
+        };
+        status(&token).await;
+        days(1).await;
+        gate.advance(DAY);
+        let work = gate.agent("bot").works("work").await;
+        let state = async || {
+            let path = format!("/v1/grants/{}", work.grant);
+            let call = gate.control("GET", &path).bearer(&gate.operator());
+            call.send().await.expect(200).json()["state"].clone()
+        };
+        eventually_async("it is suspended", async || {
+            (state().await == "suspended").then_some(())
+        })
+        .await;
+        let token = gate.agent("bot").token().await;
+        status(&token).await;
+        days(2).await;
+        eventually_async("it is in force again", async || {
+            (state().await == "active").then_some(())
+        })
+        .await;
+    });
+}
+
+async fn eventually_async<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    within(what, async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
 }

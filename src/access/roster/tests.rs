@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::pdp::Pace;
+use crate::pdp::{Depends, Pace};
 
 /// What a full scan looks at: all that was entered, in no index.
 #[derive(Debug, Default)]
@@ -86,7 +86,8 @@ proptest! {
                 Step::Enter(one, of, [country, habits, risk, time]) => {
                     let pace = time.then_some(Pace::Minute);
                     let depends = Depends { country, habits, risk, pace };
-                    roster.enter(&grant(one), &agent(of), depends, one);
+                    let watched = Watched { depends, signature: 0 };
+                    roster.enter(&grant(one), &agent(of), watched, one);
                     scan.entered.insert(one, (of, depends, None, None));
                 }
                 Step::StandsUntil(one, wall, age) => {

@@ -49,6 +49,11 @@ impl Kind {
             Self::Risk => "risk-level-change",
         }
     }
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let mut all = [Self::Assurance, Self::Risk].into_iter();
+        all.find(|one| one.as_str() == name)
+    }
 }
 
 /// How risky.
@@ -66,6 +71,11 @@ impl Level {
             Self::Low => "LOW",
             Self::Medium => "MEDIUM",
         }
+    }
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let mut all = [Self::High, Self::Low, Self::Medium].into_iter();
+        all.find(|one| one.as_str() == name)
     }
 }
 

@@ -5,6 +5,7 @@
 //! remembered, so that a transmitter which gets no answer comes again with the same.
 
 mod event;
+mod latest;
 mod refusal;
 mod subject;
 #[cfg(test)]
@@ -20,16 +21,17 @@ use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
-use self::event::{Event, Order};
+use self::event::{Event, Kind, Order};
+use self::latest::Of;
 use self::refusal::Refusal;
 use super::state::Admin;
 use crate::access::NotOnce;
 use crate::audit::{Record, RecordKind};
 use crate::base::{Digest, ErrorChain};
 use crate::model::{AgentId, EndReason};
-use crate::signals::Pushed;
 use crate::tokens::{LARGEST_TOKEN, OLDEST_EVENT, SecurityEvent, unverified_issuer};
 
+pub use self::latest::{LatestError, LatestScores};
 pub(super) use self::transmitter::Transmitters;
 pub use self::transmitter::{Scores, Transmitter};
 
@@ -205,30 +207,41 @@ async fn obey(
             Ok(format!("tokens and {} tasks ended", ended.tasks))
         }
         Order::Score(kind, level) => {
-            if !transmitter.is_newer(agent, *kind, token.iat) {
+            let of = of(transmitter, agent, *kind);
+            let latest = &admin.transmitters.latest;
+            if !latest.is_newer(of, token.iat) {
                 return Ok("a newer one was taken before".to_owned());
             }
-            let score = transmitter.scores.of(*level);
-            let issuer = transmitter.keys.issuer();
-            let pushed = admin.grants.signals().push(Pushed {
-                agent: agent.clone(),
-                task: None,
-                score,
-                source: format!("{issuer} {}", kind.as_str()).into(),
-                reason: Some(format!("{} {}", kind.as_str(), level.as_str()).into()),
-                life: transmitter.score_life,
-            });
-            pushed.map_err(|full| full.to_string())?;
-            Ok(format!("risk {}", score.number()))
+            let life = transmitter.score_life;
+            let pushed = of.pushed(transmitter, *level, life);
+            let score = pushed.score.number();
+            let taken = admin.grants.signals().push(pushed);
+            taken.map_err(|full| full.to_string())?;
+            let says = Some((*level, life));
+            let kept = latest.keep(of, token.iat, says, admin.clock.wall());
+            kept.await.map_err(|error| ErrorChain(&error).to_string())?;
+            Ok(format!("risk {score}"))
         }
         Order::TakeBack(kind) => {
-            if !transmitter.is_newer(agent, *kind, token.iat) {
+            let of = of(transmitter, agent, *kind);
+            let latest = &admin.transmitters.latest;
+            if !latest.is_newer(of, token.iat) {
                 return Ok("a newer one was taken before".to_owned());
             }
-            let source = format!("{} {}", transmitter.keys.issuer(), kind.as_str());
-            admin.grants.signals().take_back(agent, &source);
+            let signals = admin.grants.signals();
+            signals.take_back(agent, &of.source());
+            let kept = latest.keep(of, token.iat, None, admin.clock.wall());
+            kept.await.map_err(|error| ErrorChain(&error).to_string())?;
             Ok("its score is taken back".to_owned())
         }
         Order::Nothing(why) => Ok((*why).to_owned()),
+    }
+}
+
+fn of<'a>(transmitter: &'a Transmitter, agent: &'a AgentId, kind: Kind) -> Of<'a> {
+    Of {
+        issuer: transmitter.keys.issuer(),
+        agent,
+        kind,
     }
 }

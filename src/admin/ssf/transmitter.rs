@@ -1,17 +1,14 @@
 //! Who sends security events, as configured, and what was taken of theirs.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use super::event::{Kind, Level};
+use super::event::Level;
+use super::latest::LatestScores;
 use crate::access::UsedOnce;
 use crate::authn::IssuerKeys;
 use crate::base::{Digest, Live};
-use crate::model::AgentId;
 use crate::signals::Score;
 use crate::tokens::ReplayCache;
 
@@ -48,8 +45,6 @@ pub struct Transmitter {
     pub(super) scores: Scores,
     pub(super) score_life: Duration,
     pub(super) turn: tokio::sync::Mutex<()>,
-    /// When the last score was made that was taken, of each agent and kind.
-    newest: Mutex<HashMap<(AgentId, Kind), Timestamp>>,
 }
 
 impl Transmitter {
@@ -67,7 +62,6 @@ impl Transmitter {
             scores,
             score_life,
             turn: tokio::sync::Mutex::default(),
-            newest: Mutex::default(),
         }
     }
 
@@ -75,18 +69,6 @@ impl Transmitter {
     #[must_use]
     pub fn memory() -> ReplayCache {
         ReplayCache::with_capacity(REMEMBERED, REMEMBERED_OF_EACH)
-    }
-
-    /// Whether no later score of an agent was taken before: deliveries may change their order, and whoever
-    /// has an old one must not undo a new one with it. At most one entry for each enrolled agent and kind.
-    pub(super) fn is_newer(&self, agent: &AgentId, kind: Kind, at: Timestamp) -> bool {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = newest.entry((agent.clone(), kind)).or_insert(at);
-        let newer = *last <= at;
-        if newer {
-            *last = at;
-        }
-        newer
     }
 }
 
@@ -96,11 +78,17 @@ pub(in crate::admin) struct Transmitters {
     all: Vec<Transmitter>,
     /// The tokens that were taken, by issuer and `jti`.
     pub(super) seen: UsedOnce,
+    /// The scores that were taken last.
+    pub(super) latest: LatestScores,
 }
 
 impl Transmitters {
-    pub(in crate::admin) const fn new(all: Vec<Transmitter>, seen: UsedOnce) -> Self {
-        Self { all, seen }
+    pub(in crate::admin) const fn new(
+        all: Vec<Transmitter>,
+        seen: UsedOnce,
+        latest: LatestScores,
+    ) -> Self {
+        Self { all, seen, latest }
     }
 
     pub(in crate::admin) fn is_empty(&self) -> bool {

@@ -14,6 +14,7 @@ use crate::config::snapshot::EnrolledAgent;
 use crate::config::text::{At, Place};
 use crate::model::Agent;
 use crate::pdp::Kept;
+use crate::signals::CallCounts;
 use crate::tokens::VerifyingKey;
 
 /// The members of a JWK that only its owner may have (RFC 7518 §6).
@@ -67,6 +68,7 @@ pub(super) fn compile(
                 keys,
                 spiffe_id,
                 rules: Kept::default(),
+                calls: CallCounts::default(),
             });
         }
     }

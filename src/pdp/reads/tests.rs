@@ -177,3 +177,33 @@ fn habits_are_read_by_name_or_with_everything() {
     ));
     assert!(Reads::everything().habits());
 }
+
+/// What the tree of a condition tells, where its text does not.
+fn check_tree(condition: &str, expected: Option<&str>) {
+    let statement = format!("permit(principal, action, resource) when {{ {condition} }};");
+    assert!(!Reads::of(&statement).are_told(), "{condition}");
+    let policy = Policy::parse(None, statement).unwrap();
+    let reads = Reads::of_tree(&policy);
+    assert_eq!(
+        reads.as_ref().map(shown).as_deref(),
+        expected,
+        "{condition}"
+    );
+}
+
+#[test]
+fn the_tree_tells_what_the_text_does_not() {
+    check_tree("(context).risk.score > 5", Some("risk.score"));
+    check_tree("((context).task has kind)", Some("task.kind"));
+    check_tree("(context) has task", Some("task?"));
+    check_tree("(context).history[\"a.b\"].calls > 1", Some("history.a.b"));
+    check_tree(
+        "context[\"ri\\u{73}k\"].known && [context.local].contains(context.local)",
+        Some("local risk.known"),
+    );
+    check_tree("[context].contains(context)", None);
+    check_tree(
+        "(if context.risk.known then context else context).risk.known",
+        None,
+    );
+}

@@ -210,3 +210,15 @@ fn a_text_that_is_no_baseline_is_refused() {
     }
     assert!(signals.restore_baseline(agent(), &hour.replace("168", "167")));
 }
+
+#[test]
+fn what_becomes_usual_is_told_once() {
+    let (signals, clock, time) = signals();
+    let mut told = signals.changes();
+    days(&signals, (&clock, &time), 2);
+    assert!(told.try_recv().is_err(), "it is not usual yet");
+    days(&signals, (&clock, &time), 1);
+    assert_eq!(told.try_recv(), Ok(Changed::Habits(agent())));
+    days(&signals, (&clock, &time), 2);
+    assert!(told.try_recv().is_err(), "it stays so");
+}

@@ -302,3 +302,48 @@ fn a_long_call_is_counted_once() {
     drop(states);
     assert_eq!(signals.baseline(&agent()).networks.iter().count(), 1);
 }
+
+/// One that holds the place of an agent's counts goes on counting there after a long silence; held by nobody it
+/// is forgotten.
+#[test]
+fn where_an_agent_is_counted_stays_while_it_is_held() {
+    let (signals, clock, time) = scored();
+    let counts = CallCounts::default();
+    let calls = |count: usize| {
+        for _ in 0..count {
+            let call = seen(&clock, "192.0.2.7", Became::Succeeded);
+            assert!(signals.observe_at(call, Some(&counts)));
+        }
+        signals.score();
+        let mut states = signals.scoring.states();
+        let state = states.get_mut(&agent())?;
+        Some(state.calls.sum(seconds(clock.now())))
+    };
+    let known = || signals.scoring.active.read().unwrap().len();
+    assert_eq!(calls(3), Some(3));
+    time.advance(Duration::from_hours(1));
+    signals.score();
+    assert_eq!(calls(0), None, "nothing is known of it any more");
+    assert_eq!(known(), 1, "but where it is counted");
+    assert_eq!(calls(2), Some(2));
+    assert!(signals.observe(seen(&clock, "192.0.2.7", Became::Succeeded)));
+    assert_eq!(calls(0), Some(3), "by whomever");
+    drop(counts.clone());
+    time.advance(Duration::from_hours(1));
+    signals.score();
+    assert_eq!(known(), 1);
+}
+
+#[test]
+fn where_an_agent_was_counted_is_forgotten_with_the_last_that_held_it() {
+    let (signals, clock, time) = scored();
+    let counts = CallCounts::default();
+    let call = seen(&clock, "192.0.2.7", Became::Succeeded);
+    assert!(signals.observe_at(call, Some(&counts)));
+    round(&signals);
+    drop(counts);
+    time.advance(Duration::from_hours(1));
+    signals.score();
+    signals.score();
+    assert_eq!(signals.scoring.active.read().unwrap().len(), 0);
+}

@@ -51,6 +51,7 @@ pub(super) const fn kind_code(kind: DocumentKind) -> &'static str {
         DocumentKind::SecondFactor => "second_factor",
         DocumentKind::StoreMark => "store_mark",
         DocumentKind::UsedAssertion => "used_assertion",
+        DocumentKind::LatestScore => "latest_score",
         DocumentKind::UsedEvent => "used_event",
     }
 }

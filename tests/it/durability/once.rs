@@ -1,6 +1,8 @@
 //! What is good once stays used when the program is killed and starts again within its validity: client
 //! assertions by memory, proofs of possession by the nonce that died with the process.
 
+use serde_json::{Value, json};
+
 use portcullis::base::Clock;
 use portcullis::tokens::{Algorithm, SigningKey, sign_proof};
 
@@ -58,4 +60,32 @@ fn a_captured_proof_is_not_good_again_after_a_kill() {
         assert_eq!(refused.status, 400, "{refused:?}");
         assert_eq!(refused.body["error"], "use_dpop_nonce", "{refused:?}");
     }
+}
+
+/// Each wrong code counts towards the limit, however often the program is killed between two.
+#[test]
+fn wrong_codes_are_counted_over_kills() {
+    let place = place();
+    let mut process = Process::start(place.path());
+    let key = process.key_for("lead@example.com");
+    let factor = "/v1/people/lead@example.com/totp";
+    let enrolled = wire::post(&process, factor, &key, &Value::Null).unwrap();
+    assert_eq!(enrolled.status, 201, "{enrolled:?}");
+    let confirm = format!("{factor}/confirm");
+    let wrong = |process: &Process| {
+        let said = wire::post(process, &confirm, &key, &json!({ "code": "000" })).unwrap();
+        (said.status, said.body["code"].clone())
+    };
+    for _ in 0..3 {
+        assert_eq!(wrong(&process), (403, "totp_invalid".into()));
+        process.kill();
+        process = process.again(place.path());
+    }
+    for _ in 0..2 {
+        assert_eq!(wrong(&process), (403, "totp_invalid".into()));
+    }
+    assert_eq!(wrong(&process), (429, "totp_rate_limited".into()));
+    process.kill();
+    process = process.again(place.path());
+    assert_eq!(wrong(&process), (429, "totp_rate_limited".into()));
 }

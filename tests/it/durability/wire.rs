@@ -115,7 +115,7 @@ pub(super) fn token(process: &Process, task: Option<&str>) -> io::Result<String>
     Ok(answer.text("access_token"))
 }
 
-fn exchange(
+pub(super) fn exchange(
     port: u16,
     method: &str,
     path: &str,
