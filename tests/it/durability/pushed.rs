@@ -6,9 +6,11 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::process::Child;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use portcullis::base::Clock;
 
 use super::wire;
 use crate::harness::{DevDirectories, Es256, now_seconds, serve};
@@ -71,16 +73,14 @@ impl World {
 
     /// Waits until it takes events: the key set is read beside the start.
     fn is_up(&self) {
-        let end = Instant::now() + PATIENCE;
-        for number in 0.. {
-            let id = self.child.id();
-            let verification = json!({ "state": "x" });
-            if self.push(&format!("up-{id}-{number}"), 0, VERIFICATION, &verification) == 202 {
-                return;
-            }
-            assert!(Instant::now() < end, "it takes no event");
-            thread::sleep(Duration::from_millis(20));
-        }
+        let id = self.child.id();
+        let verification = json!({ "state": "x" });
+        let mut number = 0;
+        until("it takes events", || {
+            number += 1;
+            let jti = format!("up-{id}-{number}");
+            self.push(&jti, 0, VERIFICATION, &verification) == 202
+        });
     }
 
     /// The status for an event that was made so many seconds ago.
@@ -138,6 +138,16 @@ fn spawn(directories: &DevDirectories, [gateway, control]: &[TcpListener; 2]) ->
     child
 }
 
+/// Looks again and again at what another process does.
+fn until(what: &str, mut look: impl FnMut() -> bool) {
+    let clock = Clock::system();
+    let end = clock.now() + PATIENCE;
+    while !look() {
+        assert!(clock.now() < end, "{what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn an_older_event_does_not_overtake_a_newer_one_over_a_kill() {
     let mut world = World::start();
@@ -166,22 +176,14 @@ fn an_event_is_taken_once_over_a_kill() {
     let uri = format!("{CAEP}/session-revoked");
     let payload = json!({});
     assert_eq!(world.push("cut", 0, &uri, &payload), 202);
-    let recorded = |world: &World| {
-        let end = Instant::now() + PATIENCE;
-        while world.recorded("cut") == 0 && Instant::now() < end {
-            thread::sleep(Duration::from_millis(20));
-        }
-        world.recorded("cut")
-    };
-    assert_eq!(recorded(&world), 1);
-    for _ in 0..2 {
+    until("it is recorded", || world.recorded("cut") > 0);
+    assert_eq!(world.recorded("cut"), 1);
+    for mark in ["mark", "another mark"] {
         world.kill_and_start();
         assert_eq!(world.push("cut", 0, &uri, &payload), 202);
         // What comes after it in the log is there, so it would be.
-        assert_eq!(world.push("mark", 0, &uri, &payload), 202);
-        while world.recorded("mark") == 0 {
-            thread::sleep(Duration::from_millis(20));
-        }
+        assert_eq!(world.push(mark, 0, &uri, &payload), 202);
+        until("it is recorded", || world.recorded(mark) > 0);
         assert_eq!(world.recorded("cut"), 1);
     }
 }
