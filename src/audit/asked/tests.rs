@@ -3,12 +3,16 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::written::{MOST_HISTORY, MOST_TEXT};
 use super::*;
 use crate::audit::{
-    AskedAgreement, AskedCode, AskedExtent, AskedPart, AskedRenewal, Record, RecordKind,
+    AskedAgreement, AskedCode, AskedExtent, AskedPart, AskedRenewal, Record, RecordKind, line,
 };
 use crate::base::Digest;
-use crate::model::{ApprovalRule, AuthFacts, GrantFacts, HttpFacts, SourceFacts, TaskFacts};
+use crate::model::{
+    ApprovalRule, Ask, AuthFacts, GrantFacts, HttpFacts, InputValue, OperationHistory, SourceFacts,
+    TaskFacts,
+};
 
 /// What is kept of a call with these inputs after this history.
 fn kept(input: &Inputs, history: &History) -> Option<Asked> {
