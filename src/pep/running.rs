@@ -384,8 +384,14 @@ impl Running {
             became,
             again: self.shown.replace(true),
         };
-        let standing = under.standing.as_ref();
-        let counts = standing.map(|standing| &standing.identity.agent.calls);
+        let snapshot;
+        let counts = match &under.standing {
+            Some(standing) => Some(&standing.identity.agent.calls),
+            None => {
+                snapshot = self.gate.snapshot.peek();
+                snapshot.agent(agent.as_str()).map(|one| &one.calls)
+            }
+        };
         if !self.gate.grants.signals().observe_at(seen, counts) {
             self.gate.metrics.unlearnt.inc();
         }

@@ -126,3 +126,32 @@ proptest! {
         prop_assert!(roster.by_wall.is_empty() && roster.by_age.is_empty());
     }
 }
+
+#[test]
+fn those_that_are_over_are_taken_out_whole() {
+    let mut roster = Roster::default();
+    let reads = Watched {
+        depends: Depends {
+            risk: true,
+            ..Depends::default()
+        },
+        signature: 7,
+    };
+    for number in 0..6 {
+        roster.enter(&grant(number), &agent(0), reads, number);
+        roster.stands_until(&grant(number), Some(moment(9)), None);
+    }
+    assert_eq!(roster.signature(&grant(3)), Some(7));
+    roster.drop_over(|number| number % 2 == 1);
+    assert_eq!(roster.signature(&grant(3)), None);
+    let sorted = |mut found: Vec<u8>| {
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(sorted(roster.reading_risk(&agent(0))), [0, 2, 4]);
+    let due = roster.due(BootInstant::from_nanos(0), moment(9));
+    assert_eq!(sorted(due), [0, 2, 4]);
+    assert!(!roster.is_empty());
+    roster.drop_over(|_| true);
+    assert!(roster.is_empty());
+}
