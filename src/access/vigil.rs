@@ -2,6 +2,8 @@
 //! asked again when what it reads changes, though nobody calls. What runs under them is asked by the
 //! enforcement point.
 
+mod sweep;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::future::pending;
@@ -16,6 +18,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::yield_now;
 use tracing::error;
 
+use self::sweep::Sweep;
 use super::asker::{Asker, risk_of, whole};
 use super::roster::Roster;
 use crate::audit::{Audit, Record, RecordKind, Unavailable};
@@ -42,9 +45,6 @@ pub struct Vigil {
     clock: Clock,
 }
 
-/// So many grants are compared with what has changed in one step of a sweep.
-const SWEPT_TOGETHER: usize = 1024;
-
 /// What has changed.
 #[derive(Debug)]
 enum Change {
@@ -58,54 +58,11 @@ enum Change {
     Time,
 }
 
-/// The grants that are still to be compared with the rules of a new generation: part by part, so that what
-/// changes meanwhile is not kept waiting, however many they are.
-#[derive(Debug)]
-struct Sweep {
-    /// Of the part that is being swept.
-    waiting: Vec<Arc<LiveGrant>>,
-    /// The part that comes next.
-    next: usize,
-    /// How many parts are left.
-    left: usize,
-    /// Whether some that have ended may be entered still.
-    missed: bool,
-}
-
-impl Sweep {
-    /// Nothing is to be done.
-    const fn done() -> Self {
-        Self {
-            waiting: Vec::new(),
-            next: 0,
-            left: 0,
-            missed: false,
-        }
-    }
-
-    /// All are to be compared from here on; those that were, once more.
-    const fn begin(&mut self) {
-        self.left = Grants::PARTS;
-    }
-
-    const fn goes_on(&self) -> bool {
-        self.left > 0 || !self.waiting.is_empty()
-    }
-
-    /// The next few.
-    fn take(&mut self, grants: &Grants) -> Vec<Arc<LiveGrant>> {
-        while self.waiting.is_empty() && self.left > 0 {
-            self.waiting = grants.live_part(self.next);
-            self.next = (self.next + 1) % Grants::PARTS;
-            self.left -= 1;
-        }
-        let rest = self.waiting.len().saturating_sub(SWEPT_TOGETHER);
-        self.waiting.split_off(rest)
-    }
-}
-
 /// The grants whose rules may turn against them.
 type Book = Roster<Arc<LiveGrant>>;
+
+/// The grants that are still to be compared with the rules of a new generation.
+type Swept = Sweep<Arc<LiveGrant>>;
 
 /// A rule that has turned, and what it says becomes of grants.
 type Rule = (OnChange, Arc<str>);
@@ -143,9 +100,10 @@ impl Vigil {
         let mut moves = self.grants.moves();
         let mut seconds = Seconds::new(self.clock.clone());
         let mut watched = Book::default();
+        // Whether some that have ended may be entered still.
+        let mut missed = false;
         // Those that there are at the start.
-        let mut sweep = Sweep::done();
-        sweep.begin();
+        let mut sweep = Sweep::of_parts(Grants::PARTS);
         loop {
             let change = tokio::select! {
                 new = published.changed() => match new {
@@ -163,7 +121,7 @@ impl Vigil {
                     Some(Ok(moves)) => Change::Moves(moves),
                     Some(Err(Missed)) => {
                         sweep.begin();
-                        sweep.missed = true;
+                        missed = true;
                         Change::Sweep
                     }
                     None => break,
@@ -177,12 +135,17 @@ impl Vigil {
                 () = yield_now(), if sweep.goes_on() => Change::Sweep,
             };
             self.take(&mut watched, &mut sweep, change).await;
+            if missed && !sweep.goes_on() {
+                missed = false;
+                let now = self.clock.now();
+                watched.drop_over(|grant| grant.ended(now).is_some());
+            }
         }
         // The gateway stops.
         pending::<()>().await;
     }
 
-    async fn take(&self, watched: &mut Book, sweep: &mut Sweep, change: Change) {
+    async fn take(&self, watched: &mut Book, sweep: &mut Swept, change: Change) {
         let snapshot = self.snapshot.current();
         let asked = match change {
             Change::Sweep => self.compare(watched, sweep, &snapshot).await,
@@ -221,11 +184,12 @@ impl Vigil {
     async fn compare(
         &self,
         watched: &mut Book,
-        sweep: &mut Sweep,
+        sweep: &mut Swept,
         snapshot: &Snapshot,
     ) -> Vec<Arc<LiveGrant>> {
         let mut asked = Vec::new();
-        for (number, grant) in sweep.take(&self.grants).into_iter().enumerate() {
+        let few = sweep.take(|part| self.grants.live_part(part));
+        for (number, grant) in few.into_iter().enumerate() {
             if number % BATCH == BATCH - 1 {
                 yield_now().await;
             }
@@ -248,11 +212,6 @@ impl Vigil {
                     }
                 }
             }
-        }
-        if sweep.missed && !sweep.goes_on() {
-            sweep.missed = false;
-            let now = self.clock.now();
-            watched.drop_over(|grant| grant.ended(now).is_some());
         }
         asked
     }
