@@ -122,6 +122,7 @@ impl Policies {
         let Ok(request) = self.request(question, &agent.uid, target, &alone.reads) else {
             return on_error;
         };
+        self.put_to_cedar.inc();
         let entities = &self.directory.entities;
         let response = Authorizer::new().is_authorized(&request, &alone.policies, entities);
         let diagnostics = response.diagnostics();

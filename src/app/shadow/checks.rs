@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::sample::{SAMPLES, Sample, Samples};
-use crate::audit::{Record, Verdict};
+use crate::audit::{Asked, Record, Verdict};
 use crate::base::Live;
 use crate::config::Snapshot;
 use crate::rehearsal::{Judgement, Replay};
@@ -67,25 +67,28 @@ impl Checks {
         self.metrics.cedar_checks.inc();
         let mut found = self.found();
         found.checked += 1;
-        // Where the rules said yes, something else may have refused it then; its record names no rules.
-        let said_yes = asked.ruled.is_none();
-        let refused_then = said_yes && matches!(record.verdict, Verdict::Deny(_));
-        let ruled_otherwise = judgement.ruled.is_some_and(|yes| yes != said_yes);
-        let kind = if ruled_otherwise || !refused_then && judgement.before != judgement.after {
-            found.verdicts += 1;
-            "verdict"
-        } else if !refused_then && judgement.rules != record.rules {
-            found.rules += 1;
-            "rules"
-        } else {
+        let again = || Replay::new(live).judge(record);
+        let (kind, told) = match asked.step {
+            None => (differs(record, asked, &judgement), None),
+            // What people and limits have to do with it is more than rules, and the same to both.
+            Some(_) => {
+                let told = again();
+                let kind = told.as_ref().and_then(|one| differs_from(one, &judgement));
+                (kind, told)
+            }
+        };
+        let Some(kind) = kind else {
             return;
         };
-        self.metrics.cedar_difference(kind);
+        match kind {
+            Differs::Rules => found.rules += 1,
+            Differs::Verdict => found.verdicts += 1,
+        }
+        self.metrics.cedar_difference(kind.as_str());
         let differences = found.verdicts + found.rules;
         let mut judged = vec![("cedar", judgement)];
         // Where it comes as Cedar has it now, what was prepared is at fault, or what the record lacks.
-        let again = Replay::new(live).judge(record);
-        judged.extend(again.map(|again| ("again", again)));
+        judged.extend(told.or_else(again).map(|again| ("again", again)));
         // One rule that is wrong may come up in every call.
         if differences <= SAMPLES as u64 || differences.is_power_of_two() {
             report(record, &judged, differences);
@@ -108,6 +111,43 @@ impl Checks {
         // Counts may be one off.
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is not as Cedar has it.
+#[derive(Clone, Copy)]
+enum Differs {
+    /// The verdict is, the rules that decide are not.
+    Rules,
+    Verdict,
+}
+
+impl Differs {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rules => "rules",
+            Self::Verdict => "verdict",
+        }
+    }
+}
+
+/// What of a call or a request was decided otherwise.
+fn differs(record: &Record, asked: &Asked, by_cedar: &Judgement) -> Option<Differs> {
+    // Where the rules said yes, something else may have refused it then; its record names no rules.
+    let said_yes = asked.ruled.is_none();
+    let refused_then = said_yes && matches!(record.verdict, Verdict::Deny(_));
+    let ruled_otherwise = by_cedar.ruled.is_some_and(|yes| yes != said_yes);
+    if ruled_otherwise || !refused_then && by_cedar.before != by_cedar.after {
+        return Some(Differs::Verdict);
+    }
+    (!refused_then && by_cedar.rules != record.rules).then_some(Differs::Rules)
+}
+
+/// What two who judge the same make of it.
+fn differs_from(compiled: &Judgement, by_cedar: &Judgement) -> Option<Differs> {
+    if compiled.after != by_cedar.after {
+        return Some(Differs::Verdict);
+    }
+    (compiled.rules != by_cedar.rules).then_some(Differs::Rules)
 }
 
 /// Says in the log what differs. What was asked may hold secrets: it stands in the audit log, under this id.
