@@ -1,7 +1,11 @@
-//! What many rules and many grants cost: time to load, memory, time to decide, time of a call.
+//! What many rules, grants and connections cost: time to load, memory, time to decide, time of a call.
 //!
 //! `cargo bench --bench scale`, about a minute. Each line is a process of its own, so that its memory is
 //! its own. Calls are one after the other over one connection, the server behind included.
+//!
+//! `cargo bench --bench scale -- rest` compares a gateway with 1,000,000 grants at rest with one with ten, and
+//! `cargo bench --bench scale -- idle` says what a connection costs that waits for its next request; each some
+//! minutes.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,10 +13,16 @@
     reason = "a benchmark stops where its own fixture is wrong"
 )]
 
+#[path = "scale/child.rs"]
+mod child;
 #[path = "support/control.rs"]
 mod control;
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "scale/idle.rs"]
+mod idle;
+#[path = "scale/rest.rs"]
+mod rest;
 #[path = "support/server.rs"]
 mod server;
 
@@ -26,6 +36,7 @@ use control::{Client, grant, request};
 use gateway::Gateway;
 use http::Method;
 use jiff::tz::TimeZone;
+use mimalloc::MiMalloc;
 use portcullis::base::Clock;
 use portcullis::config::{Snapshot, Sources, compile};
 use portcullis::model::{
@@ -36,6 +47,10 @@ use portcullis::pdp::{Decision, Memory};
 use server::{ANSWER, serve};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// A task has at most so many.
 const GRANTS_PER_TASK: usize = 64;
@@ -52,6 +67,10 @@ fn main() {
         ["--test"] => {}
         ["rules", rules] => with_rules(number(rules)),
         ["grants", grants] => with_grants(number(grants)),
+        ["gateway", directory, listen] => child::serve(directory.as_ref(), listen),
+        ["fill", directory, grants] => rest::fill(directory.as_ref(), number(grants)),
+        ["rest", ..] => rest::rest(),
+        ["idle", ..] => idle::idle(),
         _ => {
             println!("\n  rules  load ms  one file changed ms  memory MiB  decision µs  call µs");
             for rules in ["10", "1000", "10000"] {
@@ -291,10 +310,7 @@ fn timed<T>(run: impl FnOnce() -> T) -> (Duration, T) {
 
 /// Resident memory, in KiB.
 fn resident() -> usize {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let number = line.unwrap().split_whitespace().nth(1).unwrap();
-    number.parse().unwrap()
+    child::resident_of("self")
 }
 
 fn millis(duration: Duration) -> f64 {

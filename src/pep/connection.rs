@@ -150,6 +150,24 @@ async fn serve_plain(
     }
 }
 
+/// What lasts as long as a connection that speaks HTTP/1.
+struct Http1 {
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    slot: Rc<Slot>,
+    successor: Rc<Successor>,
+}
+
+/// How far one go at a connection has come.
+enum Went {
+    /// It is over, so or so.
+    Over(hyper::Result<()>),
+    /// It is between two requests, for a while now.
+    Quiet,
+}
+
+/// Serves a connection to its end. While nothing comes of it hyper is given up, with its buffers and all that it
+/// knows, and what is left waits: most connections do most of the time.
 async fn serve_http1<S>(
     worker: Rc<Worker>,
     connection: Connection,
@@ -159,21 +177,51 @@ async fn serve_http1<S>(
 where
     S: AsyncRead + AsyncWrite + Resettable + Unpin + 'static,
 {
-    let limits = worker.gate.facts.limits;
-    let slot = Rc::new(Slot::default());
-    let successor = Rc::new(Successor::default());
-    let connection = Rc::new(connection);
-    let stream = Strict::new(stream, &worker.gate.clock, &limits);
-    let service = {
-        let (slot, successor) = (Rc::clone(&slot), Rc::clone(&successor));
-        let verdict = stream.verdict();
-        service_fn(move |request: Request<Incoming>| {
+    let limits = &worker.gate.facts.limits;
+    let mut stream = Strict::new(stream, &worker.gate.clock, limits);
+    let http1 = Http1 {
+        worker,
+        connection: Rc::new(connection),
+        slot: Rc::default(),
+        successor: Rc::default(),
+    };
+    // Boxed, so that what waits has no room for it.
+    while let Some(quiet) = Box::pin(http1.serve(stream, stop.clone())).await? {
+        stream = quiet;
+        http1.slot.forget();
+        let mut stop = pin!(stopped(stop.clone()));
+        poll_fn(|context| match stop.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending => stream.poll_woken(context),
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+impl Http1 {
+    /// Serves until the connection is over, or quiet: then it is given back.
+    async fn serve<S>(
+        &self,
+        stream: Strict<S>,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Option<Strict<S>>, ConnectionError>
+    where
+        S: AsyncRead + AsyncWrite + Resettable + Unpin + 'static,
+    {
+        let limits = self.worker.gate.facts.limits;
+        let (slot, verdict) = (&self.slot, stream.verdict());
+        let service = service_fn(|request: Request<Incoming>| {
             let begun = match verdict.take() {
-                Some(refusal) => Begun::Answered(worker.refuse_unread(&connection, &refusal)),
-                None => worker.begin(&connection, Rc::clone(&slot), request),
+                Some(refusal) => {
+                    Begun::Answered(self.worker.refuse_unread(&self.connection, &refusal))
+                }
+                None => self
+                    .worker
+                    .begin(&self.connection, Rc::clone(slot), request),
             };
-            let (worker, connection) = (Rc::clone(&worker), Rc::clone(&connection));
-            let (verdict, successor) = (verdict.clone(), Rc::clone(&successor));
+            let (worker, connection) = (Rc::clone(&self.worker), Rc::clone(&self.connection));
+            let (verdict, successor) = (verdict.clone(), Rc::clone(&self.successor));
             // Boxed, because only a connection that can be moved gives its socket back.
             Box::pin(async move {
                 let mut response = worker.finish(&connection, begun, &successor).await;
@@ -183,51 +231,65 @@ where
                 }
                 Ok::<_, Infallible>(response)
             })
-        })
-    };
-    // The stream keeps the deadlines of heads, and tells the end of requests from that of the client.
-    let mut http = http1::Builder::new();
-    http.header_read_timeout(None)
-        .half_close(true)
-        .max_buf_size(limits.header_bytes.max(MIN_BUFFER));
-    if limits.header_count > HYPER_HEADERS {
-        http.max_headers(limits.header_count);
-    }
-    let mut served = http.serve_connection(TokioIo::new(stream), service);
-    let told = stop.clone();
-    let mut stop = pin!(stopped_for(stop, LAST_CALL));
-    let mut stopping = false;
-    let mut asked = false;
-    let ran = {
-        let mut run = poll_fn(|context| {
-            // It is asked once, and then by the same task only when there is something to hear.
-            let ask = !stopping && (!asked || *told.borrow());
-            asked = true;
-            if ask && stop.as_mut().poll(context).is_ready() {
-                stopping = true;
-                Pin::new(&mut served).graceful_shutdown();
-            }
-            Pin::new(&mut served).poll_without_shutdown(context)
         });
-        run_in_slot(&slot, &mut run).await
-    };
-    match ran {
-        Ran::Cut => reset(&served.into_parts().io.into_inner().into_rest().stream),
-        Ran::Done(Err(broken)) if broken.is_user() => {
-            // The answer's body broke off. Where only the end of the connection ends it, an orderly
-            // end would make it look complete.
-            reset(&served.into_parts().io.into_inner().into_rest().stream)?;
-            Err(broken.into())
+        // The stream keeps the deadlines of heads, and tells the end of requests from that of the client.
+        let mut http = http1::Builder::new();
+        http.header_read_timeout(None)
+            .half_close(true)
+            .max_buf_size(limits.header_bytes.max(MIN_BUFFER));
+        if limits.header_count > HYPER_HEADERS {
+            http.max_headers(limits.header_count);
         }
-        Ran::Done(ended) => {
-            ended?;
-            let rest = served.into_parts().io.into_inner().into_rest();
-            match successor.take() {
-                // Boxed, so that a connection that never becomes one has no room for it.
-                Some(switched) => Box::pin(serve_websocket(switched, rest)).await,
-                None => Box::pin(close(rest)).await,
+        let mut served = http.serve_connection(TokioIo::new(stream), service);
+        let told = stop.clone();
+        let mut stop = pin!(stopped_for(stop, LAST_CALL));
+        let mut stopping = false;
+        let mut asked = false;
+        let ran = {
+            let mut run = poll_fn(|context| {
+                // It is asked once, and then by the same task only when there is something to hear.
+                let ask = !stopping && (!asked || *told.borrow());
+                asked = true;
+                if ask && stop.as_mut().poll(context).is_ready() {
+                    stopping = true;
+                    Pin::new(&mut served).graceful_shutdown();
+                }
+                match Pin::new(&mut served).poll_without_shutdown(context) {
+                    Poll::Ready(ended) => Poll::Ready(Went::Over(ended)),
+                    Poll::Pending if verdict.is_quiet() && !*told.borrow() => {
+                        Poll::Ready(Went::Quiet)
+                    }
+                    Poll::Pending => Poll::Pending,
+                }
+            });
+            run_in_slot(slot, &mut run).await
+        };
+        let parts = served.into_parts();
+        let stream = parts.io.into_inner();
+        match ran {
+            Ran::Cut => reset(&stream.into_rest().stream)?,
+            Ran::Done(Went::Quiet) => {
+                // It was handed one request at a time, and has answered all of each.
+                debug_assert!(parts.read_buf.is_empty(), "a request is left over");
+                return Ok(Some(stream));
+            }
+            Ran::Done(Went::Over(Err(broken))) if broken.is_user() => {
+                // The answer's body broke off. Where only the end of the connection ends it, an orderly
+                // end would make it look complete.
+                reset(&stream.into_rest().stream)?;
+                return Err(broken.into());
+            }
+            Ran::Done(Went::Over(ended)) => {
+                ended?;
+                let rest = stream.into_rest();
+                match self.successor.take() {
+                    // Boxed, so that a connection that never becomes one has no room for it.
+                    Some(switched) => Box::pin(serve_websocket(switched, rest)).await?,
+                    None => Box::pin(close(rest)).await?,
+                }
             }
         }
+        Ok(None)
     }
 }
 

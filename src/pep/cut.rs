@@ -101,6 +101,14 @@ impl Slot {
         self.withdrawn.take();
     }
 
+    /// Forgets what the last exchange ran under, where none runs.
+    pub(super) fn forget(&self) {
+        if !self.armed.get() {
+            self.ends.take();
+            self.waker.take();
+        }
+    }
+
     /// What runs in the slot is no longer allowed, whatever it runs under.
     pub(super) fn withdraw(&self, reason: EndReason) {
         self.withdrawn.set(Some(reason));

@@ -37,6 +37,7 @@ mod in_flight;
 mod inputs;
 mod lifecycle;
 mod oauth;
+mod quiet;
 mod readme;
 mod refusals;
 mod rehearsal;

@@ -34,6 +34,12 @@ const HARMLESS: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r
 /// see that the client has gone, and a bound on what it can leave here.
 const READ_AHEAD: usize = 1024;
 
+/// After so long between two requests a connection is [quiet](Verdict::is_quiet).
+const QUIET: Duration = Duration::from_secs(1);
+
+/// So many bytes are taken at once of what ends the quiet: most heads are smaller.
+const FIRST_READ: usize = 4096;
+
 /// What the stream knows of the request that hyper has parsed.
 #[derive(Clone, Debug)]
 pub(in crate::pep) struct Verdict {
@@ -46,6 +52,8 @@ struct Said {
     fault: Cell<Option<Fault>>,
     /// Whether a part of its body is still to come.
     incomplete: Cell<bool>,
+    /// Whether nothing has come since the last answer, for a while.
+    quiet: Cell<bool>,
 }
 
 impl Verdict {
@@ -58,6 +66,12 @@ impl Verdict {
     /// Whether a part of the request's body has not come yet. Who answers now ends the connection.
     pub(in crate::pep) fn is_incomplete(&self) -> bool {
         self.said.incomplete.get()
+    }
+
+    /// Whether the connection is between two requests, with everything written, and has been for a while:
+    /// whoever reads it can give it up, and take it up again once it is [woken](Strict::poll_woken).
+    pub(in crate::pep) fn is_quiet(&self) -> bool {
+        self.said.quiet.get()
     }
 }
 
@@ -74,6 +88,8 @@ pub(in crate::pep) struct Strict<S> {
     answering: bool,
     /// Whether the client has said that it sends no more.
     ended: bool,
+    /// Whether what was to be written last has not been yet.
+    blocked: bool,
     /// Since when the client is waited for.
     since: Option<BootInstant>,
     alarm: Alarm,
@@ -117,6 +133,7 @@ impl<S> Strict<S> {
             passed: 0,
             answering: false,
             ended: false,
+            blocked: false,
             since: None,
             alarm: Alarm::new(clock),
             head_patience: limits.header_timeout,
@@ -174,6 +191,7 @@ impl<S> Strict<S> {
     fn begin(&mut self, head: Head, bytes: &[u8]) -> usize {
         self.since = None;
         self.answering = true;
+        self.verdict.said.quiet.set(false);
         let bodiless = head.framing == Framing::None;
         self.verdict.said.incomplete.set(!bodiless);
         self.stage = match head.framing {
@@ -264,6 +282,11 @@ impl<S> Strict<S> {
         }
         let since = *self.since.get_or_insert_with(|| self.alarm.now());
         let idle = self.held.is_empty();
+        let quiet = &self.verdict.said.quiet;
+        if idle && !self.blocked && !quiet.get() && QUIET < self.idle_patience {
+            ready!(self.alarm.poll(since + QUIET, context));
+            quiet.set(true);
+        }
         let patience = if idle {
             self.idle_patience
         } else {
@@ -290,6 +313,29 @@ impl<S> Strict<S> {
 }
 
 impl<S: AsyncRead + Unpin> Strict<S> {
+    /// Ready when a quiet connection has something for a reader: bytes, or its end. No byte is lost: what
+    /// was read is what is read next.
+    pub(in crate::pep) fn poll_woken(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if matches!(self.stage, Stage::Head(_)) && self.held.is_empty() && !self.ended {
+            let mut space = [0; FIRST_READ];
+            let mut buffer = ReadBuf::new(&mut space);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(read) => read?,
+                Poll::Pending => {
+                    ready!(self.poll_patience(context));
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            self.held.extend_from_slice(buffer.filled());
+            if self.held.is_empty() {
+                self.end();
+            }
+            self.since = Some(self.alarm.now());
+        }
+        self.verdict.said.quiet.set(false);
+        Poll::Ready(Ok(()))
+    }
+
     /// While an answer is on its way nobody reads, so that a client that has gone would be noticed at
     /// the next write only: of a quiet stream, never. One that has merely stopped sending gets its
     /// answer, for as long as that moves.
@@ -369,9 +415,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(Pin::new(&mut this.stream).poll_write(context, bytes));
-        this.moved();
-        Poll::Ready(written)
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.moved(written)
     }
 
     fn poll_write_vectored(
@@ -381,9 +426,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let stream = Pin::new(&mut this.stream);
-        let written = ready!(poll_write_gathered(stream, context, slices));
-        this.moved();
-        Poll::Ready(written)
+        let written = poll_write_gathered(stream, context, slices);
+        this.moved(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -393,7 +437,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
     /// hyper flushes at every turn, so that this is where to look after the client.
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(Pin::new(&mut this.stream).poll_flush(context))?;
+        let flushed = Pin::new(&mut this.stream).poll_flush(context);
+        this.blocked = flushed.is_pending();
+        ready!(flushed)?;
         if this.answering && this.passed == 0 && matches!(this.stage, Stage::Head(_)) {
             this.watch(context)?;
         }
@@ -406,10 +452,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<S> {
 }
 
 impl<S> Strict<S> {
-    /// The answer moves.
-    fn moved(&mut self) {
-        if self.answering && self.ended {
+    /// The answer moves, where it does.
+    fn moved(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.blocked = written.is_pending();
+        if !self.blocked && self.answering && self.ended {
             self.since = None;
         }
+        written
     }
 }

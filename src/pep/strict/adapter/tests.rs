@@ -178,6 +178,87 @@ async fn an_idle_connection_ends_without_a_word() {
     }
 }
 
+/// What waits for a quiet connection to be woken sees.
+async fn woken(strict: &mut Strict<DuplexStream>) -> Poll<io::Result<()>> {
+    std::future::poll_fn(|context| Poll::Ready(strict.poll_woken(context))).await
+}
+
+#[tokio::test]
+async fn a_connection_is_quiet_between_requests_alone() {
+    let (mut client, mut strict, hands) = connected();
+    let verdict = strict.verdict();
+    for request in [GET, POST, CHUNKED] {
+        assert!(polled(read(&mut strict)).await.is_pending());
+        assert!(!verdict.is_quiet());
+        hands.advance(QUIET);
+        assert!(polled(read(&mut strict)).await.is_pending());
+        assert!(verdict.is_quiet());
+        assert!(woken(&mut strict).await.is_pending());
+        let (first, second) = request.split_at(20);
+        client.write_all(first.as_bytes()).await.unwrap();
+        assert!(matches!(woken(&mut strict).await, Poll::Ready(Ok(()))));
+        // In the middle of a head it is not.
+        hands.advance(QUIET);
+        assert!(polled(read(&mut strict)).await.is_pending());
+        assert!(!verdict.is_quiet());
+        client.write_all(second.as_bytes()).await.unwrap();
+        assert_eq!(read(&mut strict).await, request);
+        assert!(!verdict.is_quiet());
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_wakes_has_its_time_from_then_on() {
+    let (mut client, mut strict, hands) = connected();
+    assert!(polled(read(&mut strict)).await.is_pending());
+    hands.advance(IDLE_PATIENCE / 2);
+    assert!(polled(read(&mut strict)).await.is_pending());
+    client.write_all(b"GET").await.unwrap();
+    assert!(woken(&mut strict).await.is_ready());
+    hands.advance(HEAD_PATIENCE - Duration::from_secs(1));
+    assert!(polled(read(&mut strict)).await.is_pending());
+    hands.advance(Duration::from_secs(1));
+    assert_eq!(read(&mut strict).await.as_bytes(), HARMLESS);
+}
+
+#[tokio::test]
+async fn a_quiet_connection_ends_as_an_idle_one() {
+    for gone in [false, true] {
+        let (mut client, mut strict, hands) = connected();
+        assert!(polled(read(&mut strict)).await.is_pending());
+        hands.advance(QUIET);
+        assert!(polled(read(&mut strict)).await.is_pending());
+        assert!(woken(&mut strict).await.is_pending());
+        if gone {
+            client.shutdown().await.unwrap();
+        } else {
+            hands.advance(IDLE_PATIENCE - QUIET);
+        }
+        assert!(matches!(woken(&mut strict).await, Poll::Ready(Ok(()))));
+        assert_eq!(read(&mut strict).await, "");
+        assert!(strict.verdict().take().is_none());
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_written_yet_is_not_given_up() {
+    let (mut client, mut strict, hands) = connected();
+    client.write_all(GET.as_bytes()).await.unwrap();
+    assert_eq!(read(&mut strict).await, GET);
+    let answer = vec![b'a'; 1 << 20];
+    assert!(polled(strict.write_all(&answer)).await.is_pending());
+    assert!(polled(read(&mut strict)).await.is_pending());
+    hands.advance(QUIET);
+    assert!(polled(read(&mut strict)).await.is_pending());
+    assert!(!strict.verdict().is_quiet());
+    client.read_exact(&mut [0; 64 << 10]).await.unwrap();
+    strict.write_all(b"a").await.unwrap();
+    strict.flush().await.unwrap();
+    hands.advance(QUIET);
+    assert!(polled(read(&mut strict)).await.is_pending());
+    assert!(strict.verdict().is_quiet());
+}
+
 #[tokio::test]
 async fn a_head_has_its_time_from_its_first_byte_on() {
     let (mut client, mut strict, hands) = connected();
