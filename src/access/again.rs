@@ -13,7 +13,7 @@ use crate::config::Snapshot;
 use crate::grants::{Extent, Renewed};
 use crate::model::{
     AgentId, ApprovalRule, Budget, Circumstances, DenyReason, Entitlement, GrantId, GrantRequest,
-    GroupName, Inputs, PersonId, Proof, RequestId, TaskId,
+    GroupName, PersonId, Proof, RequestId, Shared, TaskId,
 };
 use crate::pdp::Decision;
 
@@ -64,7 +64,10 @@ impl Asker<'_> {
         let approval = match &judged {
             Ok((_, approval)) => approval.clone(),
             // As when people are asked: silence of the rules changes nothing of who has to agree.
-            Err(_) => Some(entitlement.approval.as_ref().unwrap_or(&asked.rule).clone()),
+            Err(_) => {
+                let own = || asked.rule.clone().into();
+                Some(entitlement.approval.clone().unwrap_or_else(own))
+            }
         };
         let behind = std::iter::once(&person.id).chain(&asked.hands);
         let agent = self.agent.agent.id.as_str();
@@ -113,7 +116,7 @@ impl Asker<'_> {
     fn is_redefined(
         &self,
         entitlement: &Entitlement,
-        approval: Option<ApprovalRule>,
+        approval: Option<Shared<ApprovalRule>>,
         (id, asked): (&RequestId, &AskedAgreement),
     ) -> bool {
         let Some(request) = self.as_asked(entitlement, id, asked) else {
@@ -138,7 +141,7 @@ impl Asker<'_> {
             task,
             entitlement: entitlement.id.clone(),
             operations: entitlement.operations.clone(),
-            input: Inputs::new(),
+            input: Shared::default(),
             reason: None,
             duration: asked.duration,
             budget: Budget::default(),
@@ -146,7 +149,7 @@ impl Asker<'_> {
             approval: None,
             requested_at: self.wall,
             parent: None,
-            asked: Circumstances::UNKNOWN,
+            asked: Circumstances::UNKNOWN.into(),
         })
     }
 

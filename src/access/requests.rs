@@ -14,7 +14,7 @@ use crate::config::Snapshot;
 use crate::grants::{Asking, Grants, GrantsError, LiveGrant, LiveTask, PendingGrant};
 use crate::model::{
     AgentId, ApprovalRule, DenyReason, EndReason, Entitlement, EntitlementId, GroupName, InputKind,
-    InputValue, Inputs, TaskId,
+    InputValue, Inputs, Shared, TaskId,
 };
 use crate::pdp::{Decision, Denial, Permit, Requirement};
 use crate::signals::{Became, Seen};
@@ -107,7 +107,7 @@ struct Permitted {
     input: Inputs,
     permit: Permit,
     /// Who has to agree first.
-    approval: Option<ApprovalRule>,
+    approval: Option<Shared<ApprovalRule>>,
 }
 
 /// An outcome, and whether it was brought about just now.
@@ -379,7 +379,7 @@ impl Permitted {
 pub(super) fn judge(
     asker: &Asker<'_>,
     entitlement: &Entitlement,
-) -> Result<(Permit, Option<ApprovalRule>), Refused> {
+) -> Result<(Permit, Option<Shared<ApprovalRule>>), Refused> {
     let own = entitlement.approval.as_ref();
     let groups = own.map(|rule| rule.group.clone());
     let denial = match asker.decide_request(entitlement, groups.as_slice()) {
@@ -396,7 +396,7 @@ pub(super) fn judge(
         expires: RULE_EXPIRES,
     };
     match asker.decide_request(entitlement, std::slice::from_ref(group)) {
-        Decision::Allow(permit) => Ok((permit, Some(rule))),
+        Decision::Allow(permit) => Ok((permit, Some(rule.into()))),
         Decision::Deny(denial) => Err(denied(entitlement, denial)),
     }
 }
@@ -408,7 +408,7 @@ fn in_force(task: &LiveTask, asked: &Permitted, asker: &Asker<'_>) -> Option<Arc
         let request = grant.request();
         grant.ended(asker.now).is_none()
             && request.entitlement == asked.entitlement.id
-            && request.input == asked.input
+            && *request.input == asked.input
             && request.reason == asked.reason
             && request.asked.holder == asker.holder
     };

@@ -120,7 +120,8 @@ impl Asker<'_> {
         approved_by: Option<&[GroupName]>,
     ) -> Explanation {
         let judged = match approved_by {
-            None => judge(self, entitlement).map(|(permit, rule)| (permit, rule.map(|r| r.group))),
+            None => judge(self, entitlement)
+                .map(|(permit, rule)| (permit, rule.map(|r| r.group.clone()))),
             Some(groups) => match self.decide_request(entitlement, groups) {
                 Decision::Allow(permit) => Ok((permit, None)),
                 Decision::Deny(denial) => Err(denied(entitlement, denial)),

@@ -192,11 +192,13 @@ fn of_any(
     Ok(Standing {
         agent: Arc::clone(agent),
         task,
-        asked: asked.unwrap_or_else(|| Circumstances {
-            source: peer.address.ip().to_canonical(),
-            methods: vec![ORDINARY_METHOD.into()],
-            holder: None,
-        }),
+        asked: asked
+            .map(|asked| (*asked).clone())
+            .unwrap_or_else(|| Circumstances {
+                source: peer.address.ip().to_canonical(),
+                methods: vec![ORDINARY_METHOD.into()],
+                holder: None,
+            }),
         disbelieved: revoked.or(disbelieved),
     })
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::base::Digest;
-use crate::model::{GrantRequest, InputValue, Inputs};
+use crate::model::{GrantRequest, InputValue, Shared};
 
 /// The SHA-256 of the request in the canonical form of RFC 8785. All names are sorted ASCII and all
 /// numbers whole, where that form and serde_json's compact one are the same.
@@ -51,7 +51,7 @@ pub fn digest(request: &GrantRequest) -> Digest {
 #[must_use]
 pub fn definition(request: &GrantRequest) -> Digest {
     digest(&GrantRequest {
-        input: Inputs::new(),
+        input: Shared::default(),
         reason: None,
         ..request.clone()
     })

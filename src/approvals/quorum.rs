@@ -9,7 +9,9 @@ use thiserror::Error;
 
 use super::digest;
 use crate::base::Digest;
-use crate::model::{Approval, ApprovalRule, Entitlement, GrantRequest, GroupName, PersonId};
+use crate::model::{
+    Approval, ApprovalRule, Entitlement, GrantRequest, GroupName, PersonId, Shared,
+};
 
 /// One person's agreement to one request, with what is known of the person at this moment.
 #[derive(Clone, Copy, Debug)]
@@ -140,7 +142,7 @@ pub fn check_consent(
 pub fn redefined(
     request: &GrantRequest,
     entitlement: &Entitlement,
-    approval: Option<ApprovalRule>,
+    approval: Option<Shared<ApprovalRule>>,
 ) -> GrantRequest {
     GrantRequest {
         operations: entitlement.operations.clone(),

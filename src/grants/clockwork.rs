@@ -1,30 +1,30 @@
 //! The one task that ends what has run out: no timer per grant, no timer per stream.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::events::Event;
-use super::{Grants, LiveGrant};
+use super::{Grants, LiveGrant, LiveTask, PendingGrant};
 use crate::base::BootInstant;
 use crate::model::{EndReason, GrantId, RequestId, TaskId, Transition};
 
-/// What is due, the earliest first; one entry at most for each thing that lives. A deadline that has moved
-/// since is looked at when it would have been due, and set again.
+/// What is due, the earliest first; one entry at most for each thing that lives: of a grant its warning, and
+/// after that its end. A deadline that has moved since is looked at when it would have been due, and set again.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    queue: Mutex<Queue>,
+    queue: Mutex<BTreeSet<(BootInstant, Due)>>,
     earlier: Notify,
 }
 
+/// Under which moment a thing stands in the queue, if it does. Kept by the thing, read and changed only with the
+/// queue locked.
 #[derive(Debug, Default)]
-struct Queue {
-    in_order: BTreeSet<(BootInstant, Due)>,
-    deadlines: HashMap<Due, BootInstant>,
-}
+pub(super) struct Place(AtomicU64);
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     Grant(GrantId),
     Request(RequestId),
@@ -34,44 +34,54 @@ enum Due {
 
 impl Timers {
     pub(super) fn add_grant(&self, grant: &LiveGrant) {
+        self.remove_grant(grant);
+        let id = grant.request().grant.clone();
+        self.add(grant.place(), warning(grant), Due::Warning(id));
+    }
+
+    pub(super) fn add_request(&self, request: &PendingGrant) {
+        let due = Due::Request(request.request().id.clone());
+        self.add(request.place(), request.until(), due);
+    }
+
+    pub(super) fn add_task(&self, task: &LiveTask) {
+        let due = Due::Task(task.task().id.clone());
+        self.add(task.place(), task.lapses().min(task.oldest()), due);
+    }
+
+    pub(super) fn remove_grant(&self, grant: &LiveGrant) {
         let id = &grant.request().grant;
-        self.add(grant.deadline(), Due::Grant(id.clone()));
-        self.add(warning(grant), Due::Warning(id.clone()));
-    }
-
-    pub(super) fn add_request(&self, deadline: BootInstant, id: &RequestId) {
-        self.add(deadline, Due::Request(id.clone()));
-    }
-
-    pub(super) fn add_task(&self, deadline: BootInstant, id: &TaskId) {
-        self.add(deadline, Due::Task(id.clone()));
-    }
-
-    pub(super) fn remove_grant(&self, id: &GrantId) {
         let mut queue = self.queue();
-        queue.remove(&Due::Grant(id.clone()));
-        queue.remove(&Due::Warning(id.clone()));
+        let at = grant.place().get();
+        if !queue.remove(&(at, Due::Warning(id.clone()))) {
+            queue.remove(&(at, Due::Grant(id.clone())));
+        }
     }
 
-    pub(super) fn remove_request(&self, id: &RequestId) {
-        self.queue().remove(&Due::Request(id.clone()));
+    pub(super) fn remove_request(&self, request: &PendingGrant) {
+        let due = Due::Request(request.request().id.clone());
+        self.queue().remove(&(request.place().get(), due));
     }
 
-    pub(super) fn remove_task(&self, id: &TaskId) {
-        self.queue().remove(&Due::Task(id.clone()));
+    pub(super) fn remove_task(&self, task: &LiveTask) {
+        let due = Due::Task(task.task().id.clone());
+        self.queue().remove(&(task.place().get(), due));
     }
 
     /// How many deadlines are waited for.
     pub(super) fn len(&self) -> usize {
-        self.queue().deadlines.len()
+        self.queue().len()
     }
 
-    fn add(&self, deadline: BootInstant, due: Due) {
+    /// Adds what is due at `deadline`, in place of the same at another moment.
+    fn add(&self, place: &Place, deadline: BootInstant, due: Due) {
         let mut queue = self.queue();
-        let first = queue.first();
-        queue.remove(&due);
-        queue.deadlines.insert(due.clone(), deadline);
-        queue.in_order.insert((deadline, due));
+        let first = first(&queue);
+        let mut entry = (place.get(), due);
+        queue.remove(&entry);
+        place.0.store(deadline.as_nanos(), Ordering::Relaxed);
+        entry.0 = deadline;
+        queue.insert(entry);
         drop(queue);
         if first.is_none_or(|first| deadline < first) {
             self.earlier.notify_one();
@@ -79,39 +89,35 @@ impl Timers {
     }
 
     fn next(&self) -> BootInstant {
-        self.queue().first().unwrap_or(BootInstant::FAR_FUTURE)
+        first(&self.queue()).unwrap_or(BootInstant::FAR_FUTURE)
     }
 
     fn take_due(&self, now: BootInstant) -> Vec<Due> {
         let mut queue = self.queue();
         let mut due = Vec::new();
-        while let Some(first) = queue.in_order.first()
+        while let Some(first) = queue.first()
             && first.0 <= now
         {
-            if let Some((_, one)) = queue.in_order.pop_first() {
-                queue.deadlines.remove(&one);
-                due.push(one);
-            }
+            due.extend(queue.pop_first().map(|(_, one)| one));
         }
         due
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, BTreeSet<(BootInstant, Due)>> {
         // Nothing between the two changes of an entry can panic, so a poisoned queue is still whole.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Queue {
-    fn first(&self) -> Option<BootInstant> {
-        self.in_order.first().map(|(deadline, _)| *deadline)
+impl Place {
+    /// The moment that it was put under last; nothing stands there any more if that was taken out.
+    fn get(&self) -> BootInstant {
+        BootInstant::from_nanos(self.0.load(Ordering::Relaxed))
     }
+}
 
-    fn remove(&mut self, due: &Due) {
-        if let Some((due, deadline)) = self.deadlines.remove_entry(due) {
-            self.in_order.remove(&(deadline, due));
-        }
-    }
+fn first(queue: &BTreeSet<(BootInstant, Due)>) -> Option<BootInstant> {
+    queue.first().map(|(deadline, _)| *deadline)
 }
 
 /// When the last tenth of a grant's life begins.
@@ -148,7 +154,7 @@ impl Grants {
                     };
                     match grant.ended(now) {
                         Some(_) => expired.push((grant, EndReason::Expired)),
-                        None => inner.timers.add(grant.deadline(), due),
+                        None => inner.timers.add(grant.place(), grant.deadline(), due),
                     }
                 }
                 Due::Warning(id) => {
@@ -157,9 +163,16 @@ impl Grants {
                     };
                     // Its end may have moved since.
                     if now < warning(&grant) {
-                        inner.timers.add(warning(&grant), due);
-                    } else {
-                        inner.events.tell(|| Event::GrantExpiring(grant.record()));
+                        inner.timers.add(grant.place(), warning(&grant), due);
+                        continue;
+                    }
+                    inner.events.tell(|| Event::GrantExpiring(grant.record()));
+                    match grant.ended(now) {
+                        Some(_) => expired.push((grant, EndReason::Expired)),
+                        None => {
+                            let end = Due::Grant(id.clone());
+                            inner.timers.add(grant.place(), grant.deadline(), end);
+                        }
                     }
                 }
                 Due::Request(id) => unanswered.extend(inner.pending.get(id)),
@@ -172,7 +185,7 @@ impl Grants {
                             drop(order);
                             self.begin_end(id, reason);
                         }
-                        None => inner.timers.add(task.lapses().min(task.oldest()), due),
+                        None => inner.timers.add_task(&task),
                     }
                 }
             }

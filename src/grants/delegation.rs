@@ -92,7 +92,7 @@ impl Grants {
         if !from.carve(&budget) {
             return Err(Wider::Budget("calls or bytes").into());
         }
-        let mut grant = Grant::requested(Arc::new(request));
+        let mut grant = Grant::requested(inner.circumstances.share(request));
         // What people agreed to holds for the part as well, where it stays with the agent that they
         // were asked about.
         if grant.request.approval.is_some() {
@@ -158,7 +158,7 @@ impl Carving {
                 if let Some(more) = some.difference(&parent.operations).next() {
                     return Err(Wider::Operation(more.clone()));
                 }
-                some
+                some.into()
             }
         };
         if operations.is_empty() {
@@ -188,7 +188,7 @@ impl Carving {
                 .filter(|_| task.agent == parent.agent),
             requested_at,
             parent: Some(parent.grant.clone()),
-            asked: self.asked,
+            asked: self.asked.into(),
         })
     }
 }

@@ -197,7 +197,7 @@ impl Inner {
             self.ends.note_task(&task);
             begun.tasks.push(task);
             self.tasks.remove(&live.task().id);
-            self.timers.remove_task(&live.task().id);
+            self.timers.remove_task(live);
             self.metrics.live_tasks.dec();
             for grant in live.grants().iter() {
                 self.end_in_memory(family, grant, *reason, &mut begun);
@@ -236,7 +236,7 @@ impl Inner {
                 self.note_end(ended, &mut begun.records);
             }
             if self.grants.remove(id).is_some() {
-                self.timers.remove_grant(id);
+                self.timers.remove_grant(&grant);
                 self.metrics.live_grants.dec();
                 // Nobody may be listening.
                 let _ = self.moves.send(Move::Went(id.clone()));

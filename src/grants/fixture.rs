@@ -1,6 +1,5 @@
 //! A gateway's grants for tests: a store that outlives them and can fail, and clocks that are moved.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -38,7 +37,7 @@ impl World {
             hand,
             entitlement: Entitlement {
                 id: "refunds".parse().unwrap(),
-                operations: BTreeSet::from(["orders.refund".parse().unwrap()]),
+                operations: ["orders.refund".parse().unwrap()].into(),
                 max_ttl: Duration::from_mins(15),
                 max_calls: None,
                 max_bytes: None,
@@ -100,7 +99,7 @@ impl World {
             task: "t".parse().unwrap(),
             entitlement: self.entitlement.id.clone(),
             operations: self.entitlement.operations.clone(),
-            input: Inputs::new(),
+            input: Default::default(),
             reason: None,
             duration,
             budget: self.entitlement.budget(),
@@ -108,7 +107,7 @@ impl World {
             approval: None,
             requested_at: self.clock.wall(),
             parent: None,
-            asked: Circumstances::UNKNOWN,
+            asked: Circumstances::UNKNOWN.into(),
         }
     }
 

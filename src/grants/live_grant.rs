@@ -4,14 +4,14 @@
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::Notify;
 
 use super::ahead::{Ahead, first_stored};
+use super::clockwork::Place;
 use super::{EndCell, EndSignal};
 use crate::base::BootInstant;
 use crate::model::{
@@ -28,12 +28,14 @@ const UNLIMITED: u64 = u64::MAX;
 #[derive(Debug)]
 pub struct LiveGrant {
     request: Arc<GrantRequest>,
-    approved_by: Vec<GroupName>,
+    /// Whether people have agreed to it.
+    approved: bool,
     rules: Kept,
     starts: BootInstant,
     /// Nanoseconds on the boot clock.
     deadline: AtomicU64,
-    end: Arc<EndCell>,
+    place: Place,
+    end: EndCell,
     suspended: AtomicBool,
     /// What it was carved from: out of force, that takes it along.
     above: Option<Arc<Self>>,
@@ -41,11 +43,11 @@ pub struct LiveGrant {
     bytes_left: AtomicU64,
     stored: Stored,
     running: AtomicU32,
-    /// Exchanges that run under it and under what was carved from it, where their number is limited.
-    slots: Arc<AtomicU32>,
+    /// Exchanges that run under it and under what was carved from it, where their number is limited; of a part
+    /// those of the whole count.
+    slots: AtomicU32,
     finished: AtomicU64,
-    cut: AtomicU64,
-    idle: Notify,
+    cut: AtomicU32,
     /// The stored form. Read and stepped only by the service, never on the request path.
     state: Mutex<GrantState>,
 }
@@ -61,8 +63,8 @@ struct Stored {
     bytes_left: AtomicU64,
     /// Zero where it has no mark as it should.
     deadline: AtomicU64,
-    /// Marks are written one after the other; held across the write.
-    turn: tokio::sync::Mutex<()>,
+    /// Marks are written one after the other; held across the write. Made by the first.
+    turn: OnceLock<Box<tokio::sync::Mutex<()>>>,
 }
 
 /// Why an exchange can't run under a grant.
@@ -106,14 +108,13 @@ impl LiveGrant {
         } = *mark;
         let calls_left = calls_left.unwrap_or(UNLIMITED);
         let bytes_left = bytes_left.unwrap_or(UNLIMITED);
-        let approved = grant.term().is_some_and(|term| !term.approvals.is_empty());
-        let rule = grant.request.approval.as_ref().filter(|_| approved);
         Self {
-            approved_by: rule.map(|rule| rule.group.clone()).into_iter().collect(),
+            approved: grant.term().is_some_and(|term| !term.approvals.is_empty()),
             rules: Kept::default(),
             starts,
             deadline: AtomicU64::new(deadline.as_nanos()),
-            end: Arc::new(EndCell::new()),
+            place: Place::default(),
+            end: EndCell::new(),
             suspended: AtomicBool::new(matches!(grant.state, GrantState::Suspended(_))),
             above: None,
             calls_left: AtomicU64::new(calls_left),
@@ -123,13 +124,12 @@ impl LiveGrant {
                 ahead: Ahead::new(grant.request.budget.calls.unwrap_or(UNLIMITED)),
                 bytes_left: AtomicU64::new(bytes_left),
                 deadline: AtomicU64::new(0),
-                turn: tokio::sync::Mutex::default(),
+                turn: OnceLock::new(),
             },
             running: AtomicU32::new(0),
-            slots: Arc::default(),
+            slots: AtomicU32::new(0),
             finished: AtomicU64::new(0),
-            cut: AtomicU64::new(0),
-            idle: Notify::new(),
+            cut: AtomicU32::new(0),
             request: grant.request,
             state: Mutex::new(grant.state),
         }
@@ -139,7 +139,6 @@ impl LiveGrant {
     /// where the whole is out of force, so is the part.
     #[must_use]
     pub(super) fn sharing(mut self, above: &Arc<Self>) -> Self {
-        self.slots = Arc::clone(&above.slots);
         self.above = Some(Arc::clone(above));
         self
     }
@@ -153,7 +152,9 @@ impl LiveGrant {
     /// The groups in whose name people have agreed.
     #[must_use]
     pub fn approved_by(&self) -> &[GroupName] {
-        &self.approved_by
+        let rule = self.request.approval.as_ref().filter(|_| self.approved);
+        rule.map(|rule| &rule.group)
+            .map_or(&[], std::slice::from_ref)
     }
 
     /// The rules that its calls are asked about by.
@@ -178,6 +179,11 @@ impl LiveGrant {
     #[must_use]
     pub fn deadline(&self) -> BootInstant {
         BootInstant::from_nanos(self.deadline.load(Ordering::SeqCst))
+    }
+
+    /// Its place among what is due.
+    pub(super) const fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Why it is over, if it is by `now`.
@@ -208,8 +214,22 @@ impl LiveGrant {
 
     /// Waits for its end.
     #[must_use]
-    pub fn end_signal(&self) -> EndSignal {
-        self.end.signal()
+    pub fn end_signal(self: &Arc<Self>) -> EndSignal {
+        EndSignal::of_grant(self)
+    }
+
+    /// Whether and why it was ended.
+    pub(super) const fn end_cell(&self) -> &EndCell {
+        &self.end
+    }
+
+    /// Where the exchanges are counted whose number is limited.
+    fn slots(&self) -> &AtomicU32 {
+        let mut whole = self;
+        while let Some(above) = &whole.above {
+            whole = above;
+        }
+        &whole.slots
     }
 
     /// Calls left, where they are limited.
@@ -255,7 +275,7 @@ impl LiveGrant {
         }
         if let Some(most) = self.request.budget.concurrent {
             exchange.slot = true;
-            if self.slots.fetch_add(1, Ordering::SeqCst) >= most {
+            if self.slots().fetch_add(1, Ordering::SeqCst) >= most {
                 return Err(Closed::Busy);
             }
         }
@@ -277,7 +297,7 @@ impl LiveGrant {
             return Some(Closed::Suspended);
         }
         let most = self.request.budget.concurrent;
-        if most.is_some_and(|most| self.slots.load(Ordering::SeqCst) >= most) {
+        if most.is_some_and(|most| self.slots().load(Ordering::SeqCst) >= most) {
             return Some(Closed::Busy);
         }
         let used_up = |left: &AtomicU64| left.load(Ordering::Relaxed) == 0;
@@ -361,8 +381,8 @@ impl LiveGrant {
     }
 
     /// The turn to write its mark.
-    pub(super) const fn turn(&self) -> &tokio::sync::Mutex<()> {
-        &self.stored.turn
+    pub(super) fn turn(&self) -> &tokio::sync::Mutex<()> {
+        self.stored.turn.get_or_init(Box::default)
     }
 
     /// What the store would have to know if no more than `calls` were left; it knows of no more than it
@@ -427,11 +447,13 @@ impl LiveGrant {
     /// Resolves when no exchange runs under it any more, to the account of its end.
     pub(super) async fn closed(&self) -> ClosedGrant {
         loop {
-            let idle = self.idle.notified();
+            let idle = self.end.waiters().notified();
+            // Either the last exchange sees who waits, or this sees that it is over.
+            fence(Ordering::SeqCst);
             if self.running.load(Ordering::SeqCst) == 0 {
                 return ClosedGrant {
                     id: self.request.grant.clone(),
-                    streams_cut: self.cut.load(Ordering::SeqCst),
+                    streams_cut: u64::from(self.cut.load(Ordering::SeqCst)),
                     calls_finished: self.finished.load(Ordering::SeqCst),
                     took: Duration::ZERO,
                 };
@@ -479,7 +501,7 @@ impl Exchange {
     /// Waits for the end of the grant.
     #[must_use]
     pub fn end_signal(&self) -> EndSignal {
-        self.grant.end.signal()
+        self.grant.end_signal()
     }
 
     /// The calls that were left after this one was taken, where they are limited.
@@ -517,15 +539,22 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         match self.outcome {
-            Outcome::Cut => self.grant.cut.fetch_add(1, Ordering::SeqCst),
-            Outcome::Finished => self.grant.finished.fetch_add(1, Ordering::SeqCst),
-            Outcome::Refused => 0,
-        };
-        if self.slot {
-            self.grant.slots.fetch_sub(1, Ordering::SeqCst);
+            Outcome::Cut => {
+                self.grant.cut.fetch_add(1, Ordering::SeqCst);
+            }
+            Outcome::Finished => {
+                self.grant.finished.fetch_add(1, Ordering::SeqCst);
+            }
+            Outcome::Refused => {}
         }
-        if self.grant.running.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.grant.idle.notify_waiters();
+        if self.slot {
+            self.grant.slots().fetch_sub(1, Ordering::SeqCst);
+        }
+        let last = self.grant.running.fetch_sub(1, Ordering::SeqCst) == 1;
+        // Before its end nobody waits for the last one. Whoever ends it looks at what runs after that: of the
+        // two, one sees the other.
+        if last && self.grant.end.get().is_some() {
+            self.grant.end.wake();
         }
     }
 }

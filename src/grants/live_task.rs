@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::clockwork::Place;
 use super::{EndCell, EndSignal, Ledger, LiveGrant};
 use crate::base::{BootInstant, Live};
 use crate::model::{EndReason, Task};
@@ -17,6 +18,7 @@ pub struct LiveTask {
     oldest: BootInstant,
     /// When it lapses without a sign of life; nanoseconds on the boot clock.
     lapses: AtomicU64,
+    place: Place,
     end: Arc<EndCell>,
     grants: Live<Vec<Arc<LiveGrant>>>,
     ledger: Mutex<Ledger>,
@@ -52,6 +54,7 @@ impl LiveTask {
             opened: mark.opened,
             oldest: mark.oldest,
             lapses: AtomicU64::new(mark.lapses.as_nanos()),
+            place: Place::default(),
             end: Arc::new(EndCell::new()),
             grants: Live::new(Vec::new()),
             ledger: Mutex::new(Ledger::restored(mark.history)),
@@ -90,6 +93,11 @@ impl LiveTask {
     #[must_use]
     pub const fn oldest(&self) -> BootInstant {
         self.oldest
+    }
+
+    /// Its place among what is due.
+    pub(super) const fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Why it is over, if it is by `now`.

@@ -13,6 +13,7 @@
 
 mod agents;
 mod ahead;
+mod circumstances;
 mod clockwork;
 mod delegation;
 mod end;

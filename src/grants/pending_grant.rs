@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::clockwork::Place;
 use crate::base::BootInstant;
 use crate::model::{Approval, Grant, GrantRequest, GrantState, Transition, TransitionError};
 
@@ -18,6 +19,7 @@ pub struct PendingGrant {
     /// Approvals are stored one after the other: of two that are written at once, the later one has to
     /// hold both. Held across the write, which is why ends, which can't wait, do without.
     pub(super) turn: tokio::sync::Mutex<()>,
+    place: Place,
     /// Turns true when the decision is made and stored.
     settled: watch::Sender<bool>,
 }
@@ -30,6 +32,7 @@ impl PendingGrant {
             until,
             state: Mutex::new(grant.state),
             turn: tokio::sync::Mutex::default(),
+            place: Place::default(),
             settled: watch::Sender::new(false),
         }
     }
@@ -44,6 +47,11 @@ impl PendingGrant {
     #[must_use]
     pub const fn until(&self) -> BootInstant {
         self.until
+    }
+
+    /// Its place among what is due.
+    pub(super) const fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The stored form of this moment.

@@ -90,8 +90,7 @@ impl Inner {
                 siblings.or_default().insert(task.id.clone());
             }
             *family.open_by_agent.entry(task.agent.clone()).or_default() += 1;
-            let due = live.lapses().min(live.oldest());
-            self.timers.add_task(due, &task.id);
+            self.timers.add_task(live);
             self.metrics.live_tasks.inc();
             self.tasks.insert(task.id.clone(), Arc::clone(live));
         }

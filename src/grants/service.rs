@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, watch};
 
+use super::circumstances::KnownCircumstances;
 use super::clockwork::Timers;
 use super::events::{Event, Events};
 use super::forgetting::Retention;
@@ -25,7 +26,7 @@ use super::{GrantsError, LiveGrant, LiveTask, Move, PendingGrant};
 use crate::base::{BootId, BootInstant, Clock, Live};
 use crate::model::{
     AgentId, Circumstances, EndReason, Entitlement, Grant, GrantId, GrantRequest, Inputs,
-    RequestId, Task, TaskId, TaskState, Transition,
+    RequestId, Shared, Task, TaskId, TaskState, Transition,
 };
 use crate::signals::{HabitRules, Signals};
 use crate::store::{Change, GrantStore, StoreError};
@@ -99,6 +100,7 @@ pub(super) struct Inner {
     pub(super) health: Health,
     pub(super) ends: Ends,
     pub(super) signals: Signals,
+    pub(super) circumstances: KnownCircumstances,
     /// Baselines are written in turn; held across the write.
     pub(super) writing_habits: tokio::sync::Mutex<()>,
     pub(super) suspensions: broadcast::Sender<GrantId>,
@@ -176,6 +178,7 @@ impl Grants {
             suspensions: broadcast::Sender::new(suspension::BACKLOG),
             moves: broadcast::Sender::new(suspension::MOVES),
             events: Events::new(clock.clone()),
+            circumstances: KnownCircumstances::default(),
             clock,
             store,
             metrics,
@@ -271,7 +274,7 @@ impl Grants {
                 let siblings = family.children.entry(parent.task().id.clone());
                 siblings.or_default().insert(id.clone());
             }
-            inner.timers.add_task(live.lapses().min(live.oldest()), &id);
+            inner.timers.add_task(&live);
         }
         // The parent may have ended while the store was writing; its end did not see this task.
         if let Some(reason) = parent.and_then(|parent| parent.end_reason()) {
@@ -297,7 +300,7 @@ impl Grants {
         inner.check_room(&task, now)?;
         let deadline = (now + asking.term()).min(task.oldest());
         let at = inner.clock.wall();
-        let mut grant = Grant::requested(Arc::new(asking.request(at)));
+        let mut grant = Grant::requested(inner.circumstances.share(asking.request(at)));
         let expires_at = later(at, deadline - now);
         grant.apply(Transition::Activate { expires_at }, at)?;
         let inner = Arc::clone(inner);
@@ -504,7 +507,7 @@ impl Asking<'_> {
             task: self.task.task().id.clone(),
             entitlement: entitlement.id.clone(),
             operations: entitlement.operations.clone(),
-            input: self.input.clone(),
+            input: Shared::of(self.input.clone()),
             reason: self.reason.clone(),
             duration: self.term(),
             budget: entitlement.budget(),
@@ -512,7 +515,7 @@ impl Asking<'_> {
             approval: entitlement.approval.clone(),
             requested_at,
             parent: None,
-            asked: self.asked.clone(),
+            asked: self.asked.clone().into(),
         }
     }
 }

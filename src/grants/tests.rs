@@ -127,7 +127,7 @@ impl Run {
                         expires: Duration::from_mins(20),
                     };
                     // Refused for an ended task, as it should be.
-                    let _ = self.grants.ask_people(asking, rule).await;
+                    let _ = self.grants.ask_people(asking, rule.into()).await;
                 }
             }
             Step::Approve(which, who) => {

@@ -13,7 +13,8 @@ use super::service::{Asking, Family, Inner, later};
 use super::{Grants, GrantsError, LiveGrant, LiveTask, PendingGrant, agreed_life};
 use crate::base::{BootInstant, ErrorChain};
 use crate::model::{
-    Approval, ApprovalRule, EndReason, Grant, GrantState, RequestId, Transition, TransitionError,
+    Approval, ApprovalRule, EndReason, Grant, GrantState, RequestId, Shared, Transition,
+    TransitionError,
 };
 use crate::store::{Change, GrantMark};
 
@@ -41,14 +42,14 @@ impl Grants {
     pub async fn ask_people(
         &self,
         asking: Asking<'_>,
-        rule: ApprovalRule,
+        rule: Shared<ApprovalRule>,
     ) -> Result<(Arc<PendingGrant>, bool), GrantsError> {
         let task = Arc::clone(asking.task);
         let (now, at) = self.0.clock.times();
         let until = (now + rule.expires).min(task.oldest());
         let mut request = asking.request(at);
         request.approval = Some(rule);
-        let mut grant = Grant::requested(Arc::new(request));
+        let mut grant = Grant::requested(self.0.circumstances.share(request));
         let time = later(at, until - now);
         grant.apply(Transition::AskApproval { until: time }, at)?;
         let inner = Arc::clone(&self.0);
@@ -254,7 +255,7 @@ impl Inner {
         let of_agent = family.pending_by_agent.entry(request.agent.clone());
         *of_agent.or_default() += 1;
         self.pending.insert(request.id.clone(), Arc::clone(pending));
-        self.timers.add_request(pending.until(), &request.id);
+        self.timers.add_request(pending);
     }
 
     pub(super) fn forget_pending(&self, family: &mut Family, pending: &Arc<PendingGrant>) {
@@ -262,7 +263,7 @@ impl Inner {
         if self.pending.remove(&request.id).is_none() {
             return;
         }
-        self.timers.remove_request(&request.id);
+        self.timers.remove_request(pending);
         if let Some(of_task) = family.pending_of_task.get_mut(&request.task) {
             of_task.retain(|other| !Arc::ptr_eq(other, pending));
             if of_task.is_empty() {

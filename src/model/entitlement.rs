@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Budget, EntitlementId, GroupName, OperationId};
+use super::{Budget, EntitlementId, GroupName, OperationId, Shared};
 use crate::base::Digest;
 
 /// A right to ask for a named set of operations, and the limits of what may be got.
@@ -12,7 +12,7 @@ pub struct Entitlement {
     /// Its name.
     pub id: EntitlementId,
     /// What a grant of it covers; groups are resolved when the files are compiled.
-    pub operations: BTreeSet<OperationId>,
+    pub operations: Shared<BTreeSet<OperationId>>,
     /// The longest life of a grant, from first activation, renewals included.
     pub max_ttl: Duration,
     /// How many calls a grant is good for.
@@ -22,7 +22,7 @@ pub struct Entitlement {
     /// How many calls may run at once.
     pub max_concurrent: Option<u32>,
     /// Who has to agree before a grant becomes active.
-    pub approval: Option<ApprovalRule>,
+    pub approval: Option<Shared<ApprovalRule>>,
     /// How tokens that use a grant must be bound to their holder.
     pub proof: Proof,
     /// Whether a request must say why.
@@ -42,7 +42,7 @@ impl Entitlement {
 }
 
 /// Who has to agree to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ApprovalRule {
     /// The people's group whose members may approve.
     pub group: GroupName,
@@ -80,7 +80,7 @@ impl Proof {
 
 /// What a token is bound to. A grant that was asked for with it can be used only with tokens that are
 /// bound to the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Holder {
     /// A client certificate, by its SHA-256 (RFC 8705 §3.1).
     Certificate(Digest),

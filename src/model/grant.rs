@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     AgentId, ApprovalRule, EndReason, EntitlementId, GrantId, Holder, Inputs, OperationId,
-    PersonId, Proof, RequestId, TaskId,
+    PersonId, Proof, RequestId, Shared, TaskId,
 };
 
 /// One entitlement asked for, and what became of it. Its state changes only by
@@ -36,9 +36,9 @@ pub struct GrantRequest {
     /// Which right was asked for.
     pub entitlement: EntitlementId,
     /// The operations of the entitlement when it was asked for.
-    pub operations: BTreeSet<OperationId>,
+    pub operations: Shared<BTreeSet<OperationId>>,
     /// What calls must agree with, by input name.
-    pub input: Inputs,
+    pub input: Shared<Inputs>,
     /// Why, in the agent's words.
     pub reason: Option<String>,
     /// The life that was asked for, already within the entitlement's limit.
@@ -48,17 +48,17 @@ pub struct GrantRequest {
     /// How tokens that use it must be bound to their holder.
     pub proof: Proof,
     /// Who has to agree.
-    pub approval: Option<ApprovalRule>,
+    pub approval: Option<Shared<ApprovalRule>>,
     /// When it was asked for.
     pub requested_at: Timestamp,
     /// The grant that it was carved from, where one agent handed it down to another.
     pub parent: Option<GrantId>,
     /// What else was known of the asker: rules are asked again with the same when people have agreed.
-    pub asked: Circumstances,
+    pub asked: Shared<Circumstances>,
 }
 
 /// What was known of an asker besides its name and its task.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Circumstances {
     /// Its address.
     pub source: IpAddr,
@@ -111,7 +111,7 @@ pub enum GrantState {
         /// Since when.
         at: Timestamp,
         /// Its term, where it was ever in force.
-        term: Option<Term>,
+        term: Option<Box<Term>>,
         /// Why, in the words of whoever refused it.
         note: Option<Arc<str>>,
     },
@@ -178,7 +178,10 @@ impl Grant {
     pub const fn term(&self) -> Option<&Term> {
         match &self.state {
             GrantState::Active(term) | GrantState::Suspended(term) => Some(term),
-            GrantState::Ended { term, .. } => term.as_ref(),
+            GrantState::Ended { term, .. } => match term {
+                Some(term) => Some(&**term),
+                None => None,
+            },
             GrantState::Pending { .. } | GrantState::Requested => None,
         }
     }

@@ -15,6 +15,7 @@ mod question;
 mod reason;
 mod receipt;
 mod service;
+mod shared;
 mod task;
 mod transition;
 
@@ -38,5 +39,6 @@ pub use service::{
     CredentialSource, HealthCheck, Injection, Service, ServiceMatch, Timeouts, UpstreamAddress,
     UpstreamProtocol, UpstreamTls,
 };
+pub use shared::Shared;
 pub use task::{Task, TaskState};
 pub use transition::{Transition, TransitionError};

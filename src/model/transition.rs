@@ -135,7 +135,7 @@ fn next(
         (Active(term) | Suspended(term), End(reason)) => Ended {
             reason,
             at: now,
-            term: Some(term.clone()),
+            term: Some(Box::new(term.clone())),
             note: None,
         },
         (Ended { reason, .. }, _) => return Err(TransitionError::Ended(*reason)),

@@ -82,7 +82,7 @@ pub(super) fn operation(
 pub(super) fn entitlement(id: &str, operations: &[&str]) -> Entitlement {
     Entitlement {
         id: id.parse().unwrap(),
-        operations: set(operations),
+        operations: set(operations).into(),
         max_ttl: Duration::from_secs(900),
         max_calls: None,
         max_bytes: None,

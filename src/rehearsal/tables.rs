@@ -256,7 +256,7 @@ fn holds(
     }
     let holding = Holding {
         id: GrantId::random(),
-        operations: entitlement.operations.clone(),
+        operations: (*entitlement.operations).clone(),
         age: grant.age,
         calls_left: grant.calls_left.or(entitlement.max_calls),
         bytes_left: grant.bytes_left.or(entitlement.max_bytes),

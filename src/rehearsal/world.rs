@@ -14,7 +14,7 @@ use crate::grants::{LiveGrant, LiveTask};
 use crate::model::{
     Approval, ApprovalRule, Budget, Circumstances, Entitlement, Grant, GrantId, GrantRequest,
     GrantState, GroupName, Holder, Inputs, OperationId, PersonId, Proof, RequestId, RiskFacts,
-    Task, TaskId, TaskState, Term,
+    Shared, Task, TaskId, TaskState, Term,
 };
 use crate::store::{CountedCalls, GrantMark, TaskMark};
 
@@ -168,8 +168,8 @@ pub(super) fn grant(
         agent: agent.agent.id.clone(),
         task: task.clone(),
         entitlement: entitlement.id.clone(),
-        operations: holding.operations,
-        input: holding.input,
+        operations: holding.operations.into(),
+        input: Shared::of(holding.input),
         reason: None,
         duration: entitlement.max_ttl,
         budget: Budget {
@@ -178,15 +178,18 @@ pub(super) fn grant(
             concurrent: entitlement.max_concurrent,
         },
         proof: holding.proof,
-        approval: group.map(|group| ApprovalRule {
-            group,
-            quorum: 1,
-            mfa: true,
-            expires: LONG,
+        approval: group.map(|group| {
+            let rule = ApprovalRule {
+                group,
+                quorum: 1,
+                mfa: true,
+                expires: LONG,
+            };
+            rule.into()
         }),
         requested_at: Timestamp::UNIX_EPOCH,
         parent: None,
-        asked: Circumstances::UNKNOWN,
+        asked: Circumstances::UNKNOWN.into(),
     };
     let state = if holding.suspended {
         GrantState::Suspended(term)

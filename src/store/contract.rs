@@ -53,7 +53,7 @@ fn grant(task: &str) -> Grant {
         approval: None,
         requested_at: Timestamp::UNIX_EPOCH,
         parent: None,
-        asked: Circumstances::UNKNOWN,
+        asked: Circumstances::UNKNOWN.into(),
     };
     Grant::requested(Arc::new(request))
 }
@@ -302,14 +302,17 @@ async fn every_state_comes_back(store: &dyn GrantStore, proof: Proof, reason: En
         bytes: Some(0),
         concurrent: Some(u32::MAX),
     };
-    request.approval = Some(ApprovalRule {
-        group: "leads".parse().unwrap(),
-        quorum: 2,
-        mfa: true,
-        expires: Duration::from_secs(1800),
-    });
+    request.approval = Some(
+        ApprovalRule {
+            group: "leads".parse().unwrap(),
+            quorum: 2,
+            mfa: true,
+            expires: Duration::from_secs(1800),
+        }
+        .into(),
+    );
     request.parent = Some(GrantId::random());
-    request.asked = Circumstances {
+    *request.asked = Circumstances {
         source: "2001:db8::1".parse().unwrap(),
         methods: vec!["private_key_jwt".into(), HARD.into()],
         holder: match proof {

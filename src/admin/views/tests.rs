@@ -25,7 +25,7 @@ fn request() -> GrantRequest {
         approval: None,
         requested_at: Timestamp::UNIX_EPOCH,
         parent: None,
-        asked: Circumstances::UNKNOWN,
+        asked: Circumstances::UNKNOWN.into(),
     }
 }
 
@@ -59,7 +59,7 @@ fn a_request_shows_what_became_of_it() {
     };
     grant.state = GrantState::Active(term.clone());
     check(&grant, "active");
-    grant.state = ended(EndReason::Expired, Some(term));
+    grant.state = ended(EndReason::Expired, Some(Box::new(term)));
     check(&grant, "ended");
     assert_eq!(RequestView::new(&grant).grant.as_deref(), Some("grt_1"));
 }

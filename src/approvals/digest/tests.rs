@@ -24,7 +24,7 @@ fn request() -> GrantRequest {
         approval: None,
         requested_at: Timestamp::UNIX_EPOCH,
         parent: None,
-        asked: Circumstances::UNKNOWN,
+        asked: Circumstances::UNKNOWN.into(),
     }
 }
 
@@ -41,12 +41,15 @@ fn the_digest_is_that_of_the_canonical_form() {
 #[test]
 fn who_has_to_agree_is_part_of_it() {
     let mut request = request();
-    request.approval = Some(ApprovalRule {
-        group: "leads".parse().unwrap(),
-        quorum: 2,
-        mfa: true,
-        expires: Duration::from_mins(30),
-    });
+    request.approval = Some(
+        ApprovalRule {
+            group: "leads".parse().unwrap(),
+            quorum: 2,
+            mfa: true,
+            expires: Duration::from_mins(30),
+        }
+        .into(),
+    );
     let canonical = concat!(
         r#"{"agent":"bot","approval":{"expires_seconds":1800,"group":"leads","mfa":true,"#,
         r#""quorum":2},"duration_seconds":60,"entitlement":"refunds","#,

@@ -22,7 +22,7 @@ fn entitlement() -> Entitlement {
         max_calls: Some(3),
         max_bytes: None,
         max_concurrent: Some(2),
-        approval: Some(rule()),
+        approval: Some(rule().into()),
         proof: Proof::Bearer,
         reason_required: false,
     }
@@ -42,10 +42,10 @@ fn request() -> GrantRequest {
         duration: Duration::from_mins(10),
         budget: entitlement.budget(),
         proof: Proof::Bearer,
-        approval: Some(rule()),
+        approval: Some(rule().into()),
         requested_at: Timestamp::UNIX_EPOCH,
         parent: None,
-        asked: Circumstances::UNKNOWN,
+        asked: Circumstances::UNKNOWN.into(),
     }
 }
 
@@ -74,7 +74,7 @@ fn check<'a>(
         mfa: false,
         at_most: None,
     }];
-    let now = redefined(&request, &entitlement(), Some(rule()));
+    let now = redefined(&request, &entitlement(), Some(rule().into()));
     let judged = check_consent(&consent, &request, &rule(), &earlier, &now);
     assert_eq!(judged, expected.into());
 }
@@ -119,7 +119,7 @@ fn any_change_of_the_definition_voids_what_is_asked() {
     for change in changes {
         let mut entitlement = entitlement();
         change(&mut entitlement);
-        let now = redefined(&request, &entitlement, Some(rule()));
+        let now = redefined(&request, &entitlement, Some(rule().into()));
         let judged = check_consent(&consent, &request, &rule(), &[], &now);
         assert_eq!(judged, Err(Unfit::Changed), "{entitlement:?}");
     }
@@ -132,7 +132,7 @@ fn any_change_of_the_definition_voids_what_is_asked() {
     for change in rules {
         let mut other = rule();
         change(&mut other);
-        let now = redefined(&request, &entitlement(), Some(other));
+        let now = redefined(&request, &entitlement(), Some(other.into()));
         let judged = check_consent(&consent, &request, &rule(), &[], &now);
         assert_eq!(judged, Err(Unfit::Changed));
     }

@@ -43,12 +43,14 @@ pub(super) fn compile(
                 Some(id) if claimed => id,
                 _ => continue,
             },
-            operations,
+            operations: operations.into(),
             max_ttl: duration(entry.max_ttl.as_ref(), problems).unwrap_or(Duration::ZERO),
             max_calls: entry.max_calls.as_ref().map(|calls| calls.value),
             max_bytes: size(entry.max_bytes.as_ref(), problems),
             max_concurrent: concurrent.and_then(|number| small(number, problems)),
-            approval: approval.and_then(|approval| rule(approval, people, problems)),
+            approval: approval
+                .and_then(|approval| rule(approval, people, problems))
+                .map(Into::into),
             proof: word(entry.proof.as_ref(), "a proof", &PROOFS, problems).unwrap_or_default(),
             reason_required: entry.reason_required,
         };

@@ -216,7 +216,7 @@ async fn an_end_leaves_no_entry_in_any_table() {
             mfa: false,
             expires: Duration::from_mins(20),
         };
-        let asked = grants.ask_people(world.asking(&span), rule).await;
+        let asked = grants.ask_people(world.asking(&span), rule.into()).await;
         let (pending, _) = asked.unwrap();
         match number % 3 {
             0 => {

@@ -191,7 +191,7 @@ async fn a_request_that_waits_waits_on_for_what_is_left() {
         mfa: false,
         expires: 10 * MINUTE,
     };
-    let asked = grants.ask_people(world.asking(&task), rule).await;
+    let asked = grants.ask_people(world.asking(&task), rule.into()).await;
     let (pending, _) = asked.unwrap();
     world.hand.advance(MINUTE);
     world.hand.step_wall(world.wall(-3_600));

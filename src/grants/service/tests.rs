@@ -1,5 +1,3 @@
-use std::collections::BTreeSet;
-
 use super::*;
 use crate::base::ManualClock;
 use crate::grants::Closed;
@@ -23,7 +21,7 @@ impl World {
         tokio::spawn(grants.clone().run_clockwork());
         let entitlement = Entitlement {
             id: "refunds".parse().unwrap(),
-            operations: BTreeSet::from(["orders.refund".parse().unwrap()]),
+            operations: ["orders.refund".parse().unwrap()].into(),
             max_ttl: Duration::from_mins(15),
             max_calls: None,
             max_bytes: None,

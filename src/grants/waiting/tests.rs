@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -28,7 +27,7 @@ impl World {
         tokio::spawn(grants.clone().run_clockwork());
         let entitlement = Entitlement {
             id: "refunds".parse().unwrap(),
-            operations: BTreeSet::from(["orders.refund".parse().unwrap()]),
+            operations: ["orders.refund".parse().unwrap()].into(),
             max_ttl: Duration::from_mins(15),
             max_calls: None,
             max_bytes: None,
@@ -90,13 +89,14 @@ impl World {
     }
 }
 
-fn rule(quorum: u32) -> ApprovalRule {
+fn rule(quorum: u32) -> Shared<ApprovalRule> {
     ApprovalRule {
         group: "leads".parse().unwrap(),
         quorum,
         mfa: false,
         expires: Duration::from_mins(30),
     }
+    .into()
 }
 
 fn agreement(person: &str, at_most: Option<Duration>) -> Approval {

@@ -38,7 +38,7 @@ fn states() -> [GrantState; 5] {
         GrantState::Ended {
             reason: EndReason::Revoked,
             at: at(2),
-            term: Some(term()),
+            term: Some(Box::new(term())),
             note: None,
         },
     ]
@@ -68,7 +68,7 @@ fn grant(state: GrantState) -> Grant {
         agent: "bot".parse().unwrap(),
         task: "t".parse().unwrap(),
         entitlement: "e".parse().unwrap(),
-        operations: BTreeSet::new(),
+        operations: BTreeSet::new().into(),
         input: Default::default(),
         reason: None,
         duration: Duration::from_secs(60),
@@ -77,7 +77,7 @@ fn grant(state: GrantState) -> Grant {
         approval: None,
         requested_at: at(0),
         parent: None,
-        asked: Circumstances::UNKNOWN,
+        asked: Circumstances::UNKNOWN.into(),
     };
     Grant {
         request: Arc::new(request),

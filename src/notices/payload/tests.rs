@@ -19,15 +19,18 @@ fn pending(reason: &str) -> Grant {
         duration: Duration::from_secs(60),
         budget: Budget::default(),
         proof: Proof::Bearer,
-        approval: Some(ApprovalRule {
-            group: "leads".parse().unwrap(),
-            quorum: 1,
-            mfa: false,
-            expires: Duration::from_mins(30),
-        }),
+        approval: Some(
+            ApprovalRule {
+                group: "leads".parse().unwrap(),
+                quorum: 1,
+                mfa: false,
+                expires: Duration::from_mins(30),
+            }
+            .into(),
+        ),
         requested_at: Timestamp::UNIX_EPOCH,
         parent: None,
-        asked: Circumstances::UNKNOWN,
+        asked: Circumstances::UNKNOWN.into(),
     };
     let mut grant = Grant::requested(Arc::new(request));
     let until = Timestamp::from_second(60).unwrap();

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::model::{Budget, Circumstances, GrantId, Inputs, Proof, Term};
+use crate::model::{Budget, Circumstances, GrantId, Proof, Term};
 
 const NOW: i64 = 1_800_000_000;
 
@@ -17,7 +17,7 @@ fn grant(state: GrantState) -> Grant {
         task: "t".parse().unwrap(),
         entitlement: "e".parse().unwrap(),
         operations: ["o".parse().unwrap()].into(),
-        input: Inputs::new(),
+        input: Default::default(),
         reason: None,
         duration: Duration::from_secs(60),
         budget: Budget::default(),
@@ -25,7 +25,7 @@ fn grant(state: GrantState) -> Grant {
         approval: None,
         requested_at: at(NOW),
         parent: None,
-        asked: Circumstances::UNKNOWN,
+        asked: Circumstances::UNKNOWN.into(),
     };
     let request = Arc::new(request);
     Grant { request, state }
@@ -51,7 +51,7 @@ fn ended(reason: EndReason, term: Option<Term>) -> GrantState {
     GrantState::Ended {
         reason,
         at,
-        term,
+        term: term.map(Box::new),
         note: None,
     }
 }

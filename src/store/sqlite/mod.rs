@@ -12,6 +12,7 @@
 //! Retention: ended tasks and grants are kept until they are [forgotten](GrantStore::forget). Of the ids of
 //! tasks that somebody chose a digest is left, because they must never be used again.
 
+mod alike;
 mod bodies;
 mod changes;
 mod failure;

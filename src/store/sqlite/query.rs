@@ -3,6 +3,7 @@
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use super::alike::Alike;
 use super::bodies::{ClockBody, GrantBody, GrantMarkBody, TaskBody, TaskMarkBody};
 use super::changes::{document_key, kind_code};
 use super::failure::Failure;
@@ -17,14 +18,14 @@ pub(super) fn load(db: &Connection) -> Result<Contents, Failure> {
         clock: clock(db)?,
         ..Contents::default()
     };
+    let mut alike = Alike::default();
     let mut tasks =
         db.prepare("SELECT id, open, body, seal, mark, mark_seal FROM tasks WHERE open = 1")?;
     let mut rows = tasks.query([])?;
     while let Some(row) = rows.next()? {
         let id = text(row, 0)?;
-        contents
-            .tasks
-            .push((task_in(row)?.task, task_mark(row, id)?));
+        let task = alike.task(task_in(row)?.task);
+        contents.tasks.push((task, task_mark(row, id)?));
     }
     let mut grants = db.prepare(
         "SELECT id, live, activated, body, seal, place, mark, mark_seal FROM grants
@@ -33,7 +34,8 @@ pub(super) fn load(db: &Connection) -> Result<Contents, Failure> {
     let mut rows = grants.query([])?;
     while let Some(row) = rows.next()? {
         let id = text(row, 0)?;
-        contents.grants.push((grant_in(row)?, grant_mark(row, id)?));
+        let grant = alike.grant(grant_in(row)?);
+        contents.grants.push((grant, grant_mark(row, id)?));
     }
     Ok(contents)
 }

@@ -111,7 +111,8 @@ fn grant(task: &TaskId, now: &ClockMark) -> Grant {
         asked: Circumstances {
             methods: vec!["private_key_jwt".into()],
             ..Circumstances::UNKNOWN
-        },
+        }
+        .into(),
     };
     let mut grant = Grant::requested(Arc::new(request));
     let expires_at = now.wall + LIFE;

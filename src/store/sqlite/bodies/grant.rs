@@ -12,7 +12,7 @@ use super::{Span, duration, span};
 use crate::base::Digest;
 use crate::model::{
     Approval, ApprovalRule, Budget, Circumstances, Grant, GrantRequest, GrantState, Holder,
-    InputValue, Proof, Term,
+    InputValue, Proof, Shared, Term,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -167,10 +167,10 @@ impl From<&Grant> for GrantBody {
                 concurrent,
             },
             proof: proof.as_str().to_owned(),
-            approval: approval.as_ref().map(Into::into),
+            approval: approval.as_deref().map(Into::into),
             requested_at: requested_at.to_string(),
             parent: parent.as_ref().map(ToString::to_string),
-            asked: asked.into(),
+            asked: (&**asked).into(),
             state: (&grant.state).into(),
         }
     }
@@ -190,7 +190,7 @@ impl GrantBody {
             task: parse(&self.task, "task id")?,
             entitlement: parse(&self.entitlement, "entitlement id")?,
             operations: operations.collect::<Result<_, Failure>>()?,
-            input: input.collect(),
+            input: Shared::of(input.collect()),
             reason: self.reason,
             duration: duration(self.duration),
             budget: Budget {
@@ -199,10 +199,10 @@ impl GrantBody {
                 concurrent: self.budget.concurrent,
             },
             proof: proof(&self.proof)?,
-            approval: approval.transpose()?,
+            approval: approval.transpose()?.map(Into::into),
             requested_at: parse(&self.requested_at, "time")?,
             parent: parent.transpose()?,
-            asked: self.asked.into_model()?,
+            asked: self.asked.into_model()?.into(),
         };
         Ok(Grant {
             request: Arc::new(request),
@@ -327,7 +327,7 @@ impl From<&GrantState> for StateBody {
             } => Self::Ended {
                 reason: reason.as_str().to_owned(),
                 at: at.to_string(),
-                term: term.as_ref().map(Into::into),
+                term: term.as_deref().map(Into::into),
                 note: note.as_ref().map(ToString::to_string),
             },
         }
@@ -352,7 +352,7 @@ impl StateBody {
             } => GrantState::Ended {
                 reason: reason(&code)?,
                 at: parse(&at, "time")?,
-                term: term.map(TermBody::into_model).transpose()?,
+                term: term.map(TermBody::into_model).transpose()?.map(Box::new),
                 note: note.map(Arc::from),
             },
         })
