@@ -25,10 +25,7 @@ fn a_call_that_a_demand_overtakes_is_told_the_next_step() {
             ("proof:dpop", 401, "proof_required"),
         ] {
             let stub = Stub::bind().await;
-            let services = format!(
-                "[[service]]\nname = \"shop\"\nmatch = {{ path = \"/shop\" }}\nupstreams = [\"http://{}\"]\n",
-                stub.address()
-            );
+            let services = stub.service();
             let mut gate = Plan::new().file("services.toml", &services).start().await;
             let work = gate.agent("bot").works("items").await;
             let call = gate.call("GET", "/shop/items").bearer(&work.token).send();

@@ -159,10 +159,7 @@ fn a_call_whose_request_could_not_be_made_is_given_back() {
 fn a_call_that_the_upstream_may_have_seen_is_not_given_back() {
     run(async {
         let stub = Stub::bind().await;
-        let service = format!(
-            "[[service]]\nname = \"shop\"\nmatch = {{ path = \"/shop\" }}\nupstreams = [\"http://{}\"]\n",
-            stub.address()
-        );
+        let service = stub.service();
         let plan = Plan::new().file("entitlements.toml", &entitlement("max_calls = 1"));
         let gate = plan.file("services.toml", &service).start().await;
         let work = gate.agent("bot").works("budget").await;

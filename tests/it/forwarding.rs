@@ -30,10 +30,7 @@ async fn granted(plan: Plan) -> (Gateway, Work) {
 /// A gateway whose upstream is played by the test.
 async fn played() -> (Gateway, Work, Stub) {
     let stub = Stub::bind().await;
-    let services = format!(
-        "[[service]]\nname = \"shop\"\nmatch = {{ path = \"/shop\" }}\nupstreams = [\"http://{}\"]\n",
-        stub.address()
-    );
+    let services = stub.service();
     let (gate, work) = granted(Plan::new().file("services.toml", &services)).await;
     (gate, work, stub)
 }
@@ -428,10 +425,7 @@ fn answers_without_a_body_have_none() {
 fn trailers_of_an_answer_pass_to_a_client_that_can_read_them() {
     run(async {
         let stub = Stub::bind().await;
-        let services = format!(
-            "[[service]]\nname = \"shop\"\nmatch = {{ path = \"/shop\" }}\nupstreams = [\"http://{}\"]\n",
-            stub.address()
-        );
+        let services = stub.service();
         let (gate, work) = granted(Plan::new().tls().file("services.toml", &services)).await;
         let call = gate.call("GET", "/shop/items").bearer(&work.token).http2();
         let (answer, ()) = tokio::join!(call.send(), async {

@@ -7,10 +7,7 @@ use crate::harness::{Gateway, Peer, Plan, Raw, Stub, Work, run};
 /// that may serve again does.
 async fn played() -> (Gateway, Work, Stub) {
     let stub = Stub::bind().await;
-    let services = format!(
-        "[[service]]\nname = \"shop\"\nmatch = {{ path = \"/shop\" }}\nupstreams = [\"http://{}\"]\n",
-        stub.address()
-    );
+    let services = stub.service();
     let plan = Plan::new().gateway("workers = 1");
     let gate = plan.file("services.toml", &services).start().await;
     let work = gate.agent("bot").works("work").await;

@@ -303,10 +303,7 @@ fn a_stalled_http2_reader_is_cut_and_its_siblings_go_on() {
 /// A gateway whose upstream is played by the test.
 async fn played(plan: Plan) -> (Gateway, Stub) {
     let stub = Stub::bind().await;
-    let services = format!(
-        "[[service]]\nname = \"shop\"\nmatch = {{ path = \"/shop\" }}\nupstreams = [\"http://{}\"]\n",
-        stub.address()
-    );
+    let services = stub.service();
     (plan.file("services.toml", &services).start().await, stub)
 }
 

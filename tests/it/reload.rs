@@ -493,10 +493,7 @@ fn a_stream_that_new_rules_forbid_is_cut_and_others_go_on() {
 fn a_call_that_new_rules_overtake_is_refused_by_them_and_recorded_so() {
     run(async {
         let stub = Stub::bind().await;
-        let services = format!(
-            "[[service]]\nname = \"shop\"\nmatch = {{ path = \"/shop\" }}\nupstreams = [\"http://{}\"]\n",
-            stub.address()
-        );
+        let services = stub.service();
         let mut gate = Plan::new().file("services.toml", &services).start().await;
         let work = gate.agent("bot").works("items").await;
         let call = gate.call("GET", "/shop/items").bearer(&work.token).send();

@@ -55,10 +55,7 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// A gateway in front of an upstream that the test plays.
 async fn played(plan: Plan) -> (Gateway, Stub) {
     let stub = Stub::bind().await;
-    let services = format!(
-        "[[service]]\nname = \"shop\"\nmatch = {{ path = \"/shop\" }}\nupstreams = [\"http://{}\"]\n",
-        stub.address()
-    );
+    let services = stub.service();
     let plan = plan
         .file("services.toml", &services)
         .file("operations.toml", OPERATIONS)

@@ -22,6 +22,14 @@ impl Stub {
         self.0.local_addr().unwrap()
     }
 
+    /// The service `shop`, with this as its upstream, for `services.toml`.
+    pub(crate) fn service(&self) -> String {
+        let address = self.address();
+        format!(
+            "[[service]]\nname = \"shop\"\nmatch = {{ path = \"/shop\" }}\nupstreams = [\"http://{address}\"]\n"
+        )
+    }
+
     pub(crate) async fn accept(&self) -> Peer {
         let accepted = within("the gateway connects to the upstream", self.0.accept());
         Peer(accepted.await.unwrap().0)
