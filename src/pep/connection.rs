@@ -270,8 +270,13 @@ impl Http1 {
             Ran::Cut => reset(&stream.into_rest().stream)?,
             Ran::Done(Went::Quiet) => {
                 // It was handed one request at a time, and has answered all of each.
-                debug_assert!(parts.read_buf.is_empty(), "a request is left over");
-                return Ok(Some(stream));
+                let nothing_left = parts.read_buf.is_empty();
+                debug_assert!(nothing_left, "a request is left over");
+                if nothing_left {
+                    return Ok(Some(stream));
+                }
+                // Better an end that the client sees than a request that nobody answers.
+                reset(&stream.into_rest().stream)?;
             }
             Ran::Done(Went::Over(Err(broken))) if broken.is_user() => {
                 // The answer's body broke off. Where only the end of the connection ends it, an orderly
