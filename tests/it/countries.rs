@@ -11,6 +11,7 @@ use portcullis::signals::{HabitRules, Signals};
 
 use self::mmdb::Mmdb;
 use http::Response;
+use tempfile::TempDir;
 
 use crate::harness::{Answer, Gateway, Plan, Work, pipe, run};
 
@@ -30,6 +31,28 @@ fn world() -> Mmdb {
     countries.put("198.51.100.0/24", "FR");
     countries.put("2001:db8::/32", "CH");
     countries
+}
+
+/// A database that is replaced while it is read.
+struct Database(TempDir);
+
+impl Database {
+    fn new(countries: &Mmdb) -> Self {
+        let database = Self(tempfile::tempdir().unwrap());
+        database.replace(countries.bytes());
+        database
+    }
+
+    fn setting(&self) -> String {
+        let file = self.0.path().join("countries.mmdb");
+        format!("[signals]\ncountry_database = {file:?}")
+    }
+
+    fn replace(&self, bytes: impl AsRef<[u8]>) {
+        let draft = self.0.path().join("draft");
+        fs::write(&draft, bytes).unwrap();
+        fs::rename(draft, self.0.path().join("countries.mmdb")).unwrap();
+    }
 }
 
 async fn read(gate: &Gateway, work: &Work, from: &str) -> Answer {
@@ -68,18 +91,11 @@ fn rules_see_the_country_of_an_address_where_it_is_known() {
 #[test]
 fn a_new_database_is_noticed_and_a_broken_one_is_not_used() {
     run(async {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("countries.mmdb");
-        fs::write(&file, world().bytes()).unwrap();
-        let setting = format!("[signals]\ncountry_database = {file:?}");
-        let gate = plan().settings(&setting).start().await;
+        let database = Database::new(&world());
+        let gate = plan().settings(&database.setting()).start().await;
         let work = gate.agent("bot").works("items").await;
         read(&gate, &work, ZURICH).await.expect(200);
-        let replace = |bytes: &[u8]| {
-            let draft = directory.path().join("draft");
-            fs::write(&draft, bytes).unwrap();
-            fs::rename(draft, &file).unwrap();
-        };
+        let replace = |bytes: &[u8]| database.replace(bytes);
         // The gateway looks every other second.
         let becomes = async |from: &str, status: u16| {
             for _ in 0..100 {
@@ -117,13 +133,12 @@ unless { context.source has country && context.source.country == "CH" };
 #[test]
 fn a_new_database_asks_again_about_what_was_allowed_by_the_last() {
     run(async {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("countries.mmdb");
         let mut countries = world();
         countries.put("127.0.0.0/8", "CH");
-        fs::write(&file, countries.bytes()).unwrap();
-        let setting = format!("[signals]\ncountry_database = {file:?}");
-        let gate = plan().settings(&setting).file("country.cedar", TURNING);
+        let database = Database::new(&countries);
+        let gate = plan()
+            .settings(&database.setting())
+            .file("country.cedar", TURNING);
         let gate = gate.start().await;
         let work = gate.agent("bot").works("items").await;
         let (feed, body) = pipe();
@@ -139,9 +154,7 @@ fn a_new_database_asks_again_about_what_was_allowed_by_the_last() {
         };
         assert_eq!(state().await, "active", "it was asked for from here");
         let becomes = async |bytes: Vec<u8>, wanted: &str| {
-            let draft = directory.path().join("draft");
-            fs::write(&draft, bytes).unwrap();
-            fs::rename(draft, &file).unwrap();
+            database.replace(bytes);
             for _ in 0..600 {
                 if state().await == wanted {
                     return;
@@ -162,11 +175,8 @@ fn a_new_database_asks_again_about_what_was_allowed_by_the_last() {
 #[test]
 fn a_new_database_cuts_what_runs_from_where_no_rule_permits_it_now() {
     run(async {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("countries.mmdb");
-        fs::write(&file, world().bytes()).unwrap();
-        let setting = format!("[signals]\ncountry_database = {file:?}");
-        let gate = plan().settings(&setting).start().await;
+        let database = Database::new(&world());
+        let gate = plan().settings(&database.setting()).start().await;
         let work = gate.agent("bot").works("items").await;
         let mut running = Vec::new();
         for from in [ZURICH, "2001:db8::1"] {
@@ -181,9 +191,7 @@ fn a_new_database_cuts_what_runs_from_where_no_rule_permits_it_now() {
         let mut other = Mmdb::new();
         other.put("192.0.2.0/24", "FR");
         other.put("2001:db8::/32", "CH");
-        let draft = directory.path().join("draft");
-        fs::write(&draft, other.bytes()).unwrap();
-        fs::rename(draft, &file).unwrap();
+        database.replace(other.bytes());
         let (kept_feed, mut kept) = running.pop().unwrap();
         let (feed, mut cut) = running.pop().unwrap();
         let goes_on = async {
