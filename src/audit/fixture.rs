@@ -82,7 +82,7 @@ pub(super) fn story(directory: &Path) -> Vec<String> {
 /// What a [`Flaky`] disk does, set from outside.
 #[derive(Clone, Default)]
 pub(super) struct Faults {
-    /// Bytes that still fit, while the disk is full.
+    /// Bytes that fit behind what is synced, while the disk is full.
     pub(super) room: Arc<Mutex<Option<usize>>>,
     pub(super) sync: Arc<AtomicBool>,
     pub(super) truncate: Arc<AtomicBool>,
@@ -107,6 +107,8 @@ impl Faults {
 pub(super) struct Flaky {
     files: Files,
     faults: Faults,
+    /// How many bytes were written since the last sync.
+    unsynced: usize,
 }
 
 /// Puts a flaky disk under `writer`, whose log must still be in its first segment.
@@ -116,6 +118,7 @@ pub(super) fn flaky(writer: &mut Writer, directory: &Path) -> Faults {
     writer.disk = Box::new(Flaky {
         files: Files::open(directory, 1).unwrap(),
         faults: faults.clone(),
+        unsynced: 0,
     });
     faults
 }
@@ -129,24 +132,30 @@ fn broken(fault: &AtomicBool) -> io::Result<()> {
 
 impl Disk for Flaky {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match *self.faults.room.lock().unwrap() {
-            Some(room) if room < bytes.len() => {
-                self.files.append(&bytes[..room])?;
-                Err(io::ErrorKind::StorageFull.into())
-            }
-            _ => self.files.append(bytes),
+        let room = *self.faults.room.lock().unwrap();
+        let left = room.map_or(usize::MAX, |room| room.saturating_sub(self.unsynced));
+        let fits = bytes.len().min(left);
+        self.files.append(&bytes[..fits])?;
+        self.unsynced += fits;
+        match fits < bytes.len() {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
         }
     }
 
     fn sync(&mut self) -> io::Result<()> {
         self.faults.syncs.fetch_add(1, Ordering::SeqCst);
         broken(&self.faults.sync)?;
-        self.files.sync()
+        self.files.sync()?;
+        self.unsynced = 0;
+        Ok(())
     }
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
         broken(&self.faults.truncate)?;
-        self.files.truncate(length)
+        self.files.truncate(length)?;
+        self.unsynced = 0;
+        Ok(())
     }
 
     fn next_segment(&mut self) -> io::Result<()> {

@@ -132,6 +132,19 @@ impl Drop for Way {
 
 const STOPPED: &str = "the writer has stopped";
 
+/// So many records are worth a writer's turn: few enough that they are still in the processor's caches, and
+/// that whoever shares a core with the writer does not wait long.
+const PIECE: usize = 128;
+
+/// What came of collecting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Collected {
+    /// Whether what was collected, and before that, should be made durable now.
+    pub(super) due: bool,
+    /// Whether more can come.
+    pub(super) more: bool,
+}
+
 /// What handles and writer share.
 pub(super) struct Shared {
     capacity: usize,
@@ -240,32 +253,47 @@ impl Shared {
 
 /// The side of the writer.
 impl Shared {
-    /// Moves what is queued into `batch`, once there is something: when `window` is over, when
-    /// the queue is half full, or when somebody waits. Says whether more can come.
+    /// Moves what is queued into `batch`: as soon as there is [a piece](PIECE), when `left` is over, or when
+    /// somebody waits. With nothing `left` to end, there is no group yet, and the first record begins one.
     ///
-    /// The window makes groups, and lets those who send do without waking anybody.
-    pub(super) fn collect(&self, batch: &mut Batch, window: impl Fn(bool) -> Duration) -> bool {
-        let half = (self.capacity / 2).max(1);
+    /// Groups let those who send do without waking anybody.
+    pub(super) fn collect(&self, batch: &mut Batch, left: Option<Duration>) -> Collected {
+        let enough = match left {
+            None => 1,
+            Some(_) => PIECE.min(self.half()),
+        };
         let mut queue = self.lock();
-        let waiting = !queue.records.is_empty();
-        queue.wake_at = 1;
-        let mut queue = self
-            .news
-            .wait_while(queue, |queue| {
-                queue.records.is_empty() && !queue.is_urgent()
-            })
-            .unwrap_or_else(PoisonError::into_inner);
-        queue.wake_at = half;
-        let (mut queue, _) = self
-            .news
-            .wait_timeout_while(queue, window(waiting), |queue| {
-                queue.records.len() < half && !queue.is_urgent()
-            })
-            .unwrap_or_else(PoisonError::into_inner);
+        queue.wake_at = enough;
+        let wants_more = |queue: &mut Queue| queue.records.len() < enough && !queue.is_urgent();
+        let over;
+        (queue, over) = match left {
+            None => {
+                let queue = self.news.wait_while(queue, wants_more);
+                (queue.unwrap_or_else(PoisonError::into_inner), false)
+            }
+            Some(left) => {
+                let waited = self.news.wait_timeout_while(queue, left, wants_more);
+                let (queue, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+                (queue, left.is_zero() || waited.timed_out())
+            }
+        };
         queue.wake_at = 0;
-        queue.hurry = false;
+        let urgent = mem::take(&mut queue.hurry);
         mem::swap(&mut queue.records, batch);
-        !queue.closed
+        Collected {
+            due: over || urgent || queue.closed,
+            more: !queue.closed,
+        }
+    }
+
+    /// So many records are not kept waiting for their group to end: the places of as many are all that is left.
+    pub(super) fn half(&self) -> usize {
+        (self.capacity / 2).max(1)
+    }
+
+    /// Whether a record waits to be collected.
+    pub(super) fn holds_records(&self) -> bool {
+        !self.lock().records.is_empty()
     }
 
     /// From now on hands the records on to `tap` as well; there is one.

@@ -41,7 +41,9 @@ pub struct Writer {
 #[derive(Default)]
 pub(super) struct Pending {
     bytes: Vec<u8>,
-    /// How many of them came through the queue.
+    /// How many of the bytes the kernel has.
+    appended: usize,
+    /// How many of the lines came through the queue.
     records: usize,
     /// An attempt to write them failed, so the segment may end in a part of them.
     failed: bool,
@@ -62,19 +64,26 @@ impl Writer {
     /// When what is left at the end can't be written after some seconds of trying.
     pub fn run(mut self) -> Result<(), AuditError> {
         let mut batch = Batch::default();
-        let mut since = self.clock.now();
+        // Since when the oldest record of a group may have been waiting to be durable.
+        let mut group: Option<BootInstant> = None;
         loop {
-            let more = self
-                .shared
-                .collect(&mut batch, |waiting| self.window(waiting, since));
-            since = self.clock.now();
+            let left = group.map(|since| self.left(since));
+            let collected = self.shared.collect(&mut batch, left);
+            group.get_or_insert_with(|| self.clock.now());
             for members in batch.iter() {
                 self.push(members)?;
                 self.pending.records += 1;
             }
             batch.clear();
+            if !collected.due && self.pending.records < self.shared.half() {
+                self.persist(|writer| writer.try_append(writer.pending.bytes.len()))?;
+                continue;
+            }
+            let began = self.clock.now();
             self.commit(self.pending.bytes.len())?;
-            if !more {
+            // Records that came meanwhile may be as old as that.
+            group = self.shared.holds_records().then_some(began);
+            if !collected.more {
                 break;
             }
         }
@@ -85,13 +94,9 @@ impl Writer {
         self.commit(self.pending.bytes.len())
     }
 
-    /// How long to wait for a group to grow. Records that came while the last group was written
-    /// may be as old as that.
-    fn window(&self, waiting: bool, since: BootInstant) -> Duration {
-        match waiting {
-            true => self.sync_within.saturating_sub(self.clock.now() - since),
-            false => self.sync_within,
-        }
+    /// How long a group that has waited `since` then may still grow.
+    fn left(&self, since: BootInstant) -> Duration {
+        self.sync_within.saturating_sub(self.clock.now() - since)
     }
 
     /// Appends one line to what is pending, in a new segment where this one is full.
@@ -125,6 +130,7 @@ impl Writer {
         if count > 0 {
             self.persist(|writer| writer.try_commit(count))?;
             self.pending.bytes.drain(..count);
+            self.pending.appended = 0;
         }
         self.shared
             .settle(std::mem::take(&mut self.pending.records));
@@ -155,16 +161,26 @@ impl Writer {
         Ok(())
     }
 
-    /// Tries once. After a failure it starts over from the last durable byte: a part may have been
-    /// written, and the kernel may have dropped pages that it failed to write back.
+    /// Tries once to make the first `count` pending bytes durable.
     pub(super) fn try_commit(&mut self, count: usize) -> io::Result<()> {
-        if self.pending.failed {
-            self.disk.truncate(self.length)?;
-        }
-        self.disk
-            .append(self.pending.bytes.get(..count).unwrap_or_default())?;
+        self.try_append(count)?;
         self.disk.sync()?;
         self.length = self.length.saturating_add(count as u64);
+        Ok(())
+    }
+
+    /// Tries once to give the first `count` pending bytes to the kernel. After a failure it starts over from
+    /// the last durable byte: a part may have been written, and the kernel may have dropped pages that it
+    /// failed to write back.
+    fn try_append(&mut self, count: usize) -> io::Result<()> {
+        let pending = &mut self.pending;
+        if pending.failed {
+            self.disk.truncate(self.length)?;
+            pending.appended = 0;
+        }
+        let bytes = pending.bytes.get(pending.appended..count);
+        self.disk.append(bytes.unwrap_or_default())?;
+        pending.appended = count;
         Ok(())
     }
 
@@ -175,6 +191,7 @@ impl Writer {
         self.chain(&members);
         self.try_commit(self.pending.bytes.len())?;
         self.pending.bytes.clear();
+        self.pending.appended = 0;
         Ok(())
     }
 }

@@ -1,6 +1,15 @@
 use super::super::fixture::{NEVER, call};
 use super::*;
 
+const MORE: Collected = Collected {
+    due: false,
+    more: true,
+};
+const DUE: Collected = Collected {
+    due: true,
+    more: true,
+};
+
 fn paths(batch: &Batch) -> Vec<String> {
     let lines = batch.iter().map(|members| {
         let line = [b"{\"seq\":1", members, b"}"].concat();
@@ -27,7 +36,7 @@ fn a_full_queue_refuses_until_a_place_is_free() {
     // Taken by the writer is not yet durable.
     let mut batch = Batch::default();
     shared.lock().hurry = true;
-    assert!(shared.collect(&mut batch, |_| NEVER));
+    assert_eq!(shared.collect(&mut batch, Some(NEVER)), DUE);
     assert_eq!(paths(&batch), ["/orders/1"]);
     assert_eq!(audit.reserve().unwrap_err(), Unavailable::Full);
     shared.settle(1);
@@ -53,25 +62,42 @@ fn a_writer_that_fails_refuses_and_says_why() {
 }
 
 #[test]
-fn the_writer_need_not_wait_when_the_queue_is_half_full() {
-    let (audit, shared) = queue(4);
-    audit.reserve().unwrap().write(call(1));
-    audit.reserve().unwrap().write(call(2));
-    let mut batch = Batch::default();
-    assert!(shared.collect(&mut batch, |waiting| {
-        assert!(waiting);
-        NEVER
-    }));
-    assert_eq!(paths(&batch), ["/orders/1", "/orders/2"]);
-}
-
-#[test]
-fn the_window_ends_by_itself() {
+fn the_first_record_begins_a_group() {
     let (audit, shared) = queue(100);
     audit.reserve().unwrap().write(call(1));
     let mut batch = Batch::default();
-    assert!(shared.collect(&mut batch, |_| Duration::from_millis(1)));
+    assert_eq!(shared.collect(&mut batch, None), MORE);
     assert_eq!(paths(&batch), ["/orders/1"]);
+}
+
+#[test]
+fn the_writer_has_its_turn_when_a_piece_or_half_of_the_queue_has_come() {
+    for (capacity, enough) in [(4, 2), (100 * PIECE, PIECE)] {
+        let (audit, shared) = queue(capacity);
+        assert_eq!(shared.half(), capacity / 2);
+        for n in 0..enough {
+            audit.reserve().unwrap().write(call(n));
+        }
+        assert!(shared.holds_records());
+        let mut batch = Batch::default();
+        assert_eq!(shared.collect(&mut batch, Some(NEVER)), MORE);
+        assert_eq!(batch.len(), enough);
+        assert!(!shared.holds_records());
+    }
+}
+
+#[test]
+fn the_group_ends_by_itself() {
+    let (audit, shared) = queue(100);
+    audit.reserve().unwrap().write(call(1));
+    let mut batch = Batch::default();
+    let left = Some(Duration::from_millis(1));
+    assert_eq!(shared.collect(&mut batch, left), DUE);
+    assert_eq!(paths(&batch), ["/orders/1"]);
+    // One that is over does not wait for more, and not even for one.
+    batch.clear();
+    assert_eq!(shared.collect(&mut batch, Some(Duration::ZERO)), DUE);
+    assert!(batch.is_empty());
 }
 
 #[test]
@@ -83,7 +109,11 @@ fn it_is_closed_when_handles_and_places_are_gone() {
     place.write(call(1));
     assert!(shared.lock().closed);
     let mut batch = Batch::default();
-    assert!(!shared.collect(&mut batch, |_| NEVER));
+    let last = Collected {
+        due: true,
+        more: false,
+    };
+    assert_eq!(shared.collect(&mut batch, Some(NEVER)), last);
     assert_eq!(paths(&batch), ["/orders/1"]);
 }
 
@@ -94,8 +124,14 @@ fn a_sleeping_writer_is_woken() {
         let (audit, shared) = queue(4);
         let writer = std::thread::spawn(move || {
             let mut batch = Batch::default();
-            shared.collect(&mut batch, |_| NEVER);
-            batch.len()
+            shared.collect(&mut batch, None);
+            let mut came = batch.len();
+            while came < 2 {
+                batch.clear();
+                shared.collect(&mut batch, None);
+                came += batch.len();
+            }
+            came
         });
         for n in 0..2 {
             std::thread::yield_now();

@@ -30,8 +30,10 @@ fn running(lines: u64) -> Running {
 
 impl Running {
     fn send(&self, calls: std::ops::Range<usize>) {
-        for n in calls {
-            self.audit.reserve().unwrap().write(call(n));
+        // A writer that fails at the first refuses new places, but not those.
+        let places = calls.map(|n| (n, self.audit.reserve().unwrap()));
+        for (n, place) in places.collect::<Vec<_>>() {
+            place.write(call(n));
         }
     }
 
@@ -77,6 +79,24 @@ async fn records_are_synced_in_groups_and_flushed_on_demand() {
     assert_eq!(run.faults.syncs.load(Ordering::SeqCst), 1);
     run.audit.flush().await.unwrap();
     run.check(50);
+}
+
+#[tokio::test]
+async fn what_is_not_synced_yet_is_with_the_kernel() {
+    let run = running(1000);
+    run.send(0..1);
+    while story(run.directory.path()).len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(run.audit.written(), 0);
+    assert_eq!(run.faults.syncs.load(Ordering::SeqCst), 0);
+    // What a sync may have lost is written once more.
+    run.faults.sync.store(true, Ordering::SeqCst);
+    run.send(1..3);
+    assert!(run.audit.flush().await.is_err());
+    run.healed().await;
+    assert_eq!(run.audit.written(), 3);
+    run.check(3);
 }
 
 #[tokio::test]
