@@ -1,11 +1,19 @@
 //! How the connections are shared between two workers.
+//!
+//! The load has one of the two cores as well. A connection that would send as fast as it is answered would send
+//! less to the worker on that core, however the connections were shared; so each sends at the same pace, which
+//! leaves both workers idle for most of the time.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::load::{Protocol, send};
 use crate::ours::{Certificate, Ours};
 use crate::report::{median, spread};
 use crate::{AT_ONCE, CALL, HTTP2_CONNECTIONS, Options};
+
+/// How often each connection sends.
+const PACE: Duration = Duration::from_millis(4);
 
 /// How evenly two workers share what comes; each round has connections of its own.
 pub(crate) async fn balance(upstream: SocketAddr, certificate: &Certificate, options: &Options) {
@@ -40,7 +48,13 @@ pub(crate) async fn balance(upstream: SocketAddr, certificate: &Certificate, opt
         let mut uneven = Vec::new();
         for _ in 0..options.rounds {
             let before = ours.requests_by_worker().await;
-            send(address, &protocol, (CALL, &ours.token), options.time).await;
+            send(
+                address,
+                &protocol,
+                (CALL, &ours.token),
+                (options.time, PACE),
+            )
+            .await;
             let after = ours.requests_by_worker().await;
             let served: Vec<_> = after
                 .iter()

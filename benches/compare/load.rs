@@ -57,16 +57,27 @@ struct Run {
     counting: Cell<bool>,
     over: Cell<bool>,
     micros: RefCell<Vec<u32>>,
+    /// How often each sender sends; at once after each answer, where this is not said.
+    every: Option<Duration>,
 }
 
 impl Run {
-    fn new() -> Rc<Self> {
+    fn new(every: Option<Duration>) -> Rc<Self> {
         Rc::new(Self {
+            every,
             clock: Clock::system(),
             counting: Cell::new(false),
             over: Cell::new(false),
             micros: RefCell::default(),
         })
+    }
+
+    /// Waits until a sender whose last request began then may send another.
+    async fn turn(&self, began: BootInstant) {
+        if let Some(every) = self.every {
+            let took = self.clock.now().saturating_since(began);
+            sleep(every.saturating_sub(took)).await;
+        }
     }
 
     fn count(&self, began: BootInstant) {
@@ -85,7 +96,7 @@ pub(crate) async fn measure(
     (path, token): (&str, &str),
     time: Duration,
 ) -> Sample {
-    let run = Run::new();
+    let run = Run::new(None);
     let senders = start(&run, address, protocol, (path, token)).await;
     sleep(WARM_UP).await;
     run.counting.set(true);
@@ -111,14 +122,14 @@ pub(crate) async fn measure(
     }
 }
 
-/// Sends for so long without measuring anything.
+/// Sends for so long without measuring anything, each sender a request every so often.
 pub(crate) async fn send(
     address: SocketAddr,
     protocol: &Protocol,
     (path, token): (&str, &str),
-    time: Duration,
+    (time, every): (Duration, Duration),
 ) {
-    let run = Run::new();
+    let run = Run::new(Some(every));
     let senders = start(&run, address, protocol, (path, token)).await;
     sleep(time).await;
     run.over.set(true);
@@ -196,6 +207,7 @@ async fn http1(run: Rc<Run>, mut stream: TcpStream, request: Rc<[u8]>) {
             }
         }
         run.count(began);
+        run.turn(began).await;
     }
 }
 
@@ -248,5 +260,6 @@ async fn http2(run: Rc<Run>, mut sender: SendRequest<Bytes>, request: Request<()
         }
         assert_eq!(length, ANSWER.len());
         run.count(began);
+        run.turn(began).await;
     }
 }

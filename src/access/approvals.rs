@@ -1,28 +1,29 @@
 //! People's decisions about requests that wait: who may make them, what they are bound to, and the
 //! record of each, also of those that are refused.
 
+mod anew;
+mod error;
+mod recorded;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use thiserror::Error;
+use anew::Looked;
+pub use error::NotDecided;
+use recorded::{about, agreement_of, change_step, describe_refusal};
 
-use super::again::{explained, party};
+use super::again::party;
 use super::people::{Known, People, PersonalError};
-use super::requests::judge;
-use super::{Asker, Refused, risk_of};
-use crate::approvals::{Consent, Unfit, check_consent, definition, digest, redefined};
+use crate::approvals::{Consent, Unfit, check_consent, digest};
 use crate::audit::{
-    Asked, AskedAgreement, AskedCode, AskedStep, Audit, Place, Record, RecordKind, Verdict,
+    AskedAgreement, AskedCode, AskedStep, Audit, Place, Record, RecordKind, Verdict,
 };
-use crate::base::{Clock, Digest, ErrorChain, Live};
+use crate::base::{Clock, Digest, Live};
 use crate::config::Snapshot;
-use crate::grants::{Approved, Grants, GrantsError, LiveTask, PendingGrant};
-use crate::model::{
-    Approval, ApprovalRule, DenyReason, EndReason, Generation, Grant, GrantRequest, GrantState,
-    GroupName, RequestId,
-};
+use crate::grants::{Approved, Grants, PendingGrant};
+use crate::model::{Approval, DenyReason, EndReason, Grant, GrantRequest, GrantState, RequestId};
 
 /// The longest comment or reason, in characters.
 const LONGEST_WORDS: usize = 1000;
@@ -48,76 +49,6 @@ pub struct Agreement {
     pub duration_seconds: Option<i64>,
     /// Anything else, for the record.
     pub comment: Option<String>,
-}
-
-/// Why a decision was not taken.
-#[derive(Debug, Error)]
-pub enum NotDecided {
-    /// The second factor was not shown, or is not good.
-    #[error(transparent)]
-    Factor(#[from] PersonalError),
-    /// What was sent can't be read.
-    #[error("{0}")]
-    Malformed(String),
-    /// The entitlement wants a second factor.
-    #[error("this needs your second factor at this moment: send `totp`")]
-    MfaRequired,
-    /// The grants can't take it.
-    #[error("the decision could not be kept")]
-    NotKept(#[source] GrantsError),
-    /// The person is neither asked nor an operator.
-    #[error("this is for the people who are asked, or for operators")]
-    NotAsked,
-    /// It is decided already.
-    #[error("the request is decided already ({0}): a decision is good once")]
-    Over(&'static str),
-    /// The time to decide is over.
-    #[error("the time to approve this request is over: the agent has to ask anew")]
-    Expired,
-    /// The rules, asked again, say no. The request is over.
-    #[error("people agree, but the rules do not let this come into force now: {0}")]
-    RulesRefuse(Arc<str>),
-    /// There is no such request.
-    #[error("no request `{0}`")]
-    Unknown(RequestId),
-    /// The agreement does not count.
-    #[error(transparent)]
-    Unfit(#[from] Unfit),
-    /// The decision can't be recorded, so none was made.
-    #[error("the decision can't be recorded, so none is made: {0}")]
-    Unrecorded(String),
-}
-
-/// The request as it would be if it were made now.
-struct Anew {
-    request: GrantRequest,
-    verdict: Result<(), Arc<str>>,
-    /// The rules that say so.
-    rules: Vec<Arc<str>>,
-    /// What the rules were asked.
-    asked: Option<Box<Asked>>,
-}
-
-/// What the rules said at the moment of activation.
-#[derive(Clone, Debug)]
-struct Looked {
-    generation: Generation,
-    rules: Vec<Arc<str>>,
-    asked: Option<Box<Asked>>,
-}
-
-impl Looked {
-    /// The last word is that of this moment, and of the policies of this moment.
-    fn describe(self, record: &mut Record) {
-        let step = record.asked.take().and_then(|asked| asked.step);
-        record.generation = Some(self.generation);
-        record.rules = self.rules;
-        record.asked = self.asked.map(|mut asked| {
-            asked.step = step;
-            asked
-        });
-        change_step(record, |step| step.last = true);
-    }
 }
 
 impl Approvals {
@@ -299,7 +230,7 @@ impl Approvals {
         };
         change_step(record, |step| step.taken = true);
         let approved = self.grants.approve(&pending, approval, last_look).await;
-        let approved = approved.map_err(|error| not_kept(error, id))?;
+        let approved = approved.map_err(|error| NotDecided::not_kept(error, id))?;
         let factor = if mfa { ", second factor shown" } else { "" };
         let (grant, led_to) = match approved {
             Approved::Active(live) => (live.record(), "in force".to_owned()),
@@ -432,7 +363,7 @@ impl Approvals {
     ) -> Result<Grant, NotDecided> {
         let id = &pending.request().id;
         let refused = self.grants.refuse(pending, reason, note).await;
-        refused.map_err(|error| not_kept(error, id))
+        refused.map_err(|error| NotDecided::not_kept(error, id))
     }
 
     /// The request, while it waits; why not, where it does not.
@@ -466,120 +397,6 @@ impl Approvals {
             }
         })
     }
-
-    /// Who had opened the task of a request, and those above it.
-    fn openers(&self, request: &GrantRequest) -> Vec<Arc<str>> {
-        let mut openers = Vec::new();
-        let mut id = Some(request.task.clone());
-        while let Some(task) = id.and_then(|id| self.grants.task(&id)) {
-            openers.push(task.task().opened_by.as_str().into());
-            id = task.task().parent.clone();
-        }
-        openers
-    }
-
-    /// The rules once more, at the moment of activation and by the configuration of that moment.
-    fn last_look(
-        &self,
-        request: &GrantRequest,
-        rules: &OnceLock<Looked>,
-    ) -> crate::grants::Verdict {
-        let gone = || Arc::from("the agent, its task or the entitlement is gone");
-        let snapshot = self.snapshot.current();
-        let anew = self.anew(&snapshot, request).ok_or_else(gone)?;
-        // Set once: this is called once.
-        let _ = rules.set(Looked {
-            generation: snapshot.generation().clone(),
-            rules: anew.rules,
-            asked: anew.asked,
-        });
-        anew.verdict?;
-        let same = digest(&anew.request) == digest(request);
-        if !same || anew.request.budget != request.budget {
-            return Err(Unfit::Changed.to_string().into());
-        }
-        Ok(())
-    }
-
-    fn anew(&self, snapshot: &Snapshot, request: &GrantRequest) -> Option<Anew> {
-        let entitlement = snapshot.entitlement(request.entitlement.as_str())?;
-        let agent = snapshot.agent(request.agent.as_str())?;
-        let task: Arc<LiveTask> = self.grants.task(&request.task)?;
-        let methods = request.asked.methods.iter().map(AsRef::as_ref);
-        let methods: Vec<&str> = methods.collect();
-        let asker = Asker {
-            snapshot,
-            agent,
-            task: Some(&task),
-            methods: &methods,
-            holder: request.asked.holder,
-            source: request.asked.source,
-            risk: risk_of(snapshot, self.grants.signals(), agent, Some(&task)),
-            habits: Some(self.grants.signals()),
-            now: self.clock.now(),
-            wall: self.clock.wall(),
-            supposed: None,
-        };
-        let judged = judge(&asker, entitlement);
-        let ruled = judged.as_ref().err().and_then(Refused::reason);
-        let (approval, rules, verdict) = match judged {
-            Ok((permit, approval)) => (approval, permit.rules().to_vec(), Ok(())),
-            // What the rules say now is for the moment of activation; that they are silent or against
-            // it changes nothing of who is asked.
-            Err(refused) => {
-                let asked = entitlement.approval.as_ref().or(request.approval.as_ref());
-                let explained = explained(refused);
-                let why = explained.detail.unwrap_or_default();
-                (asked.cloned(), explained.rules, Err(why.as_str().into()))
-            }
-        };
-        let agreed = approval.iter().map(|rule| rule.group.clone());
-        let agreed: Vec<GroupName> = agreed.collect();
-        let asked = asker
-            .asked(&entitlement.id, &agreed, ruled)
-            .map(|mut asked| {
-                asked.source = Some(asker.source);
-                asked
-            });
-        Some(Anew {
-            request: redefined(request, entitlement, approval),
-            asked,
-            rules,
-            verdict,
-        })
-    }
-}
-
-/// What is kept of a person's decision about a request, before anything of it is known.
-fn agreement_of(
-    who: &Known,
-    request: &GrantRequest,
-    rule: &ApprovalRule,
-    openers: Vec<Arc<str>>,
-) -> AskedAgreement {
-    AskedAgreement {
-        declines: false,
-        definition: definition(request),
-        duration: request.duration,
-        max_concurrent: request.budget.concurrent,
-        rule: rule.clone(),
-        hands: who.hands.iter().cloned().collect(),
-        openers,
-        again: false,
-        shown: false,
-        at_most: None,
-        code: AskedCode::None,
-        last: false,
-        taken: false,
-    }
-}
-
-/// Says more of a person's decision, where what it was about is kept.
-fn change_step(record: &mut Record, change: impl FnOnce(&mut AskedAgreement)) {
-    let step = record.asked.as_mut().and_then(|asked| asked.step.as_mut());
-    if let Some(AskedStep::Agreement(step)) = step.map(|step| &mut **step) {
-        change(step);
-    }
 }
 
 fn words<'a>(name: &str, text: &'a str) -> Result<&'a str, NotDecided> {
@@ -589,45 +406,6 @@ fn words<'a>(name: &str, text: &'a str) -> Result<&'a str, NotDecided> {
         return Err(NotDecided::Malformed(detail));
     }
     Ok(text)
-}
-
-/// The grants' own refusals, where one has come between the look and the step.
-fn not_kept(error: GrantsError, id: &RequestId) -> NotDecided {
-    use crate::model::TransitionError;
-
-    match error {
-        GrantsError::OutOfPlace(TransitionError::SamePerson(_)) => Unfit::Again.into(),
-        GrantsError::OutOfPlace(TransitionError::Ended(reason)) => {
-            NotDecided::Over(reason.as_str())
-        }
-        GrantsError::RequestUnknown(unknown) if unknown == *id => NotDecided::Over("ended"),
-        other => NotDecided::NotKept(other),
-    }
-}
-
-fn about(record: &mut Record, request: &GrantRequest) {
-    record.agent = Some(request.agent.clone());
-    record.task = Some(request.task.clone());
-    record.request = Some(request.id.clone());
-    record.entitlement = Some(request.entitlement.clone());
-}
-
-fn describe_refusal(record: &mut Record, step: &str, error: &NotDecided) {
-    let reason = match error {
-        NotDecided::Factor(PersonalError::Locked(_)) => DenyReason::RateLimited,
-        NotDecided::Factor(_) | NotDecided::MfaRequired => DenyReason::MfaRequired,
-        NotDecided::RulesRefuse(_) => DenyReason::ConditionDenied,
-        NotDecided::Expired
-        | NotDecided::Malformed(_)
-        | NotDecided::NotAsked
-        | NotDecided::NotKept(_)
-        | NotDecided::Over(_)
-        | NotDecided::Unfit(_)
-        | NotDecided::Unknown(_)
-        | NotDecided::Unrecorded(_) => DenyReason::ApprovalRequired,
-    };
-    record.verdict = Verdict::Deny(reason);
-    record.detail = Some(format!("{step} refused: {}", ErrorChain(error)));
 }
 
 impl fmt::Debug for Approvals {
