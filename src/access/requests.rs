@@ -1,29 +1,28 @@
 //! Asking for a right: the rules are asked, then the grant is brought into force, and either way it is
 //! recorded.
 
+mod ask;
+mod verdict;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+pub use ask::Ask;
+use ask::well_formed;
+pub use verdict::Refused;
+pub(super) use verdict::{denied, judge, no_rule, unrecorded};
 
 use super::Asker;
 use crate::audit::{Asked, Audit, Record, RecordKind, Verdict};
 use crate::base::Clock;
-use crate::config::Snapshot;
-use crate::grants::{Asking, Grants, GrantsError, LiveGrant, LiveTask, PendingGrant};
+use crate::grants::{Asking, Grants, LiveGrant, LiveTask, PendingGrant};
 use crate::model::{
-    AgentId, ApprovalRule, DenyReason, EndReason, Entitlement, EntitlementId, GroupName, InputKind,
-    InputValue, Inputs, Shared, TaskId,
+    AgentId, ApprovalRule, DenyReason, EndReason, Entitlement, EntitlementId, GroupName, Inputs,
+    Shared, TaskId,
 };
-use crate::pdp::{Decision, Denial, Permit, Requirement};
+use crate::pdp::Permit;
 use crate::signals::{Became, Seen};
-
-/// How long people may take where a rule, and not the entitlement, wants them asked.
-const RULE_EXPIRES: Duration = Duration::from_mins(30);
-
-/// The longest reason, in characters.
-const LONGEST_REASON: usize = 1000;
 
 /// Takes requests for grants.
 #[derive(Clone)]
@@ -31,19 +30,6 @@ pub struct Requests {
     pub(super) grants: Grants,
     pub(super) audit: Audit,
     clock: Clock,
-}
-
-/// What is asked for, not yet compared with anything.
-#[derive(Clone, Debug, Default)]
-pub struct Ask {
-    /// The entitlement's id.
-    pub entitlement: String,
-    /// Why, in the agent's words.
-    pub reason: Option<String>,
-    /// For how long.
-    pub duration_seconds: Option<i64>,
-    /// What calls will have to agree with.
-    pub input: Option<Map<String, Value>>,
 }
 
 /// A grant in force, and the rules that let it come into force.
@@ -67,36 +53,6 @@ pub enum Outcome {
         /// The rules that will let it come into force.
         rules: Vec<Arc<str>>,
     },
-}
-
-/// Why a request did not become a grant.
-#[derive(Debug)]
-pub enum Refused {
-    /// The request is malformed; nothing was decided.
-    Malformed(String),
-    /// The rules, or the entitlement, say no.
-    No {
-        /// Why.
-        reason: DenyReason,
-        /// What the agent is told.
-        detail: String,
-        /// The deciding rules.
-        rules: Vec<Arc<str>>,
-    },
-    /// The grants can't take it.
-    NotKept(GrantsError),
-    /// The decision can't be recorded, so none was made.
-    Unrecorded(String),
-}
-
-impl Refused {
-    /// Why the rules, or the entitlement, say no; none where it was not they.
-    pub(super) const fn reason(&self) -> Option<DenyReason> {
-        match self {
-            Self::No { reason, .. } => Some(*reason),
-            Self::Malformed(_) | Self::NotKept(_) | Self::Unrecorded(_) => None,
-        }
-    }
 }
 
 /// A request that is well-formed and permitted, and has not been acted on.
@@ -374,33 +330,6 @@ impl Permitted {
     }
 }
 
-/// Whether the agent may have the entitlement, and who has to agree first: because the entitlement says
-/// so, or a rule. What people could not bring into force either is refused before they are asked.
-pub(super) fn judge(
-    asker: &Asker<'_>,
-    entitlement: &Entitlement,
-) -> Result<(Permit, Option<Shared<ApprovalRule>>), Refused> {
-    let own = entitlement.approval.as_ref();
-    let groups = own.map(|rule| rule.group.clone());
-    let denial = match asker.decide_request(entitlement, groups.as_slice()) {
-        Decision::Allow(permit) => return Ok((permit, own.cloned())),
-        Decision::Deny(denial) => denial,
-    };
-    let (Some(Requirement::Approval(group)), None) = (&denial.requires, own) else {
-        return Err(denied(entitlement, denial));
-    };
-    let rule = ApprovalRule {
-        group: group.clone(),
-        quorum: 1,
-        mfa: false,
-        expires: RULE_EXPIRES,
-    };
-    match asker.decide_request(entitlement, std::slice::from_ref(group)) {
-        Decision::Allow(permit) => Ok((permit, Some(rule.into()))),
-        Decision::Deny(denial) => Err(denied(entitlement, denial)),
-    }
-}
-
 /// The grant in force that the same request has become before.
 fn in_force(task: &LiveTask, asked: &Permitted, asker: &Asker<'_>) -> Option<Arc<LiveGrant>> {
     let grants = task.grants();
@@ -413,103 +342,6 @@ fn in_force(task: &LiveTask, asked: &Permitted, asker: &Asker<'_>) -> Option<Arc
             && request.asked.holder == asker.holder
     };
     grants.iter().find(same).cloned()
-}
-
-pub(super) fn unrecorded(unavailable: impl fmt::Display) -> Refused {
-    Refused::Unrecorded(unavailable.to_string())
-}
-
-pub(super) fn no_rule(entitlement: &str) -> Refused {
-    Refused::No {
-        reason: DenyReason::ConditionDenied,
-        detail: format!("no rule lets this agent ask for `{entitlement}` now"),
-        rules: Vec::new(),
-    }
-}
-
-pub(super) fn denied(entitlement: &Entitlement, denial: Denial) -> Refused {
-    let Refused::No { detail: silent, .. } = no_rule(entitlement.id.as_str()) else {
-        return no_rule(entitlement.id.as_str());
-    };
-    let demanded = denial
-        .requires
-        .as_ref()
-        .map(|requirement| match requirement {
-            Requirement::Approval(group) => format!("a person of `{group}` has to approve this"),
-            Requirement::Mfa => "a second factor is needed".to_owned(),
-            Requirement::Proof(proof) => format!("a token bound by {} is needed", proof.as_str()),
-        });
-    let said = denial.message.map(|message| message.to_string());
-    Refused::No {
-        reason: denial.reason,
-        detail: said.or(demanded).unwrap_or(silent),
-        rules: denial.rules,
-    }
-}
-
-type WellFormed = (Option<String>, Option<Duration>, Inputs);
-
-fn well_formed(
-    snapshot: &Snapshot,
-    entitlement: &Entitlement,
-    ask: Ask,
-) -> Result<WellFormed, String> {
-    let reason = ask.reason.filter(|reason| !reason.trim().is_empty());
-    if entitlement.reason_required && reason.is_none() {
-        let id = &entitlement.id;
-        return Err(format!(
-            "`{id}` is granted only with a `reason`: say what for"
-        ));
-    }
-    if reason
-        .as_ref()
-        .is_some_and(|reason| reason.chars().count() > LONGEST_REASON)
-    {
-        return Err(format!(
-            "a `reason` has at most {LONGEST_REASON} characters"
-        ));
-    }
-    let duration = match ask.duration_seconds {
-        None => None,
-        Some(seconds @ 1..) => Some(Duration::from_secs(seconds.unsigned_abs())),
-        Some(_) => return Err("`duration_seconds` is a positive whole number".to_owned()),
-    };
-    let input = inputs(snapshot, entitlement, ask.input.unwrap_or_default())?;
-    Ok((reason, duration, input))
-}
-
-/// The inputs that a request fixes: each has to be one that an operation of the entitlement declares,
-/// with its type.
-fn inputs(
-    snapshot: &Snapshot,
-    entitlement: &Entitlement,
-    given: Map<String, Value>,
-) -> Result<Inputs, String> {
-    let mut inputs = Inputs::new();
-    for (name, value) in given {
-        let declared = entitlement.operations.iter().find_map(|operation| {
-            let endpoint = snapshot.operation(operation.as_str())?;
-            endpoint.operation.inputs.get_key_value(name.as_str())
-        });
-        let Some((name, input)) = declared else {
-            return Err(format!(
-                "no operation of `{}` has an input `{name}`",
-                entitlement.id
-            ));
-        };
-        let value = match (input.kind, &value) {
-            (InputKind::Bool, Value::Bool(value)) => Some(InputValue::Bool(*value)),
-            (InputKind::Long, Value::Number(number)) => number.as_i64().map(InputValue::Long),
-            (InputKind::String, Value::String(text)) => {
-                Some(InputValue::String(text.as_str().into()))
-            }
-            (InputKind::Bool | InputKind::Long | InputKind::String, _) => None,
-        };
-        let kind = input.kind.as_str();
-        let value = value.ok_or_else(|| format!("the input `{name}` is a {kind}"))?;
-        inputs.insert(Arc::clone(name), value);
-    }
-    Ok(inputs)
 }
 
 impl fmt::Debug for Requests {

@@ -1,0 +1,102 @@
+//! What the rules and the entitlement say to a request.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::access::Asker;
+use crate::grants::GrantsError;
+use crate::model::{ApprovalRule, DenyReason, Entitlement, Shared};
+use crate::pdp::{Decision, Denial, Permit, Requirement};
+
+/// How long people may take where a rule, and not the entitlement, wants them asked.
+const RULE_EXPIRES: Duration = Duration::from_mins(30);
+
+/// Why a request did not become a grant.
+#[derive(Debug)]
+pub enum Refused {
+    /// The request is malformed; nothing was decided.
+    Malformed(String),
+    /// The rules, or the entitlement, say no.
+    No {
+        /// Why.
+        reason: DenyReason,
+        /// What the agent is told.
+        detail: String,
+        /// The deciding rules.
+        rules: Vec<Arc<str>>,
+    },
+    /// The grants can't take it.
+    NotKept(GrantsError),
+    /// The decision can't be recorded, so none was made.
+    Unrecorded(String),
+}
+
+impl Refused {
+    /// Why the rules, or the entitlement, say no; none where it was not they.
+    pub(in crate::access) const fn reason(&self) -> Option<DenyReason> {
+        match self {
+            Self::No { reason, .. } => Some(*reason),
+            Self::Malformed(_) | Self::NotKept(_) | Self::Unrecorded(_) => None,
+        }
+    }
+}
+
+/// Whether the agent may have the entitlement, and who has to agree first: because the entitlement says
+/// so, or a rule. What people could not bring into force either is refused before they are asked.
+pub(in crate::access) fn judge(
+    asker: &Asker<'_>,
+    entitlement: &Entitlement,
+) -> Result<(Permit, Option<Shared<ApprovalRule>>), Refused> {
+    let own = entitlement.approval.as_ref();
+    let groups = own.map(|rule| rule.group.clone());
+    let denial = match asker.decide_request(entitlement, groups.as_slice()) {
+        Decision::Allow(permit) => return Ok((permit, own.cloned())),
+        Decision::Deny(denial) => denial,
+    };
+    let (Some(Requirement::Approval(group)), None) = (&denial.requires, own) else {
+        return Err(denied(entitlement, denial));
+    };
+    let rule = ApprovalRule {
+        group: group.clone(),
+        quorum: 1,
+        mfa: false,
+        expires: RULE_EXPIRES,
+    };
+    match asker.decide_request(entitlement, std::slice::from_ref(group)) {
+        Decision::Allow(permit) => Ok((permit, Some(rule.into()))),
+        Decision::Deny(denial) => Err(denied(entitlement, denial)),
+    }
+}
+
+pub(in crate::access) fn unrecorded(unavailable: impl fmt::Display) -> Refused {
+    Refused::Unrecorded(unavailable.to_string())
+}
+
+pub(in crate::access) fn no_rule(entitlement: &str) -> Refused {
+    Refused::No {
+        reason: DenyReason::ConditionDenied,
+        detail: format!("no rule lets this agent ask for `{entitlement}` now"),
+        rules: Vec::new(),
+    }
+}
+
+pub(in crate::access) fn denied(entitlement: &Entitlement, denial: Denial) -> Refused {
+    let Refused::No { detail: silent, .. } = no_rule(entitlement.id.as_str()) else {
+        return no_rule(entitlement.id.as_str());
+    };
+    let demanded = denial
+        .requires
+        .as_ref()
+        .map(|requirement| match requirement {
+            Requirement::Approval(group) => format!("a person of `{group}` has to approve this"),
+            Requirement::Mfa => "a second factor is needed".to_owned(),
+            Requirement::Proof(proof) => format!("a token bound by {} is needed", proof.as_str()),
+        });
+    let said = denial.message.map(|message| message.to_string());
+    Refused::No {
+        reason: denial.reason,
+        detail: said.or(demanded).unwrap_or(silent),
+        rules: denial.rules,
+    }
+}
