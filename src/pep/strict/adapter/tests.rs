@@ -1,8 +1,11 @@
 mod served;
 
+use std::io;
+
 use jiff::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
+use super::stream::READ_AHEAD;
 use super::*;
 use crate::base::ManualClock;
 use crate::model::DenyReason;
