@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 use thiserror::Error;
 
 use super::line::digits;
-use crate::base::Digest;
+use crate::base::{Digest, extend_hex};
 
 const SEQ: &[u8] = b"{\"seq\":";
 const PREV: &[u8] = b",\"prev\":\"";
@@ -74,7 +74,7 @@ impl Head {
         out.extend_from_slice(SEQ);
         digits(out, self.seq.saturating_add(1));
         out.extend_from_slice(PREV);
-        hex(out, self.hash);
+        extend_hex(out, self.hash.as_bytes());
         out.push(b'"');
     }
 
@@ -83,7 +83,7 @@ impl Head {
         self.hash = Digest::of(out.get(start..).unwrap_or_default());
         self.seq = self.seq.saturating_add(1);
         out.extend_from_slice(HASH);
-        hex(out, self.hash);
+        extend_hex(out, self.hash.as_bytes());
         out.extend_from_slice(END);
         out.push(b'\n');
     }
@@ -159,15 +159,4 @@ fn started(content: &[u8]) -> Option<(u64, Digest)> {
 
 fn digest(hex: &[u8]) -> Option<Digest> {
     Digest::from_hex(str::from_utf8(hex).ok()?)
-}
-
-/// `Display` of a digest goes through the formatter byte by byte, which costs more than the hashing.
-fn hex(out: &mut Vec<u8>, digest: Digest) {
-    let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
-    out.extend(
-        digest
-            .as_bytes()
-            .iter()
-            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]),
-    );
 }

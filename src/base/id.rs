@@ -62,28 +62,40 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// Appends bytes in lower-case hexadecimal, two digits each.
 pub fn push_hex(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        let place = 2 * usize::from(*byte);
-        text.push_str(PAIRS.get(place..place + 2).unwrap_or_default());
+    for_digits(bytes, |digits| {
+        // They are digits and letters.
+        text.push_str(str::from_utf8(digits).unwrap_or_default());
+    });
+}
+
+/// Appends bytes in lower-case hexadecimal, two digits each, to what is text as yet unseen.
+pub fn extend_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    for_digits(bytes, |digits| out.extend_from_slice(digits));
+}
+
+/// Hands on the digits of bytes, those of many at a time: one by one costs several times as much.
+fn for_digits(bytes: &[u8], mut each: impl FnMut(&[u8])) {
+    let mut pairs = [[0; 2]; 32];
+    for bytes in bytes.chunks(pairs.len()) {
+        for (pair, byte) in pairs.iter_mut().zip(bytes) {
+            *pair = PAIRS.get(usize::from(*byte)).copied().unwrap_or_default();
+        }
+        let digits = pairs.get(..bytes.len()).unwrap_or_default();
+        each(digits.as_flattened());
     }
 }
 
-/// `000102…ff`: the digits of all bytes, one after the other.
-const PAIRS: &str = match str::from_utf8(&pairs()) {
-    Ok(pairs) => pairs,
-    Err(_) => "",
-};
+/// The digits of every byte.
+const PAIRS: [[u8; 2]; 256] = pairs();
 
 #[expect(clippy::indexing_slicing, reason = "worked out when it is compiled")]
-const fn pairs() -> [u8; 512] {
+const fn pairs() -> [[u8; 2]; 256] {
     let digits = b"0123456789abcdef";
-    let mut pairs = [0; 512];
-    let mut place = 0;
-    while place < pairs.len() {
-        let byte = place / 2;
-        pairs[place] = digits[byte / 16];
-        pairs[place + 1] = digits[byte % 16];
-        place += 2;
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < pairs.len() {
+        pairs[byte] = [digits[byte / 16], digits[byte % 16]];
+        byte += 1;
     }
     pairs
 }

@@ -21,7 +21,7 @@ pub use cpu::{process_time, thread_time};
 pub use digest::Digest;
 pub use error_chain::ErrorChain;
 pub use file::{Readers, write_whole};
-pub use id::{hex, is_random_id, push_hex, random_bytes, random_id, random_label};
+pub use id::{extend_hex, hex, is_random_id, push_hex, random_bytes, random_id, random_label};
 pub use idle_timer::IdleTimer;
 pub use live::Live;
 pub use seconds::Seconds;

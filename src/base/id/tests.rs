@@ -18,4 +18,12 @@ fn labels_are_never_dealt_twice() {
 #[test]
 fn hexadecimal_has_two_digits_for_each_byte() {
     assert_eq!(hex(&[0, 9, 0xaf, 0xff]), "0009afff");
+    for length in 0..100 {
+        let bytes: Vec<u8> = (0..length).map(|n: u8| n.wrapping_mul(37)).collect();
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex(&bytes), digits);
+        let mut out = b"<".to_vec();
+        extend_hex(&mut out, &bytes);
+        assert_eq!(out, format!("<{digits}").as_bytes());
+    }
 }
