@@ -9,6 +9,7 @@ mod json;
 mod tests;
 
 use std::borrow::Cow;
+use std::num::{IntErrorKind, ParseIntError};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
@@ -122,7 +123,7 @@ fn uncompressed(
 ) -> Result<(), Refusal> {
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(unreadable(
-            "this operation's inputs are read from its body: send it uncompressed",
+            "this operation's inputs are read from its body: send it without `Content-Encoding`",
         ));
     }
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
@@ -255,7 +256,13 @@ fn from_text(text: &str, kind: InputKind) -> Result<InputValue, String> {
             _ => Err("it is not `true` or `false`".to_owned()),
         },
         InputKind::Long => {
-            let whole: i64 = text.parse().map_err(|_| "it is not a whole number")?;
+            let fault = |error: ParseIntError| match error.kind() {
+                IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => {
+                    "it is not a 64-bit whole number"
+                }
+                _ => "it is not a whole number",
+            };
+            let whole: i64 = text.parse().map_err(fault)?;
             // One spelling only: `+5` and `007` are other numbers to some servers.
             let digits = text.strip_prefix('-').unwrap_or(text);
             if text.starts_with('+') || (digits.starts_with('0') && text != "0") {

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 use thiserror::Error;
 
+use super::caseless::is_caseless_match;
 use super::path::decoded;
 
 /// Why a form, or one field of it, has no single reading.
@@ -106,7 +107,7 @@ fn base(name: &str) -> &str {
 /// Whether some server takes the two for one name.
 fn is_alike(one: &str, other: &str) -> bool {
     if !one.is_ascii() || !other.is_ascii() {
-        return folded(one) == folded(other);
+        return is_caseless_match(&folded(one), &folded(other));
     }
     let (one, other) = (one.trim_start().as_bytes(), other.trim_start().as_bytes());
     let fold = |byte: &u8| match byte {
@@ -116,8 +117,7 @@ fn is_alike(one: &str, other: &str) -> bool {
     one.len() == other.len() && one.iter().map(fold).eq(other.iter().map(fold))
 }
 
-/// One spelling of all that some server takes for one name.
+/// One spelling of all that some server takes for one name, but for their case.
 fn folded(name: &str) -> String {
-    let name = name.trim_start().to_lowercase();
-    name.replace(['.', ' '], "_")
+    name.trim_start().replace(['.', ' '], "_")
 }

@@ -20,7 +20,7 @@ pub enum JsonFault {
     #[error("nested too deeply")]
     Depth,
     /// A name stands twice in one object.
-    #[error("a name stands twice in one object")]
+    #[error("JSON in which a name stands twice in one object")]
     Duplicate,
     /// Not JSON, or not UTF-8.
     #[error("not JSON")]

@@ -4,6 +4,7 @@
 //! Invariant: nothing here decides anything.
 
 mod body;
+mod caseless;
 mod challenge;
 mod form;
 mod gather;
@@ -18,6 +19,7 @@ mod url;
 mod websocket;
 
 pub use body::{Body, BodyError};
+pub use caseless::is_caseless_match;
 pub use challenge::{Challenge, DPOP_ALGORITHMS};
 pub use form::{FormFault, FormField, FormFields, form_fields, form_value};
 pub use gather::poll_write_gathered;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::unreadable;
 use crate::pep::refusal::Refusal;
-use crate::wire::parse_json;
+use crate::wire::{is_caseless_match, parse_json};
 
 /// The deepest JSON that is read.
 const DEEPEST: usize = 32;
@@ -29,7 +29,7 @@ fn refuse_other_spellings(body: &Value, pointer: &str) -> Result<(), String> {
     for token in pointer.split('/').skip(1) {
         let name = token.replace("~1", "/").replace("~0", "~");
         if let Value::Object(members) = place {
-            let alike = |key: &&String| key.to_lowercase() == name.to_lowercase() && **key != name;
+            let alike = |key: &&String| **key != name && is_caseless_match(key, &name);
             if let Some(other) = members.keys().find(alike) {
                 return Err(format!("the body has `{other}` too"));
             }

@@ -156,3 +156,12 @@ async fn a_body_is_held_up_to_its_limit() {
     let refusal = hold(Body::full("123456"), 5).await.unwrap_err();
     assert_eq!(refusal.reason(), DenyReason::TooLarge);
 }
+
+#[test]
+fn a_member_of_another_spelling_is_a_second_reading_in_every_script() {
+    for (other, refused) in [("ASK", true), ("a\u{17f}k", true), ("asks", false)] {
+        let body = serde_json::json!({ "order": { "ask": 1, other: 2 } });
+        let read = json::value(Some(&body), "/order/ask");
+        assert_eq!(read.is_err(), refused, "{other}");
+    }
+}
