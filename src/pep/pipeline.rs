@@ -227,7 +227,7 @@ impl Worker {
         (request_id, times): (&RequestId, Times),
     ) -> Result<Next, Refusal> {
         let gate = &self.gate;
-        let source = source::address(gate, connection.peer.address.ip(), canonical.headers());
+        let source = source::address(gate, connection.peer.address.ip(), canonical.headers())?;
         running.note(|record| record.source = Some(source));
         let payload = if body.is_end_stream() {
             Payload::Held(Bytes::new())

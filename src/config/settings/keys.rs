@@ -112,7 +112,7 @@ const KEYS: &[Key] = &[
     Key::list(
         "gateway.trusted_proxies",
         "[]",
-        "The networks whose `Forwarded` headers are believed.",
+        "The networks whose `X-Forwarded-*` headers are believed; an `X-Forwarded-For` of theirs that can't be read is a refusal.",
     ),
     Key::scalar(
         "gateway.workers",
