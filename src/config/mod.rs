@@ -38,5 +38,7 @@ pub use settings::{
     reference,
 };
 pub use snapshot::{Endpoint, EnrolledAgent, ProtectedService, Snapshot};
-pub use tables::{Case, CaseAsk, CaseGrant, CaseHistory, CaseTask, Expected, Tables, read_tables};
+pub use tables::{
+    Case, CaseAsk, CaseGrant, CaseHistory, CaseRisk, CaseTask, Expected, Tables, read_tables,
+};
 pub use text::{Place, Text};

@@ -67,8 +67,8 @@ pub struct Case {
     pub known: Option<bool>,
     /// The country of the address.
     pub country: Option<String>,
-    /// The risk score, and its age.
-    pub risk: Option<(i64, Duration)>,
+    /// The risk, where the case says something of it.
+    pub risk: Option<CaseRisk>,
     /// What is usual: `network`, `hour`, `operation`.
     pub usual: Vec<String>,
     /// How the token is bound.
@@ -83,6 +83,20 @@ pub struct Case {
     pub grants: Vec<CaseGrant>,
     /// What the task has called before, by operation.
     pub history: BTreeMap<String, CaseHistory>,
+}
+
+/// What a case says of the risk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaseRisk {
+    /// Nothing is known of it.
+    Unknown,
+    /// A score of such an age.
+    Known {
+        /// From 0 to 100.
+        score: i64,
+        /// How long ago it was said.
+        age: Duration,
+    },
 }
 
 /// What a case asks for.
@@ -315,7 +329,7 @@ fn case(mut fields: Fields<'_, '_>) -> Option<Case> {
     );
     let known = part(&mut fields, "known");
     let country = fields.string("country").map(|country| country.value);
-    let risk = part::<Score>(&mut fields, "risk").map(Score::into_parts);
+    let risk = part::<RiskWord>(&mut fields, "risk").map(RiskWord::into_risk);
     let usual = values(fields.strings("usual"));
     let proof = fields.string("proof").and_then(|proof| {
         parse(&mut fields, &proof, proof_named, || {
@@ -435,21 +449,32 @@ impl GrantWord {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Score {
-    Alone(i64),
+enum RiskWord {
+    Score(i64),
     #[serde(rename_all = "snake_case")]
     Aged {
         score: i64,
         #[serde(deserialize_with = "span")]
         age: Duration,
     },
+    Word(Unknown),
 }
 
-impl Score {
-    const fn into_parts(self) -> (i64, Duration) {
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Unknown {
+    Unknown,
+}
+
+impl RiskWord {
+    const fn into_risk(self) -> CaseRisk {
         match self {
-            Self::Aged { score, age } => (score, age),
-            Self::Alone(score) => (score, Duration::ZERO),
+            Self::Aged { score, age } => CaseRisk::Known { score, age },
+            Self::Score(score) => CaseRisk::Known {
+                score,
+                age: Duration::ZERO,
+            },
+            Self::Word(Unknown::Unknown) => CaseRisk::Unknown,
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::world::{self, Called, Holding, Working, World};
 use crate::access::{Explanation, SupposedCall, SupposedSignals};
-use crate::config::{Case, CaseAsk, CaseGrant, EnrolledAgent, Expected, Place, Snapshot};
+use crate::config::{Case, CaseAsk, CaseGrant, CaseRisk, EnrolledAgent, Expected, Place, Snapshot};
 use crate::grants::LiveGrant;
 use crate::model::{
     GrantId, GroupName, InputKind, InputValue, Inputs, RiskFacts, TaskId, UsualFacts,
@@ -199,14 +200,7 @@ fn world_of(snapshot: &Snapshot, case: &Case) -> Result<World, String> {
         signals: SupposedSignals {
             known: Some(case.known.unwrap_or(false)),
             country: case.country.as_deref().map(Arc::from),
-            risk: Some(
-                case.risk
-                    .map_or(RiskFacts::UNKNOWN, |(score, age)| RiskFacts {
-                        score,
-                        age_seconds: i64::try_from(age.as_secs()).unwrap_or(i64::MAX),
-                        known: true,
-                    }),
-            ),
+            risk: Some(risk_of(snapshot, case)),
             usual: Some(UsualFacts {
                 network: usual("network"),
                 hour: usual("hour"),
@@ -216,6 +210,21 @@ fn world_of(snapshot: &Snapshot, case: &Case) -> Result<World, String> {
             by_cedar: false,
         },
     })
+}
+
+/// The risk that a case says; where it says none, what a gateway would know of an agent of whom nothing odd was
+/// seen and nothing was pushed.
+fn risk_of(snapshot: &Snapshot, case: &Case) -> RiskFacts {
+    let known = |score, age: Duration| RiskFacts {
+        score,
+        age_seconds: i64::try_from(age.as_secs()).unwrap_or(i64::MAX),
+        known: true,
+    };
+    match case.risk {
+        Some(CaseRisk::Known { score, age }) => known(score, age),
+        None if snapshot.risk().is_some() => known(0, Duration::ZERO),
+        Some(CaseRisk::Unknown) | None => RiskFacts::UNKNOWN,
+    }
 }
 
 fn holds(

@@ -121,7 +121,11 @@ fn decide(snapshot: &Snapshot, call: &Call<'_>, entitlement: Option<&str>) -> St
             known: false,
             country: None,
         },
-        risk: RiskFacts::UNKNOWN,
+        risk: RiskFacts {
+            score: 0,
+            age_seconds: 0,
+            known: true,
+        },
         task: call.task.map(|(kind, opened_by)| TaskFacts {
             id: &task,
             kind,

@@ -66,7 +66,13 @@ expect = "pending"
     assert_eq!(plain.expect, Expected::Deny(DenyReason::GrantRequired));
     assert!(plain.task.is_some() && plain.grants.is_empty());
     assert_eq!(all.at.to_string(), "2026-11-27T22:30:00Z");
-    assert_eq!(all.risk, Some((40, Duration::from_secs(10))));
+    assert_eq!(
+        all.risk,
+        Some(CaseRisk::Known {
+            score: 40,
+            age: Duration::from_secs(10)
+        })
+    );
     assert_eq!(all.proof, Proof::Dpop);
     assert_eq!(all.task.as_ref().unwrap().age, Duration::from_mins(5));
     assert_eq!(all.grants[0].calls_left, Some(3));
@@ -76,7 +82,13 @@ expect = "pending"
     };
     assert_eq!(*body, Some((r#"{"amount":50}"#.to_owned(), true)));
     assert!(asked.task.is_none());
-    assert_eq!(asked.risk, Some((7, Duration::ZERO)));
+    assert_eq!(
+        asked.risk,
+        Some(CaseRisk::Known {
+            score: 7,
+            age: Duration::ZERO
+        })
+    );
     assert_eq!(asked.expect, Expected::Pending);
 }
 
