@@ -104,7 +104,9 @@ impl Grants {
         }
         let expires_at = later(at, deadline - now);
         grant.apply(Transition::Activate { expires_at }, at)?;
-        let live = LiveGrant::new(grant.clone(), now, deadline).sharing(&from);
+        let live = LiveGrant::new(grant.clone(), now, deadline)
+            .sharing(&from)
+            .telling(&inner.unstored.grants);
         let (rest, mark) = (
             from.mark(from.stored_calls()),
             live.mark(live.stored_calls()),

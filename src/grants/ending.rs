@@ -144,7 +144,7 @@ impl Grants {
             let mut line = vec![(root, reason)];
             let mut next = 0;
             while let Some((task, _)) = line.get(next) {
-                let below = family.children.remove(&task.task().id).unwrap_or_default();
+                let below = family.children.take(&task.task().id);
                 let below = below.iter().filter_map(|id| self.0.tasks.get(id));
                 line.extend(below.map(|task| (task, EndReason::ParentEnded)));
                 next += 1;
@@ -247,7 +247,7 @@ impl Inner {
                 rest.retain(|other| !Arc::ptr_eq(other, &grant));
                 task.set_grants(rest);
             }
-            let carved = family.carved.remove(id).unwrap_or_default();
+            let carved = family.carved.take(id);
             let carved = carved.iter().filter_map(|id| self.grants.get(id));
             line.extend(carved.map(|grant| (grant, EndReason::ParentEnded)));
             begun.closing.push(grant);

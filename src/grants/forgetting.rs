@@ -96,15 +96,13 @@ impl Grants {
     pub fn held(&self) -> Held {
         let inner = &self.0;
         let family = inner.family();
-        let spans = family.children.values().map(|spans| spans.len());
-        let parts = family.carved.values().map(|parts| parts.len());
         let waiting = family.pending_of_task.len() + family.pending_by_agent.len();
         Held {
             tasks: inner.tasks.len(),
             grants: inner.grants.len(),
             requests: inner.pending.len(),
             deadlines: inner.timers.len(),
-            parts: spans.chain(parts).sum(),
+            parts: family.children.len() + family.carved.len(),
             agents: family.open_by_agent.len() + waiting,
             ends: inner.ends.len() + family.endings.len(),
         }

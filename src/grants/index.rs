@@ -15,6 +15,9 @@ pub(super) const SHARDS: usize = 64;
 pub(super) struct Index<K, V> {
     hasher: RandomState,
     shards: Vec<RwLock<HashMap<K, V, RandomState>>>,
+    /// How many values were looked at by walks over all or a part.
+    #[cfg(test)]
+    pub(super) walked: std::sync::atomic::AtomicUsize,
 }
 
 impl<K: Eq + Hash, V: Clone> Index<K, V> {
@@ -24,6 +27,8 @@ impl<K: Eq + Hash, V: Clone> Index<K, V> {
         Self {
             shards: (0..SHARDS).map(|_| shard()).collect(),
             hasher,
+            #[cfg(test)]
+            walked: std::sync::atomic::AtomicUsize::default(),
         }
     }
 
@@ -96,6 +101,9 @@ impl<K: Eq + Hash, V: Clone> Index<K, V> {
         let mut found = Vec::new();
         for shard in &self.shards {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            #[cfg(test)]
+            self.walked
+                .fetch_add(shard.len(), std::sync::atomic::Ordering::SeqCst);
             found.extend(shard.values().filter(|value| wanted(value)).cloned());
         }
         found

@@ -12,11 +12,12 @@ use jiff::Timestamp;
 
 use super::ahead::{Ahead, first_stored};
 use super::clockwork::Place;
+use super::unstored::{Names, Note, Noted};
 use super::{EndCell, EndSignal};
 use crate::base::BootInstant;
 use crate::model::{
-    Budget, ClosedGrant, EndReason, Grant, GrantRequest, GrantState, GroupName, Transition,
-    TransitionError,
+    Budget, ClosedGrant, EndReason, Grant, GrantId, GrantRequest, GrantState, GroupName,
+    Transition, TransitionError,
 };
 use crate::pdp::Kept;
 use crate::store::GrantMark;
@@ -60,9 +61,9 @@ struct Stored {
     calls_left: AtomicU64,
     /// How far that lies ahead of use.
     ahead: Ahead,
-    bytes_left: AtomicU64,
-    /// Zero where it has no mark as it should.
-    deadline: AtomicU64,
+    /// Where it says that it has changed; nowhere where it is only supposed.
+    changes: Option<Arc<Names<GrantId>>>,
+    noted: Noted,
     /// Marks are written one after the other; held across the write. Made by the first.
     turn: OnceLock<Box<tokio::sync::Mutex<()>>>,
 }
@@ -122,8 +123,8 @@ impl LiveGrant {
             stored: Stored {
                 calls_left: AtomicU64::new(calls_left),
                 ahead: Ahead::new(grant.request.budget.calls.unwrap_or(UNLIMITED)),
-                bytes_left: AtomicU64::new(bytes_left),
-                deadline: AtomicU64::new(0),
+                changes: None,
+                noted: Noted::default(),
                 turn: OnceLock::new(),
             },
             running: AtomicU32::new(0),
@@ -140,6 +141,13 @@ impl LiveGrant {
     #[must_use]
     pub(super) fn sharing(mut self, above: &Arc<Self>) -> Self {
         self.above = Some(Arc::clone(above));
+        self
+    }
+
+    /// The same, telling `changes` what the store is to hear of with the clocks.
+    #[must_use]
+    pub(super) fn telling(mut self, changes: &Arc<Names<GrantId>>) -> Self {
+        self.stored.changes = Some(Arc::clone(changes));
         self
     }
 
@@ -241,7 +249,7 @@ impl LiveGrant {
     /// Bytes left, where they are limited.
     #[must_use]
     pub fn bytes_left(&self) -> Option<u64> {
-        limited(self.bytes_left.load(Ordering::Relaxed))
+        limited(self.bytes_left.load(Ordering::SeqCst))
     }
 
     /// The stored form of this moment.
@@ -340,6 +348,7 @@ impl LiveGrant {
         let (calls, bytes) = self.share(part);
         give(&self.calls_left, calls);
         give(&self.bytes_left, bytes);
+        self.note();
     }
 
     /// What a part takes of what is limited here.
@@ -372,12 +381,14 @@ impl LiveGrant {
         stored > 0 && left.saturating_sub(stored) < self.stored.ahead.calls().div_ceil(2)
     }
 
-    /// Whether what changes without a step is not in the store as it is to be.
-    pub(super) fn is_ahead_of_store(&self) -> bool {
-        self.stored.deadline.load(Ordering::SeqCst) != self.deadline().as_nanos()
-            || self.stored.ahead.is_far(self.calls())
-            || self.stored.bytes_left.load(Ordering::Relaxed)
-                != self.bytes_left.load(Ordering::Relaxed)
+    /// Whether the store takes more of its calls for used than of a grant that calls now and then.
+    pub(super) fn is_far_ahead(&self) -> bool {
+        self.stored.ahead.is_far(self.calls())
+    }
+
+    /// Its mark is read from here on: what changes later is noted anew.
+    pub(super) fn clear_note(&self) {
+        self.stored.noted.clear();
     }
 
     /// The turn to write its mark.
@@ -409,6 +420,10 @@ impl LiveGrant {
     pub(super) fn note_ahead(&self, mark: &GrantMark, ahead: u64, now: BootInstant) {
         self.note_stored(mark);
         self.stored.ahead.note(ahead, now);
+        if self.is_far_ahead() {
+            // What it does not use is given back.
+            self.note();
+        }
     }
 
     /// What the store is to know now and then. Where the grant has become slower, that is of more calls than
@@ -429,10 +444,6 @@ impl LiveGrant {
     pub(super) fn note_stored(&self, mark: &GrantMark) {
         let calls = mark.calls_left.unwrap_or(UNLIMITED);
         self.stored.calls_left.store(calls, Ordering::SeqCst);
-        let bytes = mark.bytes_left.unwrap_or(UNLIMITED);
-        self.stored.bytes_left.store(bytes, Ordering::Relaxed);
-        let deadline = mark.deadline.as_nanos();
-        self.stored.deadline.store(deadline, Ordering::SeqCst);
     }
 
     /// At the orderly stop, when no exchange runs: what is left is left, and a late call waits.
@@ -440,7 +451,7 @@ impl LiveGrant {
         let left = self.calls_left.load(Ordering::SeqCst);
         let stored = self.stored.calls_left.swap(left, Ordering::SeqCst);
         if stored != left {
-            self.stored.deadline.store(0, Ordering::SeqCst);
+            self.note();
         }
     }
 
@@ -470,6 +481,14 @@ impl LiveGrant {
     fn state(&self) -> MutexGuard<'_, GrantState> {
         // The state is replaced whole, so a poisoned lock still holds a whole one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Note for LiveGrant {
+    fn note(&self) {
+        if let Some(changes) = &self.stored.changes {
+            changes.note(&self.stored.noted, &self.request.grant);
+        }
     }
 }
 
@@ -515,11 +534,14 @@ impl Exchange {
     ///
     /// When fewer are left; they are then used up, so that nothing more passes.
     pub fn spend(&self, bytes: u64) -> Result<(), Closed> {
-        if take(&self.grant.bytes_left, bytes).is_some() {
-            return Ok(());
+        let taken = take(&self.grant.bytes_left, bytes);
+        if taken.is_none() {
+            self.grant.bytes_left.store(0, Ordering::SeqCst);
         }
-        self.grant.bytes_left.store(0, Ordering::Relaxed);
-        Err(Closed::Exhausted)
+        if taken != Some(UNLIMITED) {
+            self.grant.note();
+        }
+        taken.map(drop).ok_or(Closed::Exhausted)
     }
 
     /// Gives the call back to the budget: the upstream never saw a byte of it.

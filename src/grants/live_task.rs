@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::clockwork::Place;
+use super::unstored::{Names, Note, Noted};
 use super::{EndCell, EndSignal, Ledger, LiveGrant};
 use crate::base::{BootInstant, Live};
-use crate::model::{EndReason, Task};
+use crate::model::{EndReason, Task, TaskId};
 use crate::store::TaskMark;
 
 /// An open task and the grants in force for it.
@@ -32,6 +33,9 @@ struct Stored {
     lapses: AtomicU64,
     /// The ledger's changes.
     changes: AtomicU64,
+    /// Where it says that it has changed; nowhere where it is only supposed.
+    names: Option<Arc<Names<TaskId>>>,
+    noted: Noted,
     /// Marks are written one after the other; held across the write.
     turn: tokio::sync::Mutex<()>,
 }
@@ -62,6 +66,13 @@ impl LiveTask {
         }
     }
 
+    /// The same, telling `names` what the store is to hear of with the clocks.
+    #[must_use]
+    pub(super) fn telling(mut self, names: &Arc<Names<TaskId>>) -> Self {
+        self.stored.names = Some(Arc::clone(names));
+        self
+    }
+
     /// A task that is only supposed, with grants and calls as if it had them: nobody but whoever made it
     /// sees it, and it is in no store.
     #[must_use]
@@ -86,7 +97,7 @@ impl LiveTask {
     /// When it lapses without a sign of life.
     #[must_use]
     pub fn lapses(&self) -> BootInstant {
-        BootInstant::from_nanos(self.lapses.load(Ordering::Relaxed))
+        BootInstant::from_nanos(self.lapses.load(Ordering::SeqCst))
     }
 
     /// When it reaches its maximum age, which no sign of life moves.
@@ -116,7 +127,8 @@ impl LiveTask {
     pub fn renew(&self, now: BootInstant) {
         if self.ended(now).is_none() {
             let lapses = (now + self.task.lease).as_nanos();
-            self.lapses.fetch_max(lapses, Ordering::Relaxed);
+            self.lapses.fetch_max(lapses, Ordering::SeqCst);
+            self.note();
         }
     }
 
@@ -135,6 +147,14 @@ impl LiveTask {
     /// What the task has called so far. The lock is held while one decision is made and counted, so
     /// that parallel calls can't both take the last place.
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        let ledger = self.locked_ledger();
+        // It may be changed. Whoever clears the note before this reads the ledger behind that change, because
+        // the lock is held; whoever does so later finds the note.
+        self.note();
+        ledger
+    }
+
+    fn locked_ledger(&self) -> MutexGuard<'_, Ledger> {
         // The ledger's changes are single additions: a poisoned one is at most one call short.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -147,7 +167,12 @@ impl LiveTask {
     /// Whether what changes without an end is not in the store as it is.
     pub(super) fn is_ahead_of_store(&self) -> bool {
         self.stored.lapses.load(Ordering::SeqCst) != self.lapses().as_nanos()
-            || self.stored_changes() != self.ledger().changes()
+            || self.stored_changes() != self.locked_ledger().changes()
+    }
+
+    /// Its mark is read from here on: what changes later is noted anew.
+    pub(super) fn clear_note(&self) {
+        self.stored.noted.clear();
     }
 
     /// The turn to write its mark.
@@ -158,7 +183,7 @@ impl LiveTask {
     /// What the store would have to know, and how many of the ledger's changes that holds. Write it in
     /// turn, then say so to [`LiveTask::note_stored`].
     pub(super) fn mark(&self) -> (TaskMark, u64) {
-        let ledger = self.ledger();
+        let ledger = self.locked_ledger();
         let mark = TaskMark {
             opened: self.opened,
             lapses: self.lapses(),
@@ -189,5 +214,13 @@ impl LiveTask {
     pub(super) fn set_grants(&self, mut grants: Vec<Arc<LiveGrant>>) {
         grants.sort_by_key(|grant| grant.deadline());
         self.grants.publish(Arc::new(grants));
+    }
+}
+
+impl Note for LiveTask {
+    fn note(&self) {
+        if let Some(names) = &self.stored.names {
+            names.note(&self.stored.noted, &self.task.id);
+        }
     }
 }

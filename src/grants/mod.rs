@@ -29,6 +29,7 @@ mod history;
 mod index;
 mod live_grant;
 mod live_task;
+mod parts;
 mod pending_grant;
 mod presence;
 mod reading;
@@ -39,6 +40,7 @@ mod service;
 mod suspension;
 #[cfg(test)]
 mod tests;
+mod unstored;
 mod waiting;
 
 pub use agents::{AgentRevoked, RevokedError};

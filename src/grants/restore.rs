@@ -45,7 +45,7 @@ impl Grants {
             mut changes,
             marked,
             ended,
-        } = judge(contents, inner.clock_mark());
+        } = judge(contents, inner.clock_mark(), inner.unstored.clone());
         let restored = Restored {
             tasks: tasks.len(),
             grants: grants.len(),
@@ -86,8 +86,7 @@ impl Inner {
             live.note_stored(&mark, changes);
             let task = live.task();
             if let Some(parent) = &task.parent {
-                let siblings = family.children.entry(parent.clone());
-                siblings.or_default().insert(task.id.clone());
+                family.children.add(parent, &task.id);
             }
             *family.open_by_agent.entry(task.agent.clone()).or_default() += 1;
             self.timers.add_task(live);
@@ -99,8 +98,7 @@ impl Inner {
             live.note_stored(&live.mark(live.stored_calls()));
             let request = live.request();
             if let Some(parent) = &request.parent {
-                let carved = family.carved.entry(parent.clone());
-                carved.or_default().insert(request.grant.clone());
+                family.carved.add(parent, &request.grant);
             }
             self.timers.add_grant(live);
             self.metrics.live_grants.inc();

@@ -19,8 +19,10 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::service::Inner;
+use super::unstored::{Note as _, Taken};
 use super::{Exchange, Grants, GrantsError, LiveGrant, LiveTask};
 use crate::base::ErrorChain;
+use crate::model::{GrantId, TaskId};
 use crate::store::{Change, ClockMark};
 
 /// How often the clocks are marked, and how far a reboot shortens what is left.
@@ -160,52 +162,87 @@ impl Inner {
     }
 
     async fn store_all(&self) -> Result<(), GrantsError> {
-        let grants = self.grants.collect(|grant| grant.is_ahead_of_store());
-        for some in grants.chunks(BATCH) {
-            self.store_grants(some).await?;
+        // What changes from here on may come with the next.
+        let mut grants = self.unstored.grants.len();
+        while grants > 0 {
+            let some = grants.min(BATCH);
+            self.store_grants(&self.unstored.grants.take(some)).await?;
+            grants -= some;
         }
-        let tasks = self.tasks.collect(|task| task.is_ahead_of_store());
-        for some in tasks.chunks(BATCH) {
-            self.store_tasks(some).await?;
+        let mut tasks = self.unstored.tasks.len();
+        while tasks > 0 {
+            let some = tasks.min(BATCH);
+            self.store_tasks(&self.unstored.tasks.take(some)).await?;
+            tasks -= some;
         }
         let mark = self.clock_mark();
         Ok(self.store.commit(vec![Change::MarkClock(mark)]).await?)
     }
 
-    /// Marks grants whose turn is free; one whose turn is taken is being marked.
-    async fn store_grants(&self, grants: &[Arc<LiveGrant>]) -> Result<(), GrantsError> {
+    /// Marks grants that were taken from the list of what has changed. One whose turn is taken comes with
+    /// the next: what is being written of it need not be its mark.
+    async fn store_grants(&self, names: &[GrantId]) -> Result<(), GrantsError> {
         let now = self.clock.now();
-        let taken = grants.iter().filter_map(|grant| {
-            let turn = grant.turn().try_lock().ok()?;
-            Some((grant, grant.mark_relaxed(now), turn))
-        });
-        let taken: Vec<_> = taken.collect();
+        let grants = names.iter().filter_map(|name| self.grants.get(name));
+        let mut taken = Taken(grants.collect());
+        let mut marks = Vec::with_capacity(taken.0.len());
+        for grant in &taken.0 {
+            grant.clear_note();
+            if let Ok(turn) = grant.turn().try_lock() {
+                marks.push((Arc::clone(grant), grant.mark_relaxed(now), turn));
+            } else {
+                grant.note();
+            }
+        }
         let change =
             |grant: &LiveGrant, mark| Change::MarkGrant(grant.request().grant.clone(), mark);
-        let batch = taken.iter().map(|(grant, mark, _)| change(grant, *mark));
-        self.store.commit(batch.collect()).await?;
-        for (grant, mark, _turn) in &taken {
+        let batch = marks.iter().map(|(grant, mark, _)| change(grant, *mark));
+        self.store_marks(batch.collect()).await?;
+        for (grant, mark, _turn) in &marks {
             grant.note_stored(mark);
+            if grant.is_far_ahead() {
+                grant.note();
+            }
         }
+        drop(marks);
+        taken.0.clear();
         Ok(())
     }
 
-    /// Marks tasks whose turn is free; one whose turn is taken is being marked.
-    async fn store_tasks(&self, tasks: &[Arc<LiveTask>]) -> Result<(), GrantsError> {
-        let taken = tasks.iter().filter_map(|task| {
-            let turn = task.turn().try_lock().ok()?;
-            Some((task, task.mark(), turn))
-        });
-        let taken: Vec<_> = taken.collect();
-        let change = |(task, (mark, _), _): &(&Arc<LiveTask>, _, _)| {
+    /// Marks tasks that were taken from the list of what has changed. One whose turn is taken comes with the
+    /// next.
+    async fn store_tasks(&self, names: &[TaskId]) -> Result<(), GrantsError> {
+        let tasks = names.iter().filter_map(|name| self.tasks.get(name));
+        let mut taken = Taken(tasks.collect());
+        let mut marks = Vec::with_capacity(taken.0.len());
+        for task in &taken.0 {
+            task.clear_note();
+            if !task.is_ahead_of_store() {
+                continue;
+            }
+            if let Ok(turn) = task.turn().try_lock() {
+                marks.push((Arc::clone(task), task.mark(), turn));
+            } else {
+                task.note();
+            }
+        }
+        let change = |(task, (mark, _), _): &(Arc<LiveTask>, _, _)| {
             Change::MarkTask(task.task().id.clone(), Clone::clone(mark))
         };
-        let batch = taken.iter().map(change);
-        self.store.commit(batch.collect()).await?;
-        for (task, (mark, changes), _turn) in &taken {
+        self.store_marks(marks.iter().map(change).collect()).await?;
+        for (task, (mark, changes), _turn) in &marks {
             task.note_stored(mark, *changes);
         }
+        drop(marks);
+        taken.0.clear();
         Ok(())
+    }
+
+    async fn store_marks(&self, marks: Vec<Change>) -> Result<(), GrantsError> {
+        if marks.is_empty() {
+            return Ok(());
+        }
+        Ok(self.store.commit(marks).await?)
     }
 
     /// Both clocks at this moment.

@@ -5,7 +5,6 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,9 +18,11 @@ use super::events::{Event, Events};
 use super::forgetting::Retention;
 use super::health::Health;
 use super::index::Index;
+use super::parts::Parts;
 use super::presence::Taskless;
 use super::reading::Ends;
 use super::suspension;
+use super::unstored::Unstored;
 use super::{GrantsError, LiveGrant, LiveTask, Move, PendingGrant};
 use crate::base::{BootId, BootInstant, Clock, Live};
 use crate::model::{
@@ -91,6 +92,7 @@ pub(super) struct Inner {
     pub(super) grants: Index<GrantId, Arc<LiveGrant>>,
     pub(super) pending: Index<RequestId, Arc<PendingGrant>>,
     pub(super) timers: Timers,
+    pub(super) unstored: Unstored,
     pub(super) events: Events,
     pub(super) revoked: Live<BTreeSet<AgentId>>,
     /// What agents run without a task; one entry at most for each agent that there ever was.
@@ -113,10 +115,10 @@ pub(super) struct Inner {
 #[derive(Debug, Default)]
 pub(super) struct Family {
     /// The open spans of an open task.
-    pub(super) children: HashMap<TaskId, BTreeSet<TaskId>>,
+    pub(super) children: Parts<TaskId>,
     pub(super) open_by_agent: HashMap<AgentId, usize>,
     /// The live grants that were carved from a live grant.
-    pub(super) carved: HashMap<GrantId, BTreeSet<GrantId>>,
+    pub(super) carved: Parts<GrantId>,
     pub(super) pending_of_task: HashMap<TaskId, Vec<Arc<PendingGrant>>>,
     pub(super) pending_by_agent: HashMap<AgentId, usize>,
     pub(super) endings: HashMap<TaskId, watch::Receiver<Option<Outcome>>>,
@@ -188,6 +190,7 @@ impl Grants {
             grants: Index::new(),
             pending: Index::new(),
             timers: Timers::default(),
+            unstored: Unstored::default(),
             revoked: Live::new(BTreeSet::new()),
             taskless: Index::new(),
             revoking: tokio::sync::Mutex::default(),
@@ -254,7 +257,8 @@ impl Grants {
             .family()
             .count_open(&agent, inner.limits.tasks_per_agent)?;
         let now = inner.clock.now();
-        let live = Arc::new(LiveTask::new(task.clone(), now, now));
+        let live = LiveTask::new(task.clone(), now, now).telling(&inner.unstored.tasks);
+        let live = Arc::new(live);
         let (mark, changes) = live.mark();
         let marked = Change::MarkTask(id.clone(), mark.clone());
         let commit = inner.store.commit(vec![Change::OpenTask(task), marked]);
@@ -271,8 +275,7 @@ impl Grants {
             inner.tasks.insert(id.clone(), Arc::clone(&live));
             inner.metrics.live_tasks.inc();
             if let Some(parent) = &parent {
-                let siblings = family.children.entry(parent.task().id.clone());
-                siblings.or_default().insert(id.clone());
+                family.children.add(&parent.task().id, &id);
             }
             inner.timers.add_task(&live);
         }
@@ -380,7 +383,8 @@ impl Inner {
         deadline: BootInstant,
         change: fn(Grant) -> Change,
     ) -> Result<Arc<LiveGrant>, GrantsError> {
-        let live = LiveGrant::new(grant.clone(), self.clock.now(), deadline);
+        let live = LiveGrant::new(grant.clone(), self.clock.now(), deadline)
+            .telling(&self.unstored.grants);
         let mark = live.mark(live.stored_calls());
         let marked = Change::MarkGrant(grant.request.grant.clone(), mark);
         self.store.commit(vec![change(grant), marked]).await?;
@@ -400,8 +404,7 @@ impl Inner {
         if let Some(parent) = &request.parent {
             let above = self.grants.get(parent);
             above.ok_or_else(|| GrantsError::GrantUnknown(parent.clone()))?;
-            let carved = family.carved.entry(parent.clone()).or_default();
-            carved.insert(request.grant.clone());
+            family.carved.add(parent, &request.grant);
         }
         let mut grants = task.grants().to_vec();
         grants.push(Arc::clone(live));
@@ -461,12 +464,12 @@ impl Family {
 
     /// A task is no open span of the one above any more.
     pub(super) fn part_from_parent(&mut self, task: &Task) {
-        take_out(&mut self.children, task.parent.as_ref(), &task.id);
+        self.children.remove(task.parent.as_ref(), &task.id);
     }
 
     /// A grant is no live part of the one above any more.
     pub(super) fn part_from_whole(&mut self, request: &GrantRequest) {
-        take_out(&mut self.carved, request.parent.as_ref(), &request.grant);
+        self.carved.remove(request.parent.as_ref(), &request.grant);
     }
 
     pub(super) fn count_ended(&mut self, agent: &AgentId) {
@@ -475,19 +478,6 @@ impl Family {
             if *open == 0 {
                 self.open_by_agent.remove(agent);
             }
-        }
-    }
-}
-
-/// Takes one out of what belongs to `above`; a set of none is no entry.
-fn take_out<K: Eq + Hash + Ord>(sets: &mut HashMap<K, BTreeSet<K>>, above: Option<&K>, one: &K) {
-    let Some(above) = above else {
-        return;
-    };
-    if let Some(set) = sets.get_mut(above) {
-        set.remove(one);
-        if set.is_empty() {
-            sets.remove(above);
         }
     }
 }

@@ -142,8 +142,8 @@ impl Inner {
     /// that, but for what is held back by another that is suspended.
     fn parts_of(&self, family: &Family, grant: &LiveGrant) -> Vec<Arc<LiveGrant>> {
         let parts = |grant: &LiveGrant| {
-            let parts = family.carved.get(&grant.request().grant).into_iter();
-            let parts = parts.flatten().filter_map(|id| self.grants.get(id));
+            let parts = family.carved.of(&grant.request().grant);
+            let parts = parts.filter_map(|id| self.grants.get(id));
             let parts = parts.filter(|part| !part.is_suspended());
             parts.collect::<Vec<_>>()
         };

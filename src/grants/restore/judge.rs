@@ -7,6 +7,7 @@ use super::passage::Passage;
 use crate::base::BootInstant;
 use crate::grants::ahead::first_stored;
 use crate::grants::service::later;
+use crate::grants::unstored::Unstored;
 use crate::grants::{LiveGrant, LiveTask};
 use crate::model::{EndReason, Grant, GrantId, GrantState, Task, TaskId, TaskState, Transition};
 use crate::store::{Change, ClockMark, Contents, GrantMark, TaskMark};
@@ -28,12 +29,14 @@ pub(super) struct Judged {
 struct Judge {
     now: ClockMark,
     passage: Passage,
+    /// Where what lives on says that it has changed.
+    unstored: Unstored,
     tasks: HashMap<TaskId, Arc<LiveTask>>,
     grants: HashMap<GrantId, Arc<LiveGrant>>,
     judged: Judged,
 }
 
-pub(super) fn judge(contents: Contents, now: ClockMark) -> Judged {
+pub(super) fn judge(contents: Contents, now: ClockMark, unstored: Unstored) -> Judged {
     let Contents {
         mut tasks,
         grants,
@@ -43,6 +46,7 @@ pub(super) fn judge(contents: Contents, now: ClockMark) -> Judged {
     let mut judge = Judge {
         passage,
         now,
+        unstored,
         tasks: HashMap::with_capacity(tasks.len()),
         grants: HashMap::with_capacity(grants.len()),
         judged: Judged {
@@ -71,7 +75,8 @@ impl Judge {
         self.judged.marked &= mark.is_some();
         match self.task_lives(&task, mark) {
             Ok(mark) => {
-                let live = Arc::new(LiveTask::restored(task, mark));
+                let live = LiveTask::restored(task, mark).telling(&self.unstored.tasks);
+                let live = Arc::new(live);
                 self.tasks.insert(live.task().id.clone(), Arc::clone(&live));
                 self.judged.tasks.push(live);
             }
@@ -133,7 +138,7 @@ impl Judge {
                 let mark = self.grant_mark(&grant, mark, deadline);
                 let above = grant.request.parent.as_ref();
                 let above = above.and_then(|above| self.grants.get(above));
-                let live = LiveGrant::restored(grant, &mark);
+                let live = LiveGrant::restored(grant, &mark).telling(&self.unstored.grants);
                 let live = Arc::new(match above {
                     Some(above) => live.sharing(above),
                     None => live,

@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering;
+
 use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -142,6 +144,88 @@ async fn bytes_are_no_more_than_at_the_last_checkpoint() {
     let (grants, _) = world.start().await;
     let after = grants.grant(&grant.request().grant).unwrap();
     assert_eq!(after.bytes_left(), Some(700));
+}
+
+#[tokio::test]
+async fn a_checkpoint_looks_at_what_has_changed_and_at_nothing_that_rests() {
+    let mut world = World::new();
+    world.entitlement.max_bytes = Some(1_000);
+    let (grants, grant) = granted(&mut world, 100).await;
+    let task = world.open(&grants, "rests", None).await;
+    for _ in 0..10 {
+        world.activate(&grants, &task).await;
+    }
+    let inner = &grants.0;
+    let walked = |inner: &Inner| {
+        inner.grants.walked.load(Ordering::SeqCst) + inner.tasks.walked.load(Ordering::SeqCst)
+    };
+    let before = (walked(inner), world.store.commits());
+    grants.checkpoint().await.unwrap();
+    let used = grants.task(&grant.request().task).unwrap();
+    used.renew(world.clock.now() + EVERY);
+    grant.enter(world.clock.now()).unwrap().spend(300).unwrap();
+    assert_eq!(
+        (inner.unstored.grants.len(), inner.unstored.tasks.len()),
+        (1, 1)
+    );
+    grants.checkpoint().await.unwrap();
+    assert_eq!(
+        (inner.unstored.grants.len(), inner.unstored.tasks.len()),
+        (0, 0)
+    );
+    assert_eq!(walked(inner), before.0);
+    // The clocks, then the grant, the task and the clocks.
+    assert_eq!(world.store.commits(), before.1 + 4);
+    let contents = world.store.load().await.unwrap();
+    let left = contents
+        .grants
+        .iter()
+        .map(|(_, mark)| mark.unwrap().bytes_left);
+    assert_eq!(left.min(), Some(Some(700)));
+    let lapses = contents
+        .tasks
+        .iter()
+        .map(|(_, mark)| mark.as_ref().unwrap().lapses);
+    assert_eq!(lapses.max(), Some(used.lapses()));
+}
+
+#[tokio::test]
+async fn what_a_checkpoint_could_not_write_comes_with_the_next() {
+    let mut world = World::new();
+    world.entitlement.max_bytes = Some(1_000);
+    let (grants, grant) = granted(&mut world, 100).await;
+    let task = grants.task(&grant.request().task).unwrap();
+    let stored = async || {
+        let contents = world.store.load().await.unwrap();
+        let (_, of_task) = contents.tasks.first().unwrap();
+        let (_, of_grant) = contents.grants.first().unwrap();
+        (
+            of_grant.unwrap().bytes_left.unwrap(),
+            of_task.as_ref().unwrap().lapses,
+        )
+    };
+    let spend = |bytes| {
+        world.hand.advance(EVERY);
+        task.renew(world.clock.now());
+        let exchange = grant.enter(world.clock.now()).unwrap();
+        exchange.spend(bytes).unwrap();
+    };
+    spend(100);
+    world.store.fail(true);
+    grants.checkpoint().await.unwrap_err();
+    world.store.fail(false);
+    grants.checkpoint().await.unwrap();
+    assert_eq!(stored().await, (900, task.lapses()));
+    // What is being written of it need not be its mark.
+    spend(100);
+    let before = stored().await;
+    {
+        let _turns = (grant.turn().lock().await, task.turn().lock().await);
+        grants.checkpoint().await.unwrap();
+        assert_eq!(stored().await, before);
+    }
+    grants.checkpoint().await.unwrap();
+    assert_eq!(stored().await, (800, task.lapses()));
 }
 
 #[tokio::test]
