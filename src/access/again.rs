@@ -13,7 +13,7 @@ use crate::config::Snapshot;
 use crate::grants::{Extent, Renewed};
 use crate::model::{
     AgentId, ApprovalRule, Budget, Circumstances, DenyReason, Entitlement, GrantId, GrantRequest,
-    GroupName, PersonId, Proof, RequestId, Shared, TaskId,
+    GroupName, PersonId, Proof, RequestId, Right, Shared, TaskId,
 };
 use crate::pdp::Decision;
 
@@ -123,7 +123,7 @@ impl Asker<'_> {
             return true;
         };
         let now = redefined(&request, entitlement, approval);
-        definition(&now) != asked.definition || now.budget.concurrent != asked.max_concurrent
+        definition(&now) != asked.definition || now.right.budget.concurrent != asked.max_concurrent
     }
 
     /// The request, as far as its definition does not say what it is.
@@ -139,14 +139,17 @@ impl Asker<'_> {
             grant: GrantId::random(),
             agent: AgentId::clone(&self.agent.agent.id),
             task,
-            entitlement: entitlement.id.clone(),
-            operations: entitlement.operations.clone(),
+            right: Right {
+                entitlement: entitlement.id.clone(),
+                operations: entitlement.operations.clone(),
+                budget: Budget::default(),
+                proof: Proof::Bearer,
+                approval: None,
+            }
+            .into(),
             input: Shared::default(),
             reason: None,
             duration: asked.duration,
-            budget: Budget::default(),
-            proof: Proof::Bearer,
-            approval: None,
             requested_at: self.wall,
             parent: None,
             asked: Circumstances::UNKNOWN.into(),

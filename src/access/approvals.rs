@@ -256,7 +256,7 @@ impl Approvals {
         record: &mut Record,
     ) -> Result<Option<Duration>, NotDecided> {
         let request = pending.request();
-        let rule = request.approval.as_ref();
+        let rule = request.right.approval.as_ref();
         let rule = rule.ok_or(NotDecided::NotAsked)?;
         let duration = match agreement.duration_seconds {
             None => None,
@@ -305,7 +305,7 @@ impl Approvals {
         request: &GrantRequest,
         agreement: &Agreement,
     ) -> Result<bool, NotDecided> {
-        let wanted = request.approval.as_ref().is_some_and(|rule| rule.mfa);
+        let wanted = request.right.approval.as_ref().is_some_and(|rule| rule.mfa);
         match &agreement.totp {
             Some(code) => {
                 self.people.check_code(who.id(), code).await?;
@@ -336,7 +336,7 @@ impl Approvals {
         about(record, request);
         let snapshot = self.snapshot.current();
         record.generation = Some(snapshot.generation().clone());
-        let rule = request.approval.as_ref();
+        let rule = request.right.approval.as_ref();
         let member = rule.is_some_and(|rule| who.person.groups.contains(&rule.group));
         let anew = self.anew(&snapshot, request).zip(rule);
         record.asked = anew.and_then(|(anew, rule)| {

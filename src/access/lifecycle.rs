@@ -46,7 +46,9 @@ impl Requests {
     ) -> Result<Grant, Refused> {
         let request = grant.request();
         let duration = seconds(duration_seconds)?.unwrap_or(request.duration);
-        let entitlement = asker.snapshot.entitlement(request.entitlement.as_str());
+        let entitlement = asker
+            .snapshot
+            .entitlement(request.right.entitlement.as_str());
         let approvals = grant.record().term().map(|term| term.approvals.clone());
         let agreed = agreed_life(request, &approvals.unwrap_or_default());
         let asked = |ruled, seen: Option<Extent>, no_longer| {
@@ -61,13 +63,13 @@ impl Requests {
                 }),
                 no_longer,
             });
-            asked_about(asker, (&request.entitlement, grant), ruled, step)
+            asked_about(asker, (&request.right.entitlement, grant), ruled, step)
         };
         let refuse = |refused: Refused| {
             let asked = asked(refused.reason(), self.grants.extent(grant), false);
-            self.record_refusal(asker, Some(&request.entitlement), asked, refused)
+            self.record_refusal(asker, Some(&request.right.entitlement), asked, refused)
         };
-        let gone = || no_rule(request.entitlement.as_str());
+        let gone = || no_rule(request.right.entitlement.as_str());
         let entitlement = entitlement.ok_or_else(|| refuse(gone()))?;
         let rules = permitted(asker, entitlement, grant).map_err(refuse)?;
         let longest = entitlement.max_ttl.min(agreed.unwrap_or(Duration::MAX));
@@ -126,7 +128,9 @@ impl Requests {
             asked,
             reason: part.reason,
         };
-        let entitlement = asker.snapshot.entitlement(request.entitlement.as_str());
+        let entitlement = asker
+            .snapshot
+            .entitlement(request.right.entitlement.as_str());
         let signals = self.grants.signals();
         let receiving = Asker {
             agent: receiver,
@@ -137,13 +141,13 @@ impl Requests {
         let held = holds(&receiving, request);
         let described = |ruled| {
             let step = AskedStep::Part(AskedPart { own, held });
-            asked_about(&receiving, (&request.entitlement, grant), ruled, step)
+            asked_about(&receiving, (&request.right.entitlement, grant), ruled, step)
         };
         let refuse = |refused: Refused| {
             let asked = described(refused.reason());
-            self.record_refusal(&receiving, Some(&request.entitlement), asked, refused)
+            self.record_refusal(&receiving, Some(&request.right.entitlement), asked, refused)
         };
-        let gone = || no_rule(request.entitlement.as_str());
+        let gone = || no_rule(request.right.entitlement.as_str());
         let entitlement = entitlement.ok_or_else(|| refuse(gone()))?;
         check_holder(held).map_err(refuse)?;
         let approved_by = grant.approved_by();

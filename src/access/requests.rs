@@ -198,7 +198,7 @@ impl Requests {
                 record.verdict = Verdict::Allow;
                 record.grant = Some(grant.request().grant.clone());
                 record.request = Some(grant.request().id.clone());
-                record.detail.clone_from(&grant.request().reason);
+                record.detail = grant.request().reason.as_deref().map(ToOwned::to_owned);
                 place.write(record);
                 let rules = permitted.permit.rules().to_vec();
                 let outcome = Outcome::Granted(Granted { grant, rules });
@@ -336,9 +336,9 @@ fn in_force(task: &LiveTask, asked: &Permitted, asker: &Asker<'_>) -> Option<Arc
     let same = |grant: &&Arc<LiveGrant>| {
         let request = grant.request();
         grant.ended(asker.now).is_none()
-            && request.entitlement == asked.entitlement.id
+            && request.right.entitlement == asked.entitlement.id
             && *request.input == asked.input
-            && request.reason == asked.reason
+            && request.reason.as_deref() == asked.reason.as_deref()
             && request.asked.holder == asker.holder
     };
     grants.iter().find(same).cloned()

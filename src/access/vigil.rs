@@ -289,7 +289,7 @@ impl Vigil {
             wall,
             supposed: None,
         };
-        for operation in &request.operations {
+        for operation in &request.right.operations {
             if let Some(zone) = snapshot.operation(operation.as_str()) {
                 let zone = &zone.service.service.time_zone;
                 all = all.and(turned(&asker, operation, zone, grant), |(what, _)| {
@@ -325,7 +325,7 @@ impl Vigil {
             record.agent = Some(request.agent.clone());
             record.task = Some(request.task.clone());
             record.grant = Some(request.grant.clone());
-            record.entitlement = Some(request.entitlement.clone());
+            record.entitlement = Some(request.right.entitlement.clone());
             record.rules = rule.map(|(_, rule)| rule).into_iter().collect();
             record.detail = Some(format!("{what} by a condition"));
             let mut place = self.audit.reserve();
@@ -369,7 +369,7 @@ fn look(snapshot: &Snapshot, grant: &LiveGrant) -> Option<Watched> {
         let signature = FixedState::with_seed(found.signature).hash_one(zone);
         Some(Watched { signature, ..found })
     };
-    let found = request.operations.iter().filter_map(of);
+    let found = request.right.operations.iter().filter_map(of);
     found.reduce(Watched::and)
 }
 
@@ -389,7 +389,7 @@ fn turned(
         operation,
         grant: Some(GrantFacts {
             id: &grant.request().grant,
-            entitlement: &grant.request().entitlement,
+            entitlement: &grant.request().right.entitlement,
             age_seconds: whole(asker.now.saturating_since(grant.starts()).as_secs()),
             calls_left: grant.calls_left().map(whole),
             bytes_left: grant.bytes_left().map(whole),

@@ -229,6 +229,6 @@ pub(super) async fn is_shown_to(
 
 /// Whether a person is one of those whose approval a request needs.
 pub(super) fn is_asked(known: &Known, grant: &Grant) -> bool {
-    let rule = grant.request.approval.as_ref();
+    let rule = grant.request.right.approval.as_ref();
     rule.is_some_and(|rule| known.person.groups.contains(&rule.group))
 }

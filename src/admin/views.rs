@@ -163,7 +163,7 @@ impl GrantView {
         // What it was carved from may be suspended.
         let suspended = live.is_some_and(crate::grants::LiveGrant::is_out_of_force);
         let term = grant.term();
-        let operations = request.operations.iter().map(ToString::to_string);
+        let operations = request.right.operations.iter().map(ToString::to_string);
         Self {
             id: request.grant.to_string(),
             state: match grant.state {
@@ -176,13 +176,13 @@ impl GrantView {
             end_reason: end_reason(grant),
             agent: request.agent.to_string(),
             task: request.task.to_string(),
-            entitlement: request.entitlement.to_string(),
+            entitlement: request.right.entitlement.to_string(),
             operations: operations.collect(),
             starts_at: term.map(|term| term.starts_at.to_string()),
             expires_at: term.map(|term| term.expires_at.to_string()),
             calls_left: live.and_then(crate::grants::LiveGrant::calls_left),
             bytes_left: live.and_then(crate::grants::LiveGrant::bytes_left),
-            parent: request.parent.as_ref().map(ToString::to_string),
+            parent: request.parent.as_deref().map(ToString::to_string),
         }
     }
 }
@@ -271,19 +271,28 @@ impl RequestView {
             state: request_state(grant),
             agent: request.agent.to_string(),
             task: request.task.to_string(),
-            entitlement: request.entitlement.to_string(),
-            operations: request.operations.iter().map(ToString::to_string).collect(),
+            entitlement: request.right.entitlement.to_string(),
+            operations: request
+                .right
+                .operations
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             input: inputs(request),
-            reason: request.reason.clone(),
-            max_calls: request.budget.calls,
-            max_bytes: request.budget.bytes,
-            proof: request.proof.as_str(),
-            approval: request.approval.as_ref().map(|rule| ApprovalRuleView {
-                group: rule.group.to_string(),
-                quorum: rule.quorum,
-                mfa: rule.mfa,
-                expires_seconds: rule.expires.as_secs(),
-            }),
+            reason: request.reason.as_deref().map(ToOwned::to_owned),
+            max_calls: request.right.budget.calls,
+            max_bytes: request.right.budget.bytes,
+            proof: request.right.proof.as_str(),
+            approval: request
+                .right
+                .approval
+                .as_ref()
+                .map(|rule| ApprovalRuleView {
+                    group: rule.group.to_string(),
+                    quorum: rule.quorum,
+                    mfa: rule.mfa,
+                    expires_seconds: rule.expires.as_secs(),
+                }),
             end_reason: end_reason(grant),
             note: note(grant),
             duration_seconds: request.duration.as_secs(),

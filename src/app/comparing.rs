@@ -58,7 +58,7 @@ impl Comparing {
                 "id": request.grant.as_str(),
                 "agent": request.agent.as_str(),
                 "task": request.task.as_str(),
-                "entitlement": request.entitlement.as_str(),
+                "entitlement": request.right.entitlement.as_str(),
                 "streams": grant.running(),
             })
         });

@@ -202,8 +202,9 @@ pub(super) fn reconcile(snapshot: &Snapshot, grants: &Grants) {
 /// Whether agent, entitlement and at least one of the operations are still there.
 pub(super) fn is_known(snapshot: &Snapshot, request: &GrantRequest) -> bool {
     let agent = snapshot.agent(request.agent.as_str());
-    let entitlement = snapshot.entitlement(request.entitlement.as_str());
-    let entitlement = entitlement.filter(|now| !now.operations.is_disjoint(&request.operations));
+    let entitlement = snapshot.entitlement(request.right.entitlement.as_str());
+    let entitlement =
+        entitlement.filter(|now| !now.operations.is_disjoint(&request.right.operations));
     agent.is_some() && entitlement.is_some()
 }
 

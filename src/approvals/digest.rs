@@ -19,7 +19,7 @@ pub fn digest(request: &GrantRequest) -> Digest {
         .iter()
         .map(|(name, value)| (name.as_ref(), input_value(value)))
         .collect();
-    let approval = request.approval.as_ref().map(|rule| {
+    let approval = request.right.approval.as_ref().map(|rule| {
         BTreeMap::from([
             ("expires_seconds", json!(rule.expires.as_secs())),
             ("group", json!(rule.group.as_str())),
@@ -27,18 +27,23 @@ pub fn digest(request: &GrantRequest) -> Digest {
             ("quorum", json!(rule.quorum)),
         ])
     });
-    let operations: Vec<&str> = request.operations.iter().map(|id| id.as_str()).collect();
+    let operations: Vec<&str> = request
+        .right
+        .operations
+        .iter()
+        .map(|id| id.as_str())
+        .collect();
     let canonical = BTreeMap::from([
         ("agent", json!(request.agent.as_str())),
         ("approval", json!(approval)),
         ("duration_seconds", json!(request.duration.as_secs())),
-        ("entitlement", json!(request.entitlement.as_str())),
+        ("entitlement", json!(request.right.entitlement.as_str())),
         ("id", json!(request.id.as_str())),
         ("input", json!(input)),
-        ("max_bytes", json!(request.budget.bytes)),
-        ("max_calls", json!(request.budget.calls)),
+        ("max_bytes", json!(request.right.budget.bytes)),
+        ("max_calls", json!(request.right.budget.calls)),
         ("operations", json!(operations)),
-        ("proof", json!(request.proof.as_str())),
+        ("proof", json!(request.right.proof.as_str())),
         ("reason", json!(request.reason)),
         ("task", json!(request.task.as_str())),
     ]);

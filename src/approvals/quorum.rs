@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::digest;
 use crate::base::Digest;
 use crate::model::{
-    Approval, ApprovalRule, Entitlement, GrantRequest, GroupName, PersonId, Shared,
+    Approval, ApprovalRule, Entitlement, GrantRequest, GroupName, PersonId, Right, Shared,
 };
 
 /// One person's agreement to one request, with what is known of the person at this moment.
@@ -130,7 +130,7 @@ pub fn check_consent(
         party: consent.party,
         again: approvals.iter().any(|one| one.person == *consent.person),
         shown: consent.digest == Some(asked),
-        changed: digest(now) != asked || now.budget != request.budget,
+        changed: digest(now) != asked || now.right.budget != request.right.budget,
         asked: request.duration,
         duration: consent.duration,
     };
@@ -145,11 +145,12 @@ pub fn redefined(
     approval: Option<Shared<ApprovalRule>>,
 ) -> GrantRequest {
     GrantRequest {
-        operations: entitlement.operations.clone(),
+        right: Right {
+            approval,
+            ..entitlement.right()
+        }
+        .into(),
         duration: request.duration.min(entitlement.max_ttl),
-        budget: entitlement.budget(),
-        proof: entitlement.proof,
-        approval,
         ..request.clone()
     }
 }

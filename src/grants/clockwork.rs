@@ -1,22 +1,41 @@
 //! The one task that ends what has run out: no timer per grant, no timer per stream.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{self, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::events::Event;
 use super::{Grants, LiveGrant, LiveTask, PendingGrant};
 use crate::base::BootInstant;
-use crate::model::{EndReason, GrantId, RequestId, TaskId, Transition};
+use crate::model::{EndReason, Transition};
 
 /// What is due, the earliest first; one entry at most for each thing that lives: of a grant its warning, and
 /// after that its end. A deadline that has moved since is looked at when it would have been due, and set again.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    queue: Mutex<BTreeSet<(BootInstant, Due)>>,
+    queues: Mutex<Queues>,
     earlier: Notify,
+}
+
+/// One for each kind of thing, so that an entry is no more than a moment and a pointer.
+#[derive(Debug, Default)]
+struct Queues {
+    grants: Queue<LiveGrant>,
+    requests: Queue<PendingGrant>,
+    tasks: Queue<LiveTask>,
+}
+
+#[derive(Debug)]
+struct Queue<T>(BTreeSet<Entry<T>>);
+
+/// Of two at the same moment, the order is that of their places in memory: what stands in a queue stays in its.
+#[derive(Debug)]
+struct Entry<T> {
+    at: BootInstant,
+    thing: Arc<T>,
 }
 
 /// Under which moment a thing stands in the queue, if it does. Kept by the thing, read and changed only with the
@@ -24,100 +43,194 @@ pub(super) struct Timers {
 #[derive(Debug, Default)]
 pub(super) struct Place(AtomicU64);
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Something that can stand in a queue.
+trait Timed {
+    fn place(&self) -> &Place;
+}
+
+#[derive(Debug)]
 enum Due {
-    Grant(GrantId),
-    Request(RequestId),
-    Task(TaskId),
-    Warning(GrantId),
+    /// A grant, and when it was looked for.
+    Grant(Arc<LiveGrant>, BootInstant),
+    Request(Arc<PendingGrant>),
+    Task(Arc<LiveTask>),
 }
 
 impl Timers {
-    pub(super) fn add_grant(&self, grant: &LiveGrant) {
-        self.remove_grant(grant);
-        let id = grant.request().grant.clone();
-        self.add(grant.place(), warning(grant), Due::Warning(id));
+    pub(super) fn add_grant(&self, grant: &Arc<LiveGrant>) {
+        self.add_grant_at(grant, warning(grant));
     }
 
-    pub(super) fn add_request(&self, request: &PendingGrant) {
-        let due = Due::Request(request.request().id.clone());
-        self.add(request.place(), request.until(), due);
+    fn add_grant_at(&self, grant: &Arc<LiveGrant>, at: BootInstant) {
+        self.change(|queues| queues.grants.add(grant, at));
     }
 
-    pub(super) fn add_task(&self, task: &LiveTask) {
-        let due = Due::Task(task.task().id.clone());
-        self.add(task.place(), task.lapses().min(task.oldest()), due);
+    pub(super) fn add_request(&self, request: &Arc<PendingGrant>) {
+        self.change(|queues| queues.requests.add(request, request.until()));
     }
 
-    pub(super) fn remove_grant(&self, grant: &LiveGrant) {
-        let id = &grant.request().grant;
-        let mut queue = self.queue();
-        let at = grant.place().get();
-        if !queue.remove(&(at, Due::Warning(id.clone()))) {
-            queue.remove(&(at, Due::Grant(id.clone())));
-        }
+    pub(super) fn add_task(&self, task: &Arc<LiveTask>) {
+        let at = task.lapses().min(task.oldest());
+        self.change(|queues| queues.tasks.add(task, at));
     }
 
-    pub(super) fn remove_request(&self, request: &PendingGrant) {
-        let due = Due::Request(request.request().id.clone());
-        self.queue().remove(&(request.place().get(), due));
+    pub(super) fn remove_grant(&self, grant: &Arc<LiveGrant>) {
+        self.queues().grants.remove(grant);
     }
 
-    pub(super) fn remove_task(&self, task: &LiveTask) {
-        let due = Due::Task(task.task().id.clone());
-        self.queue().remove(&(task.place().get(), due));
+    pub(super) fn remove_request(&self, request: &Arc<PendingGrant>) {
+        self.queues().requests.remove(request);
+    }
+
+    pub(super) fn remove_task(&self, task: &Arc<LiveTask>) {
+        self.queues().tasks.remove(task);
     }
 
     /// How many deadlines are waited for.
     pub(super) fn len(&self) -> usize {
-        self.queue().len()
+        let Queues {
+            grants,
+            requests,
+            tasks,
+        } = &*self.queues();
+        grants.0.len() + requests.0.len() + tasks.0.len()
     }
 
-    /// Adds what is due at `deadline`, in place of the same at another moment.
-    fn add(&self, place: &Place, deadline: BootInstant, due: Due) {
-        let mut queue = self.queue();
-        let first = first(&queue);
-        let mut entry = (place.get(), due);
-        queue.remove(&entry);
-        place.0.store(deadline.as_nanos(), Ordering::Relaxed);
-        entry.0 = deadline;
-        queue.insert(entry);
-        drop(queue);
-        if first.is_none_or(|first| deadline < first) {
+    fn change(&self, change: impl FnOnce(&mut Queues)) {
+        let mut queues = self.queues();
+        let before = queues.first();
+        change(&mut queues);
+        let first = queues.first();
+        drop(queues);
+        if before.is_none_or(|before| first.is_some_and(|first| first < before)) {
             self.earlier.notify_one();
         }
     }
 
     fn next(&self) -> BootInstant {
-        first(&self.queue()).unwrap_or(BootInstant::FAR_FUTURE)
+        self.queues().first().unwrap_or(BootInstant::FAR_FUTURE)
     }
 
+    /// Takes out what is due, the earliest first.
     fn take_due(&self, now: BootInstant) -> Vec<Due> {
-        let mut queue = self.queue();
+        let mut queues = self.queues();
         let mut due = Vec::new();
-        while let Some(first) = queue.first()
-            && first.0 <= now
-        {
-            due.extend(queue.pop_first().map(|(_, one)| one));
+        while let Some(Entry { at, thing }) = queues.grants.take_due(now) {
+            due.push((at, Due::Grant(thing, at)));
         }
-        due
+        while let Some(Entry { at, thing }) = queues.requests.take_due(now) {
+            due.push((at, Due::Request(thing)));
+        }
+        while let Some(Entry { at, thing }) = queues.tasks.take_due(now) {
+            due.push((at, Due::Task(thing)));
+        }
+        drop(queues);
+        due.sort_by_key(|(at, _)| *at);
+        due.into_iter().map(|(_, due)| due).collect()
     }
 
-    fn queue(&self) -> MutexGuard<'_, BTreeSet<(BootInstant, Due)>> {
+    fn queues(&self) -> MutexGuard<'_, Queues> {
         // Nothing between the two changes of an entry can panic, so a poisoned queue is still whole.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queues {
+    fn first(&self) -> Option<BootInstant> {
+        let firsts = [
+            self.grants.first(),
+            self.requests.first(),
+            self.tasks.first(),
+        ];
+        firsts.into_iter().flatten().min()
+    }
+}
+
+impl<T: Timed> Queue<T> {
+    /// Adds what is due at `at`, in place of the same at another moment.
+    fn add(&mut self, thing: &Arc<T>, at: BootInstant) {
+        self.remove(thing);
+        thing.place().set(at);
+        let thing = Arc::clone(thing);
+        self.0.insert(Entry { at, thing });
+    }
+
+    fn remove(&mut self, thing: &Arc<T>) {
+        self.0.remove(&Entry {
+            at: thing.place().get(),
+            thing: Arc::clone(thing),
+        });
+    }
+
+    fn first(&self) -> Option<BootInstant> {
+        self.0.first().map(|entry| entry.at)
+    }
+
+    fn take_due(&mut self, now: BootInstant) -> Option<Entry<T>> {
+        self.first().filter(|first| *first <= now)?;
+        self.0.pop_first()
+    }
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self(BTreeSet::new())
+    }
+}
+
+impl<T> Entry<T> {
+    fn key(&self) -> (BootInstant, *const T) {
+        (self.at, Arc::as_ptr(&self.thing))
+    }
+}
+
+impl<T> PartialEq for Entry<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl<T> Eq for Entry<T> {}
+
+impl<T> PartialOrd for Entry<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Entry<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl Timed for LiveGrant {
+    fn place(&self) -> &Place {
+        self.place()
+    }
+}
+
+impl Timed for PendingGrant {
+    fn place(&self) -> &Place {
+        self.place()
+    }
+}
+
+impl Timed for LiveTask {
+    fn place(&self) -> &Place {
+        self.place()
     }
 }
 
 impl Place {
     /// The moment that it was put under last; nothing stands there any more if that was taken out.
     fn get(&self) -> BootInstant {
-        BootInstant::from_nanos(self.0.load(Ordering::Relaxed))
+        BootInstant::from_nanos(self.0.load(atomic::Ordering::Relaxed))
     }
-}
 
-fn first(queue: &BTreeSet<(BootInstant, Due)>) -> Option<BootInstant> {
-    queue.first().map(|(deadline, _)| *deadline)
+    fn set(&self, at: BootInstant) {
+        self.0.store(at.as_nanos(), atomic::Ordering::Relaxed);
+    }
 }
 
 /// When the last tenth of a grant's life begins.
@@ -147,39 +260,31 @@ impl Grants {
         for due in inner.timers.take_due(now) {
             // An end that comes meanwhile waits, and takes out again what is set again here.
             let order = inner.family();
-            match &due {
-                Due::Grant(id) => {
-                    let Some(grant) = inner.grants.get(id) else {
+            match due {
+                Due::Grant(grant, at) => {
+                    // It has ended meanwhile.
+                    if inner.grants.get(&grant.request().grant).is_none() {
                         continue;
-                    };
-                    match grant.ended(now) {
-                        Some(_) => expired.push((grant, EndReason::Expired)),
-                        None => inner.timers.add(grant.place(), grant.deadline(), due),
                     }
-                }
-                Due::Warning(id) => {
-                    let Some(grant) = inner.grants.get(id) else {
-                        continue;
-                    };
                     // Its end may have moved since.
                     if now < warning(&grant) {
-                        inner.timers.add(grant.place(), warning(&grant), due);
+                        inner.timers.add_grant(&grant);
                         continue;
                     }
-                    inner.events.tell(|| Event::GrantExpiring(grant.record()));
+                    if at < grant.deadline() {
+                        inner.events.tell(|| Event::GrantExpiring(grant.record()));
+                    }
                     match grant.ended(now) {
                         Some(_) => expired.push((grant, EndReason::Expired)),
-                        None => {
-                            let end = Due::Grant(id.clone());
-                            inner.timers.add(grant.place(), grant.deadline(), end);
-                        }
+                        None => inner.timers.add_grant_at(&grant, grant.deadline()),
                     }
                 }
-                Due::Request(id) => unanswered.extend(inner.pending.get(id)),
-                Due::Task(id) => {
-                    let Some(task) = inner.tasks.get(id) else {
+                Due::Request(request) => unanswered.push(request),
+                Due::Task(task) => {
+                    let id = &task.task().id;
+                    if inner.tasks.get(id).is_none() {
                         continue;
-                    };
+                    }
                     match task.ended(now) {
                         Some(reason) => {
                             drop(order);

@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::service::later;
 use super::{Grants, GrantsError, LiveGrant, LiveTask};
 use crate::model::{
-    Budget, Circumstances, Grant, GrantId, GrantRequest, OperationId, RequestId, Transition,
+    Budget, Circumstances, Grant, GrantId, GrantRequest, OperationId, RequestId, Right, Transition,
 };
 use crate::store::Change;
 
@@ -88,18 +88,18 @@ impl Grants {
         let duration = carving.duration.map_or(left, |asked| asked.min(left));
         let deadline = (now + duration).min(task.oldest());
         let request = carving.request(duration, at)?;
-        let budget = request.budget;
+        let budget = request.right.budget;
         if !from.carve(&budget) {
             return Err(Wider::Budget("calls or bytes").into());
         }
-        let mut grant = Grant::requested(inner.circumstances.share(request));
+        let mut grant = Grant::requested(inner.known.share(request));
         // What people agreed to holds for the part as well, where it stays with the agent that they
         // were asked about.
-        if grant.request.approval.is_some() {
+        if grant.request.right.approval.is_some() {
             let approvals = from.record().term().map(|term| term.approvals.clone());
             grant.apply(Transition::AskApproval { until: at }, at)?;
-            for approval in approvals.unwrap_or_default() {
-                grant.apply(Transition::Approve(approval), at)?;
+            for approval in &approvals.unwrap_or_default() {
+                grant.apply(Transition::Approve(approval.clone()), at)?;
             }
         }
         let expires_at = later(at, deadline - now);
@@ -107,10 +107,7 @@ impl Grants {
         let live = LiveGrant::new(grant.clone(), now, deadline)
             .sharing(&from)
             .telling(&inner.unstored.grants);
-        let (rest, mark) = (
-            from.mark(from.stored_calls()),
-            live.mark(live.stored_calls()),
-        );
+        let (rest, mark) = (from.mark(), live.mark());
         // In one batch, so that no crash leaves both the whole and the part.
         let changes = vec![
             Change::MarkGrant(parent.grant.clone(), rest),
@@ -155,9 +152,9 @@ impl Carving {
     ) -> Result<GrantRequest, Wider> {
         let parent = Arc::clone(self.from.request());
         let operations = match self.operations {
-            None => parent.operations.clone(),
+            None => parent.right.operations.clone(),
             Some(some) => {
-                if let Some(more) = some.difference(&parent.operations).next() {
+                if let Some(more) = some.difference(&parent.right.operations).next() {
                     return Err(Wider::Operation(more.clone()));
                 }
                 some.into()
@@ -167,9 +164,9 @@ impl Carving {
             return Err(Wider::Nothing("operations"));
         }
         let budget = Budget {
-            calls: share(parent.budget.calls, self.calls, "calls")?,
-            bytes: share(parent.budget.bytes, self.bytes, "bytes")?,
-            concurrent: parent.budget.concurrent,
+            calls: share(parent.right.budget.calls, self.calls, "calls")?,
+            bytes: share(parent.right.budget.bytes, self.bytes, "bytes")?,
+            concurrent: parent.right.budget.concurrent,
         };
         let task = self.task.task();
         Ok(GrantRequest {
@@ -177,19 +174,23 @@ impl Carving {
             grant: GrantId::random(),
             agent: task.agent.clone(),
             task: task.id.clone(),
-            entitlement: parent.entitlement.clone(),
-            operations,
+            right: Right {
+                entitlement: parent.right.entitlement.clone(),
+                operations,
+                budget,
+                proof: parent.right.proof,
+                approval: parent
+                    .right
+                    .approval
+                    .clone()
+                    .filter(|_| task.agent == parent.agent),
+            }
+            .into(),
             input: parent.input.clone(),
-            reason: self.reason,
+            reason: self.reason.map(String::into_boxed_str),
             duration,
-            budget,
-            proof: parent.proof,
-            approval: parent
-                .approval
-                .clone()
-                .filter(|_| task.agent == parent.agent),
             requested_at,
-            parent: Some(parent.grant.clone()),
+            parent: Some(parent.grant.clone().into()),
             asked: self.asked.into(),
         })
     }

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
+use once_cell::race::OnceBox;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
@@ -22,7 +23,7 @@ pub struct EndCell {
     /// rest is when that was set, in nanoseconds on the boot clock.
     state: AtomicU64,
     /// Made by the first who waits: most that lives is waited for by nobody.
-    signal: OnceLock<Arc<Notify>>,
+    signal: OnceBox<Arc<Notify>>,
 }
 
 impl EndCell {
@@ -31,7 +32,7 @@ impl EndCell {
     pub fn new() -> Self {
         Self {
             state: AtomicU64::new(0),
-            signal: OnceLock::new(),
+            signal: OnceBox::new(),
         }
     }
 
@@ -74,7 +75,7 @@ impl EndCell {
     /// What who waits for something about it registers with; [`EndCell::wake`] wakes all of them. A look at what
     /// is waited for has to follow a fence behind the registration.
     pub(super) fn waiters(&self) -> &Arc<Notify> {
-        self.signal.get_or_init(Arc::default)
+        self.signal.get_or_init(Box::default)
     }
 
     /// Wakes all who wait, once what they wait for is stored.

@@ -1,32 +1,40 @@
 //! Every live task and grant by id. Nothing is ever evicted from here: only an end removes it.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::{LiveGrant, LiveTask, PendingGrant};
+use crate::model::{Grant, GrantId, RequestId, Task, TaskId};
 
 /// How many parts a map has.
 pub(super) const SHARDS: usize = 64;
 
+/// Something that knows the key under which it is found: an index keeps no other copy of it.
+pub(super) trait Keyed {
+    type Key: Eq + Hash;
+
+    fn key(&self) -> &Self::Key;
+}
+
 /// A map that many threads read and write: each key belongs to one of its parts.
 #[derive(Debug)]
-pub(super) struct Index<K, V> {
+pub(super) struct Index<V> {
     hasher: RandomState,
-    shards: Vec<RwLock<HashMap<K, V, RandomState>>>,
-    /// How many values were looked at by walks over all or a part.
+    shards: Vec<RwLock<HashTable<V>>>,
+    /// How many values were looked at by walks over all.
     #[cfg(test)]
     pub(super) walked: std::sync::atomic::AtomicUsize,
 }
 
-impl<K: Eq + Hash, V: Clone> Index<K, V> {
+impl<V: Keyed + Clone> Index<V> {
     pub(super) fn new() -> Self {
-        let hasher = RandomState::default();
-        let shard = || RwLock::new(HashMap::with_hasher(hasher.clone()));
         Self {
-            shards: (0..SHARDS).map(|_| shard()).collect(),
-            hasher,
+            hasher: RandomState::default(),
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             #[cfg(test)]
             walked: std::sync::atomic::AtomicUsize::default(),
         }
@@ -34,61 +42,63 @@ impl<K: Eq + Hash, V: Clone> Index<K, V> {
 
     pub(super) fn get<Q>(&self, key: &Q) -> Option<V>
     where
-        K: Borrow<Q>,
+        V::Key: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        let shard = self.shard(key)?;
-        // Each write is one map operation, so a poisoned part still holds whole entries.
+        let (shard, hash) = self.shard(key)?;
+        // Each write is one operation of the table, so a poisoned part still holds whole entries.
         let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-        shard.get(key).cloned()
+        shard
+            .find(hash, |value| value.key().borrow() == key)
+            .cloned()
     }
 
-    pub(super) fn insert(&self, key: K, value: V) {
-        if let Some(shard) = self.shard(&key) {
+    /// Puts a value under its key, in the place of any other.
+    pub(super) fn insert(&self, value: V) {
+        if let Some((shard, hash)) = self.shard(value.key()) {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-            shard.insert(key, value);
+            self.put(&mut shard, hash, value);
         }
     }
 
     /// The value of a key; a fresh one where there is none, or none that is `good` any more.
     pub(super) fn get_or_make(
         &self,
-        key: &K,
+        key: &V::Key,
         good: impl Fn(&V) -> bool,
         fresh: impl FnOnce() -> V,
-    ) -> V
-    where
-        K: Clone,
-    {
+    ) -> V {
         if let Some(value) = self.get(key).filter(|value| good(value)) {
             return value;
         }
-        let Some(shard) = self.shard(key) else {
+        let Some((shard, hash)) = self.shard(key) else {
             return fresh();
         };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
         // Another may have been first.
-        if let Some(value) = shard.get(key).filter(|value| good(value)) {
+        let there = shard.find(hash, |value| value.key() == key);
+        if let Some(value) = there.filter(|value| good(value)) {
             return value.clone();
         }
         let value = fresh();
-        shard.insert(key.clone(), value.clone());
+        self.put(&mut shard, hash, value.clone());
         value
     }
 
     pub(super) fn remove<Q>(&self, key: &Q) -> Option<V>
     where
-        K: Borrow<Q>,
+        V::Key: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        let shard = self.shard(key)?;
+        let (shard, hash) = self.shard(key)?;
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        shard.remove(key)
+        let found = shard.find_entry(hash, |value| value.key().borrow() == key);
+        found.ok().map(|entry| entry.remove().0)
     }
 
     /// How many there are, part by part.
     pub(super) fn len(&self) -> usize {
-        let of = |shard: &RwLock<HashMap<K, V, RandomState>>| {
+        let of = |shard: &RwLock<HashTable<V>>| {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
             shard.len()
         };
@@ -104,7 +114,7 @@ impl<K: Eq + Hash, V: Clone> Index<K, V> {
             #[cfg(test)]
             self.walked
                 .fetch_add(shard.len(), std::sync::atomic::Ordering::SeqCst);
-            found.extend(shard.values().filter(|value| wanted(value)).cloned());
+            found.extend(shard.iter().filter(|value| wanted(value)).cloned());
         }
         found
     }
@@ -114,14 +124,64 @@ impl<K: Eq + Hash, V: Clone> Index<K, V> {
         let shard = self.shards.get(number);
         shard.map_or_else(Vec::new, |shard| {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-            shard.values().cloned().collect()
+            shard.iter().cloned().collect()
         })
     }
 
-    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> Option<&RwLock<HashMap<K, V, RandomState>>> {
+    fn put(&self, shard: &mut HashTable<V>, hash: u64, value: V) {
+        let hash_of = |value: &V| self.hasher.hash_one(value.key());
+        if let Some(there) = shard.find_mut(hash, |there| there.key() == value.key()) {
+            *there = value;
+        } else {
+            shard.insert_unique(hash, value, hash_of);
+        }
+    }
+
+    /// The part that a key belongs to, and its hash.
+    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> Option<(&RwLock<HashTable<V>>, u64)> {
         let hash = self.hasher.hash_one(key);
-        // The high bits, because the map inside uses the low ones.
+        // Other bits than those by which the table inside finds its places.
         let place = usize::try_from(hash >> 48).unwrap_or(0) % SHARDS;
-        self.shards.get(place)
+        Some((self.shards.get(place)?, hash))
+    }
+}
+
+impl Keyed for Arc<LiveGrant> {
+    type Key = GrantId;
+
+    fn key(&self) -> &GrantId {
+        &self.request().grant
+    }
+}
+
+impl Keyed for Arc<LiveTask> {
+    type Key = TaskId;
+
+    fn key(&self) -> &TaskId {
+        &self.task().id
+    }
+}
+
+impl Keyed for Arc<PendingGrant> {
+    type Key = RequestId;
+
+    fn key(&self) -> &RequestId {
+        &self.request().id
+    }
+}
+
+impl Keyed for Grant {
+    type Key = GrantId;
+
+    fn key(&self) -> &GrantId {
+        &self.request.grant
+    }
+}
+
+impl Keyed for Task {
+    type Key = TaskId;
+
+    fn key(&self) -> &TaskId {
+        &self.id
     }
 }

@@ -1,18 +1,23 @@
 //! A grant in force, as the request path sees it: atomics only.
 
+mod exchange;
+mod stored;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use once_cell::race::OnceBox;
 
-use super::ahead::{Ahead, first_stored};
+pub use self::exchange::Exchange;
+use super::calls::Calls;
 use super::clockwork::Place;
-use super::unstored::{Names, Note, Noted};
+use super::left::Left;
+use super::unstored::{Names, Note as _, Noted};
 use super::{EndCell, EndSignal};
 use crate::base::BootInstant;
 use crate::model::{
@@ -22,10 +27,10 @@ use crate::model::{
 use crate::pdp::Kept;
 use crate::store::GrantMark;
 
-/// Stands for a budget without a limit.
-const UNLIMITED: u64 = u64::MAX;
-
 /// A grant in force. What never changes is plain data; what does is atomic.
+///
+/// Most grants rest, and there may be a million of them. So what many have alike is shared, and what only some
+/// need is behind a pointer and made for those: each field here is there once for every grant.
 #[derive(Debug)]
 pub struct LiveGrant {
     request: Arc<GrantRequest>,
@@ -40,9 +45,14 @@ pub struct LiveGrant {
     suspended: AtomicBool,
     /// What it was carved from: out of force, that takes it along.
     above: Option<Arc<Self>>,
-    calls_left: AtomicU64,
-    bytes_left: AtomicU64,
-    stored: Stored,
+    /// Its calls, where they are limited.
+    calls: Option<Box<Calls>>,
+    bytes: Left,
+    /// Where it says that it has changed; nowhere where it is only supposed.
+    changes: Option<Arc<Names<GrantId>>>,
+    noted: Noted,
+    /// Marks are written one after the other; held across the write. Made by the first.
+    turn: OnceBox<tokio::sync::Mutex<()>>,
     running: AtomicU32,
     /// Exchanges that run under it and under what was carved from it, where their number is limited; of a part
     /// those of the whole count.
@@ -51,21 +61,6 @@ pub struct LiveGrant {
     cut: AtomicU32,
     /// The stored form. Read and stepped only by the service, never on the request path.
     state: Mutex<GrantState>,
-}
-
-/// What the store knows of a grant's use.
-#[derive(Debug)]
-struct Stored {
-    /// The calls left that a restart would find. A call is made only once this is at most what it left
-    /// over, so that no crash gives a call back.
-    calls_left: AtomicU64,
-    /// How far that lies ahead of use.
-    ahead: Ahead,
-    /// Where it says that it has changed; nowhere where it is only supposed.
-    changes: Option<Arc<Names<GrantId>>>,
-    noted: Noted,
-    /// Marks are written one after the other; held across the write. Made by the first.
-    turn: OnceLock<Box<tokio::sync::Mutex<()>>>,
 }
 
 /// Why an exchange can't run under a grant.
@@ -85,7 +80,7 @@ impl LiveGrant {
     /// A grant whose state is active, ending at `deadline`.
     #[must_use]
     pub fn new(grant: Grant, starts: BootInstant, deadline: BootInstant) -> Self {
-        let budget = grant.request.budget;
+        let budget = grant.request.right.budget;
         let mark = GrantMark {
             starts,
             deadline,
@@ -93,8 +88,7 @@ impl LiveGrant {
             bytes_left: budget.bytes,
         };
         let mut live = Self::restored(grant, &mark);
-        let calls = budget.calls.map_or(UNLIMITED, first_stored);
-        live.stored.calls_left = AtomicU64::new(calls);
+        live.calls = budget.calls.map(|calls| Box::new(Calls::new(calls)));
         live
     }
 
@@ -107,8 +101,8 @@ impl LiveGrant {
             calls_left,
             bytes_left,
         } = *mark;
-        let calls_left = calls_left.unwrap_or(UNLIMITED);
-        let bytes_left = bytes_left.unwrap_or(UNLIMITED);
+        let budget = grant.request.right.budget.calls;
+        let calls = |left| Box::new(Calls::restored(left, budget.unwrap_or(left)));
         Self {
             approved: grant.term().is_some_and(|term| !term.approvals.is_empty()),
             rules: Kept::default(),
@@ -118,15 +112,11 @@ impl LiveGrant {
             end: EndCell::new(),
             suspended: AtomicBool::new(matches!(grant.state, GrantState::Suspended(_))),
             above: None,
-            calls_left: AtomicU64::new(calls_left),
-            bytes_left: AtomicU64::new(bytes_left),
-            stored: Stored {
-                calls_left: AtomicU64::new(calls_left),
-                ahead: Ahead::new(grant.request.budget.calls.unwrap_or(UNLIMITED)),
-                changes: None,
-                noted: Noted::default(),
-                turn: OnceLock::new(),
-            },
+            calls: calls_left.map(calls),
+            bytes: Left::new(bytes_left),
+            changes: None,
+            noted: Noted::default(),
+            turn: OnceBox::new(),
             running: AtomicU32::new(0),
             slots: AtomicU32::new(0),
             finished: AtomicU64::new(0),
@@ -147,7 +137,7 @@ impl LiveGrant {
     /// The same, telling `changes` what the store is to hear of with the clocks.
     #[must_use]
     pub(super) fn telling(mut self, changes: &Arc<Names<GrantId>>) -> Self {
-        self.stored.changes = Some(Arc::clone(changes));
+        self.changes = Some(Arc::clone(changes));
         self
     }
 
@@ -160,7 +150,12 @@ impl LiveGrant {
     /// The groups in whose name people have agreed.
     #[must_use]
     pub fn approved_by(&self) -> &[GroupName] {
-        let rule = self.request.approval.as_ref().filter(|_| self.approved);
+        let rule = self
+            .request
+            .right
+            .approval
+            .as_ref()
+            .filter(|_| self.approved);
         rule.map(|rule| &rule.group)
             .map_or(&[], std::slice::from_ref)
     }
@@ -243,13 +238,13 @@ impl LiveGrant {
     /// Calls left, where they are limited.
     #[must_use]
     pub fn calls_left(&self) -> Option<u64> {
-        limited(self.calls_left.load(Ordering::Relaxed))
+        self.calls.as_ref().map(|calls| calls.left())
     }
 
     /// Bytes left, where they are limited.
     #[must_use]
     pub fn bytes_left(&self) -> Option<u64> {
-        limited(self.bytes_left.load(Ordering::SeqCst))
+        self.bytes.get()
     }
 
     /// The stored form of this moment.
@@ -267,31 +262,20 @@ impl LiveGrant {
     ///
     /// See [`Closed`]; nothing is taken from the budget then.
     pub fn enter(self: &Arc<Self>, now: BootInstant) -> Result<Exchange, Closed> {
-        self.running.fetch_add(1, Ordering::SeqCst);
-        // From here on the exchange counts, and dropping it undoes that.
-        let mut exchange = Exchange {
-            grant: Arc::clone(self),
-            outcome: Outcome::Refused,
-            slot: false,
-            left: UNLIMITED,
-        };
+        let mut exchange = Exchange::begin(self);
         if let Some(reason) = self.ended(now) {
             return Err(Closed::Ended(reason));
         }
         if self.is_out_of_force() {
             return Err(Closed::Suspended);
         }
-        if let Some(most) = self.request.budget.concurrent {
-            exchange.slot = true;
-            if self.slots().fetch_add(1, Ordering::SeqCst) >= most {
-                return Err(Closed::Busy);
-            }
+        if let Some(most) = self.request.right.budget.concurrent {
+            exchange.take_slot(most)?;
         }
-        if self.bytes_left.load(Ordering::Relaxed) == 0 {
+        if self.bytes.is_used_up() {
             return Err(Closed::Exhausted);
         }
-        exchange.left = take(&self.calls_left, 1).ok_or(Closed::Exhausted)?;
-        exchange.outcome = Outcome::Finished;
+        exchange.take_call()?;
         Ok(exchange)
     }
 
@@ -304,12 +288,12 @@ impl LiveGrant {
         if self.is_out_of_force() {
             return Some(Closed::Suspended);
         }
-        let most = self.request.budget.concurrent;
+        let most = self.request.right.budget.concurrent;
         if most.is_some_and(|most| self.slots().load(Ordering::SeqCst) >= most) {
             return Some(Closed::Busy);
         }
-        let used_up = |left: &AtomicU64| left.load(Ordering::Relaxed) == 0;
-        (used_up(&self.bytes_left) || used_up(&self.calls_left)).then_some(Closed::Exhausted)
+        let used_up = self.bytes.is_used_up() || self.calls_left() == Some(0);
+        used_up.then_some(Closed::Exhausted)
     }
 
     /// Ends it in memory and returns the record to store, or nothing where it had ended before.
@@ -333,11 +317,11 @@ impl LiveGrant {
     /// Takes what a part is to have from the budget: all of it, or nothing.
     pub(super) fn carve(&self, part: &Budget) -> bool {
         let (calls, bytes) = self.share(part);
-        if take(&self.calls_left, calls).is_none() {
+        if self.take_calls(calls).is_err() {
             return false;
         }
-        if take(&self.bytes_left, bytes).is_none() {
-            give(&self.calls_left, calls);
+        if self.bytes.take(bytes).is_err() {
+            self.give_calls(calls);
             return false;
         }
         true
@@ -346,14 +330,26 @@ impl LiveGrant {
     /// Gives back what was carved for a part that has not come to be.
     pub(super) fn give_back(&self, part: &Budget) {
         let (calls, bytes) = self.share(part);
-        give(&self.calls_left, calls);
-        give(&self.bytes_left, bytes);
+        self.give_calls(calls);
+        self.bytes.give(bytes);
         self.note();
+    }
+
+    /// Takes calls, where they are limited, and tells what is left of them.
+    fn take_calls(&self, calls: u64) -> Result<Option<u64>, Closed> {
+        let own = self.calls.as_ref();
+        own.map(|own| own.take(calls)).transpose()
+    }
+
+    fn give_calls(&self, calls: u64) {
+        if let Some(own) = &self.calls {
+            own.give(calls);
+        }
     }
 
     /// What a part takes of what is limited here.
     fn share(&self, part: &Budget) -> (u64, u64) {
-        let budget = &self.request.budget;
+        let budget = &self.request.right.budget;
         let calls = budget.calls.and(part.calls).unwrap_or(0);
         (calls, budget.bytes.and(part.bytes).unwrap_or(0))
     }
@@ -368,91 +364,6 @@ impl LiveGrant {
     #[must_use]
     pub fn warning(&self) -> Duration {
         (self.deadline() - self.starts) / 10
-    }
-
-    /// How many calls a restart would find, at most.
-    pub(super) fn stored_calls(&self) -> u64 {
-        self.stored.calls_left.load(Ordering::SeqCst)
-    }
-
-    /// Whether half of the calls that the store knows of ahead of their use are used, once `left` are left.
-    pub(super) fn runs_short(&self, left: u64) -> bool {
-        let stored = self.stored_calls();
-        stored > 0 && left.saturating_sub(stored) < self.stored.ahead.calls().div_ceil(2)
-    }
-
-    /// Whether the store takes more of its calls for used than of a grant that calls now and then.
-    pub(super) fn is_far_ahead(&self) -> bool {
-        self.stored.ahead.is_far(self.calls())
-    }
-
-    /// Its mark is read from here on: what changes later is noted anew.
-    pub(super) fn clear_note(&self) {
-        self.stored.noted.clear();
-    }
-
-    /// The turn to write its mark.
-    pub(super) fn turn(&self) -> &tokio::sync::Mutex<()> {
-        self.stored.turn.get_or_init(Box::default)
-    }
-
-    /// What the store would have to know if no more than `calls` were left; it knows of no more than it
-    /// does already. Write it in turn, then say so to [`LiveGrant::note_stored`].
-    pub(super) fn mark(&self, calls: u64) -> GrantMark {
-        let left = self.calls_left.load(Ordering::SeqCst);
-        GrantMark {
-            starts: self.starts,
-            deadline: self.deadline(),
-            calls_left: limited(calls.min(left)),
-            bytes_left: self.bytes_left(),
-        }
-    }
-
-    /// What the store has to know before more calls are made than it knows of, where no more than `left` are
-    /// left; and how far that lies ahead of use. To be written as a [`LiveGrant::mark`].
-    pub(super) fn mark_ahead(&self, left: u64, now: BootInstant) -> (GrantMark, u64) {
-        let ahead = self.stored.ahead.next(self.calls(), now);
-        let left = left.min(self.calls_left.load(Ordering::SeqCst));
-        (self.mark(left.saturating_sub(ahead)), ahead)
-    }
-
-    /// The store has `mark`, and is `ahead` by so many calls.
-    pub(super) fn note_ahead(&self, mark: &GrantMark, ahead: u64, now: BootInstant) {
-        self.note_stored(mark);
-        self.stored.ahead.note(ahead, now);
-        if self.is_far_ahead() {
-            // What it does not use is given back.
-            self.note();
-        }
-    }
-
-    /// What the store is to know now and then. Where the grant has become slower, that is of more calls than
-    /// before. To be written as a [`LiveGrant::mark`].
-    pub(super) fn mark_relaxed(&self, now: BootInstant) -> GrantMark {
-        let mut stored = self.stored_calls();
-        if let Some(ahead) = self.stored.ahead.relax(self.calls(), now) {
-            let left = self.calls_left.load(Ordering::SeqCst);
-            stored = stored.max(left.saturating_sub(ahead));
-            // INVARIANT: a call that comes from here on finds that it has to wait; one that came before, and
-            // need not, has been taken from what the mark looks at next.
-            self.stored.calls_left.store(stored, Ordering::SeqCst);
-        }
-        self.mark(stored)
-    }
-
-    /// The store has `mark`.
-    pub(super) fn note_stored(&self, mark: &GrantMark) {
-        let calls = mark.calls_left.unwrap_or(UNLIMITED);
-        self.stored.calls_left.store(calls, Ordering::SeqCst);
-    }
-
-    /// At the orderly stop, when no exchange runs: what is left is left, and a late call waits.
-    pub(super) fn give_back_unused(&self) {
-        let left = self.calls_left.load(Ordering::SeqCst);
-        let stored = self.stored.calls_left.swap(left, Ordering::SeqCst);
-        if stored != left {
-            self.note();
-        }
     }
 
     /// Resolves when no exchange runs under it any more, to the account of its end.
@@ -473,133 +384,8 @@ impl LiveGrant {
         }
     }
 
-    /// The calls of its budget.
-    fn calls(&self) -> u64 {
-        self.request.budget.calls.unwrap_or(UNLIMITED)
-    }
-
     fn state(&self) -> MutexGuard<'_, GrantState> {
         // The state is replaced whole, so a poisoned lock still holds a whole one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Note for LiveGrant {
-    fn note(&self) {
-        if let Some(changes) = &self.stored.changes {
-            changes.note(&self.stored.noted, &self.request.grant);
-        }
-    }
-}
-
-/// One exchange running under a grant. Dropping it is the end of the exchange.
-#[derive(Debug)]
-pub struct Exchange {
-    grant: Arc<LiveGrant>,
-    outcome: Outcome,
-    /// Whether it has taken one of the places for exchanges at once.
-    slot: bool,
-    /// The calls that were left after this one was taken.
-    left: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Cut,
-    Finished,
-    Refused,
-}
-
-impl Exchange {
-    /// The grant that it runs under.
-    #[must_use]
-    pub const fn grant(&self) -> &Arc<LiveGrant> {
-        &self.grant
-    }
-
-    /// Waits for the end of the grant.
-    #[must_use]
-    pub fn end_signal(&self) -> EndSignal {
-        self.grant.end_signal()
-    }
-
-    /// The calls that were left after this one was taken, where they are limited.
-    pub(super) fn left(&self) -> Option<u64> {
-        limited(self.left)
-    }
-
-    /// Takes `bytes` that are about to pass from the budget.
-    ///
-    /// # Errors
-    ///
-    /// When fewer are left; they are then used up, so that nothing more passes.
-    pub fn spend(&self, bytes: u64) -> Result<(), Closed> {
-        let taken = take(&self.grant.bytes_left, bytes);
-        if taken.is_none() {
-            self.grant.bytes_left.store(0, Ordering::SeqCst);
-        }
-        if taken != Some(UNLIMITED) {
-            self.grant.note();
-        }
-        taken.map(drop).ok_or(Closed::Exhausted)
-    }
-
-    /// Gives the call back to the budget: the upstream never saw a byte of it.
-    pub fn refund(mut self) {
-        if self.grant.request.budget.calls.is_some() {
-            self.grant.calls_left.fetch_add(1, Ordering::Relaxed);
-        }
-        self.outcome = Outcome::Refused;
-    }
-
-    /// Notes that it was cut and did not come to its own end.
-    pub const fn mark_cut(&mut self) {
-        self.outcome = Outcome::Cut;
-    }
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        match self.outcome {
-            Outcome::Cut => {
-                self.grant.cut.fetch_add(1, Ordering::SeqCst);
-            }
-            Outcome::Finished => {
-                self.grant.finished.fetch_add(1, Ordering::SeqCst);
-            }
-            Outcome::Refused => {}
-        }
-        if self.slot {
-            self.grant.slots().fetch_sub(1, Ordering::SeqCst);
-        }
-        let last = self.grant.running.fetch_sub(1, Ordering::SeqCst) == 1;
-        // Before its end nobody waits for the last one. Whoever ends it looks at what runs after that: of the
-        // two, one sees the other.
-        if last && self.grant.end.get().is_some() {
-            self.grant.end.wake();
-        }
-    }
-}
-
-fn limited(left: u64) -> Option<u64> {
-    (left != UNLIMITED).then_some(left)
-}
-
-/// Takes `amount` from `left` if that much is there, and tells what is left then.
-fn take(left: &AtomicU64, amount: u64) -> Option<u64> {
-    let rest = |left| match left {
-        UNLIMITED => Some(UNLIMITED),
-        left => left.checked_sub(amount),
-    };
-    let before = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, rest);
-    before.ok().and_then(rest)
-}
-
-fn give(left: &AtomicU64, amount: u64) {
-    let more = |left| match left {
-        UNLIMITED => None,
-        left => Some(left + amount),
-    };
-    // Nothing is given to what has no limit.
-    let _ = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
 }

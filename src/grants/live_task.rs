@@ -213,6 +213,7 @@ impl LiveTask {
     /// Replaces the list of grants; only under the service's lock.
     pub(super) fn set_grants(&self, mut grants: Vec<Arc<LiveGrant>>) {
         grants.sort_by_key(|grant| grant.deadline());
+        grants.shrink_to_fit();
         self.grants.publish(Arc::new(grants));
     }
 }

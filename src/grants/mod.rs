@@ -13,7 +13,7 @@
 
 mod agents;
 mod ahead;
-mod circumstances;
+mod calls;
 mod clockwork;
 mod delegation;
 mod end;
@@ -27,6 +27,8 @@ mod habits;
 mod health;
 mod history;
 mod index;
+mod known;
+mod left;
 mod live_grant;
 mod live_task;
 mod parts;

@@ -68,7 +68,7 @@ impl PendingGrant {
     pub fn approvals(&self) -> Vec<Approval> {
         match &*self.state() {
             GrantState::Pending { approvals, .. } => approvals.clone(),
-            GrantState::Active(term) | GrantState::Suspended(term) => term.approvals.clone(),
+            GrantState::Active(term) | GrantState::Suspended(term) => term.approvals.to_vec(),
             GrantState::Ended { .. } | GrantState::Requested => Vec::new(),
         }
     }

@@ -10,11 +10,13 @@ use tokio::sync::Notify;
 
 use super::Grants;
 use super::end::{EndCell, EndSignal};
+use super::index::Keyed;
 use crate::model::{AgentId, EndReason};
 
 /// The exchanges of one agent that run under no task, up to its next revocation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Taskless {
+    agent: AgentId,
     end: Arc<EndCell>,
     running: AtomicU32,
     idle: Notify,
@@ -32,6 +34,14 @@ impl Presence {
     }
 }
 
+impl Keyed for Arc<Taskless> {
+    type Key = AgentId;
+
+    fn key(&self) -> &AgentId {
+        &self.agent
+    }
+}
+
 impl Drop for Presence {
     fn drop(&mut self) {
         if self.0.running.fetch_sub(1, Ordering::SeqCst) == 1 {
@@ -46,7 +56,8 @@ impl Grants {
     #[must_use]
     pub fn enter_without_task(&self, agent: &AgentId) -> Presence {
         let lives = |one: &Arc<Taskless>| one.end.get().is_none();
-        let taskless = self.0.taskless.get_or_make(agent, lives, Arc::default);
+        let fresh = || Arc::new(Taskless::new(agent.clone()));
+        let taskless = self.0.taskless.get_or_make(agent, lives, fresh);
         taskless.running.fetch_add(1, Ordering::SeqCst);
         // Counted first: either the one who revokes sees this exchange, or this sees the revocation.
         if self.is_revoked(agent) {
@@ -75,6 +86,15 @@ impl Grants {
 }
 
 impl Taskless {
+    fn new(agent: AgentId) -> Self {
+        Self {
+            agent,
+            end: Arc::default(),
+            running: AtomicU32::new(0),
+            idle: Notify::new(),
+        }
+    }
+
     async fn gone(&self) {
         loop {
             let idle = self.idle.notified();

@@ -11,8 +11,8 @@ use crate::store::{Change, GrantFilter, Page};
 /// and until the store has it.
 #[derive(Debug)]
 pub(super) struct Ends {
-    grants: Index<GrantId, Grant>,
-    tasks: Index<TaskId, Task>,
+    grants: Index<Grant>,
+    tasks: Index<Task>,
 }
 
 impl Ends {
@@ -24,12 +24,11 @@ impl Ends {
     }
 
     pub(super) fn note_grant(&self, ended: &Grant) {
-        let id = ended.request.grant.clone();
-        self.grants.insert(id, ended.clone());
+        self.grants.insert(ended.clone());
     }
 
     pub(super) fn note_task(&self, ended: &Task) {
-        self.tasks.insert(ended.id.clone(), ended.clone());
+        self.tasks.insert(ended.clone());
     }
 
     /// How many there are.

@@ -81,7 +81,7 @@ impl Grants {
         let mut renewed = grant.record();
         let expires_at = later(at, end - now);
         renewed.apply(Transition::Renew { expires_at }, at)?;
-        let mut mark = grant.mark(grant.stored_calls());
+        let mut mark = grant.mark();
         mark.deadline = end;
         let changes = vec![
             Change::PutGrant(renewed.clone()),

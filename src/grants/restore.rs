@@ -72,7 +72,7 @@ fn marks(tasks: &[Arc<LiveTask>], grants: &[Arc<LiveGrant>]) -> impl Iterator<It
         Change::MarkTask(task.task().id.clone(), mark)
     });
     let grants = grants.iter().map(|grant| {
-        let mark = grant.mark(grant.stored_calls());
+        let mark = grant.mark();
         Change::MarkGrant(grant.request().grant.clone(), mark)
     });
     tasks.chain(grants)
@@ -91,18 +91,18 @@ impl Inner {
             *family.open_by_agent.entry(task.agent.clone()).or_default() += 1;
             self.timers.add_task(live);
             self.metrics.live_tasks.inc();
-            self.tasks.insert(task.id.clone(), Arc::clone(live));
+            self.tasks.insert(Arc::clone(live));
         }
         let mut of_task: HashMap<&TaskId, Vec<Arc<LiveGrant>>> = HashMap::new();
         for live in grants {
-            live.note_stored(&live.mark(live.stored_calls()));
+            live.note_stored(&live.mark());
             let request = live.request();
             if let Some(parent) = &request.parent {
                 family.carved.add(parent, &request.grant);
             }
             self.timers.add_grant(live);
             self.metrics.live_grants.inc();
-            self.grants.insert(request.grant.clone(), Arc::clone(live));
+            self.grants.insert(Arc::clone(live));
             let siblings = of_task.entry(&request.task).or_default();
             siblings.push(Arc::clone(live));
         }

@@ -12,12 +12,12 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, watch};
 
-use super::circumstances::KnownCircumstances;
 use super::clockwork::Timers;
 use super::events::{Event, Events};
 use super::forgetting::Retention;
 use super::health::Health;
 use super::index::Index;
+use super::known::Known;
 use super::parts::Parts;
 use super::presence::Taskless;
 use super::reading::Ends;
@@ -88,21 +88,21 @@ pub(super) struct Inner {
     pub(super) limits: Limits,
     /// Where steps that have to finish run, whoever asked for them.
     pub(super) runtime: Handle,
-    pub(super) tasks: Index<TaskId, Arc<LiveTask>>,
-    pub(super) grants: Index<GrantId, Arc<LiveGrant>>,
-    pub(super) pending: Index<RequestId, Arc<PendingGrant>>,
+    pub(super) tasks: Index<Arc<LiveTask>>,
+    pub(super) grants: Index<Arc<LiveGrant>>,
+    pub(super) pending: Index<Arc<PendingGrant>>,
     pub(super) timers: Timers,
     pub(super) unstored: Unstored,
     pub(super) events: Events,
     pub(super) revoked: Live<BTreeSet<AgentId>>,
     /// What agents run without a task; one entry at most for each agent that there ever was.
-    pub(super) taskless: Index<AgentId, Arc<Taskless>>,
+    pub(super) taskless: Index<Arc<Taskless>>,
     /// Agents are revoked and restored one after the other; held across the write.
     pub(super) revoking: tokio::sync::Mutex<()>,
     pub(super) health: Health,
     pub(super) ends: Ends,
     pub(super) signals: Signals,
-    pub(super) circumstances: KnownCircumstances,
+    pub(super) known: Known,
     /// Baselines are written in turn; held across the write.
     pub(super) writing_habits: tokio::sync::Mutex<()>,
     pub(super) suspensions: broadcast::Sender<GrantId>,
@@ -180,7 +180,7 @@ impl Grants {
             suspensions: broadcast::Sender::new(suspension::BACKLOG),
             moves: broadcast::Sender::new(suspension::MOVES),
             events: Events::new(clock.clone()),
-            circumstances: KnownCircumstances::default(),
+            known: Known::default(),
             clock,
             store,
             metrics,
@@ -272,7 +272,7 @@ impl Grants {
         live.note_stored(&mark, changes);
         {
             let mut family = inner.family();
-            inner.tasks.insert(id.clone(), Arc::clone(&live));
+            inner.tasks.insert(Arc::clone(&live));
             inner.metrics.live_tasks.inc();
             if let Some(parent) = &parent {
                 family.children.add(&parent.task().id, &id);
@@ -303,7 +303,7 @@ impl Grants {
         inner.check_room(&task, now)?;
         let deadline = (now + asking.term()).min(task.oldest());
         let at = inner.clock.wall();
-        let mut grant = Grant::requested(inner.circumstances.share(asking.request(at)));
+        let mut grant = Grant::requested(inner.known.share(asking.request(at)));
         let expires_at = later(at, deadline - now);
         grant.apply(Transition::Activate { expires_at }, at)?;
         let inner = Arc::clone(inner);
@@ -385,7 +385,7 @@ impl Inner {
     ) -> Result<Arc<LiveGrant>, GrantsError> {
         let live = LiveGrant::new(grant.clone(), self.clock.now(), deadline)
             .telling(&self.unstored.grants);
-        let mark = live.mark(live.stored_calls());
+        let mark = live.mark();
         let marked = Change::MarkGrant(grant.request.grant.clone(), mark);
         self.store.commit(vec![change(grant), marked]).await?;
         live.note_stored(&mark);
@@ -401,15 +401,15 @@ impl Inner {
     ) -> Result<(), GrantsError> {
         self.check_room(task, self.clock.now())?;
         let request = live.request();
-        if let Some(parent) = &request.parent {
+        if let Some(parent) = request.parent.as_deref() {
             let above = self.grants.get(parent);
             above.ok_or_else(|| GrantsError::GrantUnknown(parent.clone()))?;
             family.carved.add(parent, &request.grant);
         }
-        let mut grants = task.grants().to_vec();
-        grants.push(Arc::clone(live));
-        task.set_grants(grants);
-        self.grants.insert(request.grant.clone(), Arc::clone(live));
+        let others = task.grants();
+        let grants = others.iter().chain([live]).map(Arc::clone);
+        task.set_grants(grants.collect());
+        self.grants.insert(Arc::clone(live));
         self.metrics.live_grants.inc();
         self.timers.add_grant(live);
         // Nobody may be listening.
@@ -469,7 +469,8 @@ impl Family {
 
     /// A grant is no live part of the one above any more.
     pub(super) fn part_from_whole(&mut self, request: &GrantRequest) {
-        self.carved.remove(request.parent.as_ref(), &request.grant);
+        self.carved
+            .remove(request.parent.as_deref(), &request.grant);
     }
 
     pub(super) fn count_ended(&mut self, agent: &AgentId) {
@@ -495,14 +496,10 @@ impl Asking<'_> {
             grant: GrantId::random(),
             agent: self.task.task().agent.clone(),
             task: self.task.task().id.clone(),
-            entitlement: entitlement.id.clone(),
-            operations: entitlement.operations.clone(),
+            right: entitlement.right().into(),
             input: Shared::of(self.input.clone()),
-            reason: self.reason.clone(),
+            reason: self.reason.clone().map(String::into_boxed_str),
             duration: self.term(),
-            budget: entitlement.budget(),
-            proof: entitlement.proof,
-            approval: entitlement.approval.clone(),
             requested_at,
             parent: None,
             asked: self.asked.clone().into(),

@@ -273,7 +273,7 @@ impl Run {
     /// The grant that a part was carved from in the end.
     fn top(&self, grant: &LiveGrant) -> String {
         let request = grant.request();
-        match &request.parent {
+        match request.parent.as_deref() {
             None => request.grant.to_string(),
             Some(above) => {
                 let above = self.live.iter().find(|one| one.request().grant == *above);

@@ -48,8 +48,8 @@ impl Grants {
         let (now, at) = self.0.clock.times();
         let until = (now + rule.expires).min(task.oldest());
         let mut request = asking.request(at);
-        request.approval = Some(rule);
-        let mut grant = Grant::requested(self.0.circumstances.share(request));
+        request.right.approval = Some(rule);
+        let mut grant = Grant::requested(self.0.known.share(request));
         let time = later(at, until - now);
         grant.apply(Transition::AskApproval { until: time }, at)?;
         let inner = Arc::clone(&self.0);
@@ -254,7 +254,7 @@ impl Inner {
         of_task.or_default().push(Arc::clone(pending));
         let of_agent = family.pending_by_agent.entry(request.agent.clone());
         *of_agent.or_default() += 1;
-        self.pending.insert(request.id.clone(), Arc::clone(pending));
+        self.pending.insert(Arc::clone(pending));
         self.timers.add_request(pending);
     }
 
@@ -326,7 +326,7 @@ impl Inner {
 
 /// How many more people have to agree. A quorum of none would be no approval: one is the least.
 fn missing(grant: &Grant) -> usize {
-    let rule = grant.request.approval.as_ref();
+    let rule = grant.request.right.approval.as_ref();
     let quorum = rule.map_or(1, |rule| rule.quorum.max(1));
     usize::try_from(quorum)
         .unwrap_or(usize::MAX)

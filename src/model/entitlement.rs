@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Budget, EntitlementId, GroupName, OperationId, Shared};
+use super::{Budget, EntitlementId, GroupName, OperationId, Right, Shared};
 use crate::base::Digest;
 
 /// A right to ask for a named set of operations, and the limits of what may be got.
@@ -30,6 +30,18 @@ pub struct Entitlement {
 }
 
 impl Entitlement {
+    /// The right as it stands now.
+    #[must_use]
+    pub fn right(&self) -> Right {
+        Right {
+            entitlement: self.id.clone(),
+            operations: self.operations.clone(),
+            budget: self.budget(),
+            proof: self.proof,
+            approval: self.approval.clone(),
+        }
+    }
+
     /// What a grant of it may use up.
     #[must_use]
     pub const fn budget(&self) -> Budget {

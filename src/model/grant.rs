@@ -33,28 +33,36 @@ pub struct GrantRequest {
     pub agent: AgentId,
     /// What it is bound to.
     pub task: TaskId,
-    /// Which right was asked for.
-    pub entitlement: EntitlementId,
-    /// The operations of the entitlement when it was asked for.
-    pub operations: Shared<BTreeSet<OperationId>>,
+    /// The right that was asked for.
+    pub right: Shared<Right>,
     /// What calls must agree with, by input name.
     pub input: Shared<Inputs>,
     /// Why, in the agent's words.
-    pub reason: Option<String>,
+    pub reason: Option<Box<str>>,
     /// The life that was asked for, already within the entitlement's limit.
     pub duration: Duration,
-    /// What it may use up.
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+    /// The grant that it was carved from, where one agent handed it down to another. Few have one: the others do
+    /// not keep room for a name.
+    pub parent: Option<Shared<GrantId>>,
+    /// What else was known of the asker: rules are asked again with the same when people have agreed.
+    pub asked: Shared<Circumstances>,
+}
+
+/// What an entitlement stood for when it was asked for: that of a request which many have alike.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Right {
+    /// The entitlement.
+    pub entitlement: EntitlementId,
+    /// Its operations.
+    pub operations: Shared<BTreeSet<OperationId>>,
+    /// What a grant of it may use up.
     pub budget: Budget,
     /// How tokens that use it must be bound to their holder.
     pub proof: Proof,
     /// Who has to agree.
     pub approval: Option<Shared<ApprovalRule>>,
-    /// When it was asked for.
-    pub requested_at: Timestamp,
-    /// The grant that it was carved from, where one agent handed it down to another.
-    pub parent: Option<GrantId>,
-    /// What else was known of the asker: rules are asked again with the same when people have agreed.
-    pub asked: Shared<Circumstances>,
 }
 
 /// What was known of an asker besides its name and its task.
@@ -78,7 +86,7 @@ impl Circumstances {
 }
 
 /// What a grant may use up. `None` is no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget {
     /// Calls.
     pub calls: Option<u64>,
@@ -125,7 +133,7 @@ pub struct Term {
     /// The end that was promised; the boot clock decides.
     pub expires_at: Timestamp,
     /// Who agreed.
-    pub approvals: Vec<Approval>,
+    pub approvals: Shared<Vec<Approval>>,
 }
 
 /// A person's agreement to one exact request.

@@ -21,7 +21,7 @@ mod transition;
 
 pub use action::{GraphqlPart, Input, InputKind, InputSource, Operation, Protocol, Risk};
 pub use entitlement::{ApprovalRule, Entitlement, Holder, Proof};
-pub use grant::{Approval, Budget, Circumstances, Grant, GrantRequest, GrantState, Term};
+pub use grant::{Approval, Budget, Circumstances, Grant, GrantRequest, GrantState, Right, Term};
 pub use inputs::{InputIter, InputValue, Inputs};
 pub use name::{
     AgentId, EntitlementId, Generation, GrantId, GroupName, NameError, OperationId, PersonId,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, LazyLock};
 
-use super::{InputValue, Inputs};
+use super::{Approval, InputValue, Inputs};
 
 /// A value that a clone shares. It is read as the value itself; whoever changes it changes a copy of its own.
 #[derive(PartialEq, Eq, Hash)]
@@ -75,6 +75,14 @@ impl Default for Shared<Inputs> {
     }
 }
 
+/// So is nobody's agreement.
+impl Default for Shared<Vec<Approval>> {
+    fn default() -> Self {
+        static NONE: LazyLock<Shared<Vec<Approval>>> = LazyLock::new(|| Vec::new().into());
+        NONE.clone()
+    }
+}
+
 impl Shared<Inputs> {
     /// These inputs.
     #[must_use]
@@ -84,6 +92,26 @@ impl Shared<Inputs> {
         } else {
             inputs.into()
         }
+    }
+}
+
+impl Shared<Vec<Approval>> {
+    /// These approvals.
+    #[must_use]
+    pub fn approvals(approvals: Vec<Approval>) -> Self {
+        if approvals.is_empty() {
+            Self::default()
+        } else {
+            approvals.into()
+        }
+    }
+}
+
+impl<T> Shared<T> {
+    /// Whether the two are one in memory.
+    #[cfg(test)]
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 

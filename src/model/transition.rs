@@ -13,7 +13,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::{Approval, EndReason, Grant, GrantState, Term};
+use super::{Approval, EndReason, Grant, GrantState, Shared, Term};
 
 /// A step of a grant's life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,12 +98,12 @@ fn next(
         (Requested, Activate { expires_at }) => Active(Term {
             starts_at: now,
             expires_at,
-            approvals: Vec::new(),
+            approvals: Shared::default(),
         }),
         (Pending { approvals, .. }, Activate { expires_at }) => Active(Term {
             starts_at: now,
             expires_at,
-            approvals: approvals.clone(),
+            approvals: Shared::approvals(approvals.clone()),
         }),
         (Pending { until, approvals }, Approve(approval)) => {
             if approvals.iter().any(|a| a.person == approval.person) {

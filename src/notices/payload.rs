@@ -17,8 +17,13 @@ const LONGEST_WORDS: usize = 300;
 pub(super) fn json(event: &Event, at: Timestamp, control_url: &str) -> Option<Value> {
     let grant = subject(event)?;
     let request = &grant.request;
-    let operations: Vec<&str> = request.operations.iter().map(|id| id.as_str()).collect();
-    let rule = request.approval.as_ref();
+    let operations: Vec<&str> = request
+        .right
+        .operations
+        .iter()
+        .map(|id| id.as_str())
+        .collect();
+    let rule = request.right.approval.as_ref();
     Some(json!({
         "type": event.name(),
         "at": at.to_string(),
@@ -27,7 +32,7 @@ pub(super) fn json(event: &Event, at: Timestamp, control_url: &str) -> Option<Va
             "state": state(grant),
             "agent": request.agent.as_str(),
             "task": request.task.as_str(),
-            "entitlement": request.entitlement.as_str(),
+            "entitlement": request.right.entitlement.as_str(),
             "operations": operations,
             "reason": request.reason,
             "duration_seconds": request.duration.as_secs(),
@@ -47,11 +52,15 @@ pub(super) fn json(event: &Event, at: Timestamp, control_url: &str) -> Option<Va
 pub(super) fn slack(event: &Event) -> Option<Value> {
     let grant = subject(event)?;
     let request = &grant.request;
-    let (agent, entitlement, id) = (&request.agent, &request.entitlement, &request.id);
+    let (agent, entitlement, id) = (&request.agent, &request.right.entitlement, &request.id);
     let text = match event {
         Event::RequestPending(_) => {
             let reason = request.reason.as_deref().unwrap_or("no reason given");
-            let group = request.approval.as_ref().map(|rule| rule.group.as_str());
+            let group = request
+                .right
+                .approval
+                .as_ref()
+                .map(|rule| rule.group.as_str());
             format!(
                 "`{agent}` asks for `{entitlement}` for {} s: {}\nThe people of `{}` can approve: \
                  `portcullis requests approve {id}`",

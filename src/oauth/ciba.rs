@@ -140,7 +140,7 @@ impl OAuth {
                 let task = self.task(applicant, Some(task.as_str()))?;
                 let scope = grants
                     .iter()
-                    .map(|grant| grant.request.entitlement.as_str());
+                    .map(|grant| grant.request.right.entitlement.as_str());
                 let scope = scope.collect::<Vec<_>>().join(" ");
                 let details = grants.iter().map(|grant| granted_details(&grant.request));
                 self.answer(

@@ -76,7 +76,7 @@ impl OAuth {
         let details = grants.iter().map(|grant| granted_details(grant.request()));
         let mut scope: Vec<_> = grants
             .iter()
-            .map(|grant| grant.request().entitlement.as_str())
+            .map(|grant| grant.request().right.entitlement.as_str())
             .collect();
         scope.sort_unstable();
         scope.dedup();

@@ -118,7 +118,7 @@ pub(super) fn granted_details(request: &GrantRequest) -> Value {
     json!({
         "type": DETAILS_TYPE,
         "task": request.task.as_str(),
-        "entitlement": request.entitlement.as_str(),
+        "entitlement": request.right.entitlement.as_str(),
         "grant": request.grant.as_str(),
         "reason": request.reason,
         "duration_seconds": request.duration.as_secs(),

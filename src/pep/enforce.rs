@@ -197,7 +197,7 @@ fn permits<D: Deciding>(
         let detail = format!("the grant is for another `{name}`: request one for this");
         return Err(Refusal::new(DenyReason::ConditionDenied, detail));
     }
-    check_proof(asker, request.proof)?;
+    check_proof(asker, request.right.proof)?;
     if let Some(holder) = request.asked.holder {
         check_holder(asker, holder)?;
     }
@@ -265,7 +265,9 @@ pub(super) fn still_permits(
     standing: &Standing,
 ) -> Result<Permit, Option<Denial>> {
     let covered = match &standing.grant {
-        Some(grant) => endpoint.covering.contains(&grant.request().entitlement),
+        Some(grant) => endpoint
+            .covering
+            .contains(&grant.request().right.entitlement),
         None => endpoint.operation.baseline,
     };
     let Standing {
@@ -299,7 +301,7 @@ fn ask(
 ) -> Decision {
     let facts = grant.map(|grant| GrantFacts {
         id: &grant.request().grant,
-        entitlement: &grant.request().entitlement,
+        entitlement: &grant.request().right.entitlement,
         age_seconds: whole(asker.now.saturating_since(grant.starts()).as_secs()),
         calls_left: grant.calls_left().map(whole),
         bytes_left: grant.bytes_left().map(whole),

@@ -94,7 +94,7 @@ impl Facts {
         };
         if let Some(grant) = grant {
             explanation.grant = Some(grant.request().grant.clone());
-            explanation.entitlement = Some(grant.request().entitlement.clone());
+            explanation.entitlement = Some(grant.request().right.entitlement.clone());
         }
         explanation.signals = supposing.seen;
         let (_, permit) = weighed.map_err(|refusal| self.advise(refusal, asker, endpoint))?;

@@ -34,8 +34,8 @@ impl Facts {
         let covers = |grant: &&Arc<LiveGrant>| {
             let request = grant.request();
             grant.ended(asker.now).is_none()
-                && request.operations.contains(&endpoint.operation.id)
-                && endpoint.covering.contains(&request.entitlement)
+                && request.right.operations.contains(&endpoint.operation.id)
+                && endpoint.covering.contains(&request.right.entitlement)
         };
         let grants: SmallVec<_> = grants.iter().filter(covers).cloned().collect();
         if grants.is_empty() {

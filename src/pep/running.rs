@@ -178,7 +178,7 @@ impl Running {
             record.written = permitted.take_asked();
             let request = grant.as_ref().map(|grant| grant.request());
             record.grant = request.map(|request| request.grant.clone());
-            record.entitlement = request.map(|request| request.entitlement.clone());
+            record.entitlement = request.map(|request| request.right.entitlement.clone());
         });
         let (exchange, inputs) = permitted.into_parts();
         let standing = standing(grant, inputs);

@@ -13,8 +13,8 @@ use crate::config::{EnrolledAgent, Snapshot};
 use crate::grants::{LiveGrant, LiveTask};
 use crate::model::{
     Approval, ApprovalRule, Budget, Circumstances, Entitlement, Grant, GrantId, GrantRequest,
-    GrantState, GroupName, Holder, Inputs, OperationId, PersonId, Proof, RequestId, RiskFacts,
-    Shared, Task, TaskId, TaskState, Term,
+    GrantState, GroupName, Holder, Inputs, OperationId, PersonId, Proof, RequestId, Right,
+    RiskFacts, Shared, Task, TaskId, TaskState, Term,
 };
 use crate::store::{CountedCalls, GrantMark, TaskMark};
 
@@ -167,26 +167,29 @@ pub(super) fn grant(
         grant: holding.id,
         agent: agent.agent.id.clone(),
         task: task.clone(),
-        entitlement: entitlement.id.clone(),
-        operations: holding.operations.into(),
+        right: Right {
+            entitlement: entitlement.id.clone(),
+            operations: holding.operations.into(),
+            budget: Budget {
+                calls: holding.calls_left,
+                bytes: holding.bytes_left,
+                concurrent: entitlement.max_concurrent,
+            },
+            proof: holding.proof,
+            approval: group.map(|group| {
+                let rule = ApprovalRule {
+                    group,
+                    quorum: 1,
+                    mfa: true,
+                    expires: LONG,
+                };
+                rule.into()
+            }),
+        }
+        .into(),
         input: Shared::of(holding.input),
         reason: None,
         duration: entitlement.max_ttl,
-        budget: Budget {
-            calls: holding.calls_left,
-            bytes: holding.bytes_left,
-            concurrent: entitlement.max_concurrent,
-        },
-        proof: holding.proof,
-        approval: group.map(|group| {
-            let rule = ApprovalRule {
-                group,
-                quorum: 1,
-                mfa: true,
-                expires: LONG,
-            };
-            rule.into()
-        }),
         requested_at: Timestamp::UNIX_EPOCH,
         parent: None,
         asked: Circumstances::UNKNOWN.into(),

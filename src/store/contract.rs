@@ -14,7 +14,7 @@ use crate::base::Digest;
 use crate::base::{BootId, BootInstant};
 use crate::model::{
     Approval, ApprovalRule, Budget, Circumstances, ClosedGrant, EndReason, Grant, GrantId,
-    GrantRequest, Holder, InputValue, Proof, Receipt, RequestId, Task, TaskId, TaskState,
+    GrantRequest, Holder, InputValue, Proof, Receipt, RequestId, Right, Task, TaskId, TaskState,
     Transition,
 };
 
@@ -40,17 +40,20 @@ fn grant(task: &str) -> Grant {
         grant: GrantId::random(),
         agent: "bot".parse().unwrap(),
         task: task.parse().unwrap(),
-        entitlement: "refunds".parse().unwrap(),
-        operations: ["orders.refund".parse().unwrap()].into(),
+        right: Right {
+            entitlement: "refunds".parse().unwrap(),
+            operations: ["orders.refund".parse().unwrap()].into(),
+            budget: Budget {
+                calls: Some(3),
+                ..Budget::default()
+            },
+            proof: Proof::Bearer,
+            approval: None,
+        }
+        .into(),
         input: [("order_id".into(), InputValue::Long(7))].into(),
-        reason: Some("because".to_owned()),
+        reason: Some("because".into()),
         duration: Duration::from_secs(60),
-        budget: Budget {
-            calls: Some(3),
-            ..Budget::default()
-        },
-        proof: Proof::Bearer,
-        approval: None,
         requested_at: Timestamp::UNIX_EPOCH,
         parent: None,
         asked: Circumstances::UNKNOWN.into(),
@@ -288,8 +291,8 @@ async fn every_field_comes_back(store: &dyn GrantStore) {
 
 async fn every_state_comes_back(store: &dyn GrantStore, proof: Proof, reason: EndReason) {
     let mut request = Arc::unwrap_or_clone(grant("live").request);
-    request.reason = Some(HARD.to_owned());
-    request.proof = proof;
+    request.reason = Some(HARD.into());
+    request.right.proof = proof;
     request.input = [
         ("text".into(), InputValue::String(HARD.into())),
         ("number".into(), InputValue::Long(i64::MIN)),
@@ -297,12 +300,12 @@ async fn every_state_comes_back(store: &dyn GrantStore, proof: Proof, reason: En
         ("numeral".into(), InputValue::String("7".into())),
     ]
     .into();
-    request.budget = Budget {
+    request.right.budget = Budget {
         calls: Some(u64::MAX - 1),
         bytes: Some(0),
         concurrent: Some(u32::MAX),
     };
-    request.approval = Some(
+    request.right.approval = Some(
         ApprovalRule {
             group: "leads".parse().unwrap(),
             quorum: 2,
@@ -311,7 +314,7 @@ async fn every_state_comes_back(store: &dyn GrantStore, proof: Proof, reason: En
         }
         .into(),
     );
-    request.parent = Some(GrantId::random());
+    request.parent = Some(GrantId::random().into());
     *request.asked = Circumstances {
         source: "2001:db8::1".parse().unwrap(),
         methods: vec!["private_key_jwt".into(), HARD.into()],

@@ -71,14 +71,14 @@ impl Approvals {
         });
         anew.verdict?;
         let same = digest(&anew.request) == digest(request);
-        if !same || anew.request.budget != request.budget {
+        if !same || anew.request.right.budget != request.right.budget {
             return Err(Unfit::Changed.to_string().into());
         }
         Ok(())
     }
 
     pub(super) fn anew(&self, snapshot: &Snapshot, request: &GrantRequest) -> Option<Anew> {
-        let entitlement = snapshot.entitlement(request.entitlement.as_str())?;
+        let entitlement = snapshot.entitlement(request.right.entitlement.as_str())?;
         let agent = snapshot.agent(request.agent.as_str())?;
         let task: Arc<LiveTask> = self.grants.task(&request.task)?;
         let methods = request.asked.methods.iter().map(AsRef::as_ref);
@@ -103,7 +103,7 @@ impl Approvals {
             // What the rules say now is for the moment of activation; that they are silent or against
             // it changes nothing of who is asked.
             Err(refused) => {
-                let asked = entitlement.approval.as_ref().or(request.approval.as_ref());
+                let asked = entitlement.approval.as_ref().or(request.right.approval.as_ref());
                 let explained = explained(refused);
                 let why = explained.detail.unwrap_or_default();
                 (asked.cloned(), explained.rules, Err(why.as_str().into()))

@@ -20,7 +20,7 @@ pub(super) fn agreement_of(
         declines: false,
         definition: definition(request),
         duration: request.duration,
-        max_concurrent: request.budget.concurrent,
+        max_concurrent: request.right.budget.concurrent,
         rule: rule.clone(),
         hands: who.hands.iter().cloned().collect(),
         openers,
@@ -46,7 +46,7 @@ pub(super) fn about(record: &mut Record, request: &GrantRequest) {
     record.agent = Some(request.agent.clone());
     record.task = Some(request.task.clone());
     record.request = Some(request.id.clone());
-    record.entitlement = Some(request.entitlement.clone());
+    record.entitlement = Some(request.right.entitlement.clone());
 }
 
 /// Notes that such a step was refused.

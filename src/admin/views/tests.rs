@@ -4,7 +4,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
-use crate::model::{Budget, Circumstances, GrantRequest, InputValue, Proof};
+use crate::model::{Budget, Circumstances, GrantRequest, InputValue, Proof, Right};
 
 fn request() -> GrantRequest {
     GrantRequest {
@@ -12,17 +12,20 @@ fn request() -> GrantRequest {
         grant: "grt_1".parse().unwrap(),
         agent: "bot".parse().unwrap(),
         task: "t".parse().unwrap(),
-        entitlement: "refunds".parse().unwrap(),
-        operations: ["b".parse().unwrap(), "a".parse().unwrap()].into(),
+        right: Right {
+            entitlement: "refunds".parse().unwrap(),
+            operations: ["b".parse().unwrap(), "a".parse().unwrap()].into(),
+            budget: Budget {
+                calls: Some(3),
+                ..Budget::default()
+            },
+            proof: Proof::Bearer,
+            approval: None,
+        }
+        .into(),
         input: [("order_id".into(), InputValue::String("é\"\n".into()))].into(),
         reason: None,
         duration: Duration::from_secs(60),
-        budget: Budget {
-            calls: Some(3),
-            ..Budget::default()
-        },
-        proof: Proof::Bearer,
-        approval: None,
         requested_at: Timestamp::UNIX_EPOCH,
         parent: None,
         asked: Circumstances::UNKNOWN.into(),
@@ -55,7 +58,7 @@ fn a_request_shows_what_became_of_it() {
     let term = crate::model::Term {
         starts_at: Timestamp::UNIX_EPOCH,
         expires_at: Timestamp::UNIX_EPOCH,
-        approvals: Vec::new(),
+        approvals: Default::default(),
     };
     grant.state = GrantState::Active(term.clone());
     check(&grant, "active");

@@ -3,7 +3,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
-use crate::model::{ApprovalRule, Budget, Circumstances, Proof};
+use crate::model::{ApprovalRule, Budget, Circumstances, Proof, Right};
 
 fn request() -> GrantRequest {
     GrantRequest {
@@ -11,17 +11,20 @@ fn request() -> GrantRequest {
         grant: "grt_1".parse().unwrap(),
         agent: "bot".parse().unwrap(),
         task: "t".parse().unwrap(),
-        entitlement: "refunds".parse().unwrap(),
-        operations: ["b".parse().unwrap(), "a".parse().unwrap()].into(),
+        right: Right {
+            entitlement: "refunds".parse().unwrap(),
+            operations: ["b".parse().unwrap(), "a".parse().unwrap()].into(),
+            budget: Budget {
+                calls: Some(3),
+                ..Budget::default()
+            },
+            proof: Proof::Bearer,
+            approval: None,
+        }
+        .into(),
         input: [("order_id".into(), InputValue::String("é\"\n".into()))].into(),
         reason: None,
         duration: Duration::from_secs(60),
-        budget: Budget {
-            calls: Some(3),
-            ..Budget::default()
-        },
-        proof: Proof::Bearer,
-        approval: None,
         requested_at: Timestamp::UNIX_EPOCH,
         parent: None,
         asked: Circumstances::UNKNOWN.into(),
@@ -41,7 +44,7 @@ fn the_digest_is_that_of_the_canonical_form() {
 #[test]
 fn who_has_to_agree_is_part_of_it() {
     let mut request = request();
-    request.approval = Some(
+    request.right.approval = Some(
         ApprovalRule {
             group: "leads".parse().unwrap(),
             quorum: 2,

@@ -3,7 +3,7 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 
 use super::*;
-use crate::model::{Circumstances, Proof};
+use crate::model::{Circumstances, Proof, Right};
 
 fn rule() -> ApprovalRule {
     ApprovalRule {
@@ -35,14 +35,17 @@ fn request() -> GrantRequest {
         grant: "grt_1".parse().unwrap(),
         agent: "bot".parse().unwrap(),
         task: "t".parse().unwrap(),
-        entitlement: entitlement.id.clone(),
-        operations: entitlement.operations.clone(),
+        right: Right {
+            entitlement: entitlement.id.clone(),
+            operations: entitlement.operations.clone(),
+            budget: entitlement.budget(),
+            proof: Proof::Bearer,
+            approval: Some(rule().into()),
+        }
+        .into(),
         input: Default::default(),
         reason: None,
         duration: Duration::from_mins(10),
-        budget: entitlement.budget(),
-        proof: Proof::Bearer,
-        approval: Some(rule().into()),
         requested_at: Timestamp::UNIX_EPOCH,
         parent: None,
         asked: Circumstances::UNKNOWN.into(),

@@ -38,7 +38,10 @@ async fn what_is_handed_down_is_taken_from_the_rest() {
     };
     let part = grants.delegate(part).await.unwrap();
     assert_eq!((grant.calls_left(), part.calls_left()), (Some(6), Some(4)));
-    assert_eq!(part.request().parent.as_ref(), Some(&grant.request().grant));
+    assert_eq!(
+        part.request().parent.as_deref(),
+        Some(&grant.request().grant)
+    );
     assert_eq!(part.deadline(), world.clock.now() + Duration::from_mins(5));
     assert_eq!(span.grants().len(), 1);
     let more = Carving {

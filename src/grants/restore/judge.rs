@@ -125,7 +125,7 @@ impl Judge {
     fn grant(&mut self, mut grant: Grant, mark: Option<GrantMark>) {
         self.judged.marked &= mark.is_some();
         let request = &grant.request;
-        let above = request.parent.as_ref();
+        let above = request.parent.as_deref();
         let orphan = above.is_some_and(|above| !self.grants.contains_key(above));
         let end = if self.tasks.contains_key(&request.task) && !orphan {
             self.end_of(&grant, mark)
@@ -136,7 +136,7 @@ impl Judge {
             Ok(until) if grant.term().is_none() => self.judged.pending.push((grant, until)),
             Ok(deadline) => {
                 let mark = self.grant_mark(&grant, mark, deadline);
-                let above = grant.request.parent.as_ref();
+                let above = grant.request.parent.as_deref();
                 let above = above.and_then(|above| self.grants.get(above));
                 let live = LiveGrant::restored(grant, &mark).telling(&self.unstored.grants);
                 let live = Arc::new(match above {
@@ -180,7 +180,7 @@ impl Judge {
         mark: Option<GrantMark>,
         deadline: BootInstant,
     ) -> GrantMark {
-        let budget = grant.request.budget;
+        let budget = grant.request.right.budget;
         match mark {
             Some(mark) => GrantMark {
                 starts: self.passage.begin(mark.starts),

@@ -210,7 +210,7 @@ async fn a_request_that_waits_waits_on_for_what_is_left() {
 #[tokio::test]
 async fn without_a_mark_the_wall_clock_and_the_term_bound_what_is_left() {
     let budget = |grant: &mut Grant| {
-        Arc::make_mut(&mut grant.request).budget.calls = Some(100);
+        Arc::make_mut(&mut grant.request).right.budget.calls = Some(100);
     };
     for (step, expected) in [
         (0, Some(14 * MINUTE - Duration::from_secs(5))),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Budget, Circumstances, GrantId, GrantRequest, Proof, RequestId};
+use crate::model::{Budget, Circumstances, GrantId, GrantRequest, Proof, RequestId, Right};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -22,7 +22,7 @@ fn term() -> Term {
     Term {
         starts_at: at(1),
         expires_at: at(60),
-        approvals: Vec::new(),
+        approvals: Default::default(),
     }
 }
 
@@ -67,14 +67,17 @@ fn grant(state: GrantState) -> Grant {
         grant: GrantId::random(),
         agent: "bot".parse().unwrap(),
         task: "t".parse().unwrap(),
-        entitlement: "e".parse().unwrap(),
-        operations: BTreeSet::new().into(),
+        right: Right {
+            entitlement: "e".parse().unwrap(),
+            operations: BTreeSet::new().into(),
+            budget: Budget::default(),
+            proof: Proof::Bearer,
+            approval: None,
+        }
+        .into(),
         input: Default::default(),
         reason: None,
         duration: Duration::from_secs(60),
-        budget: Budget::default(),
-        proof: Proof::Bearer,
-        approval: None,
         requested_at: at(0),
         parent: None,
         asked: Circumstances::UNKNOWN.into(),
@@ -136,5 +139,5 @@ fn the_term_remembers_who_agreed() {
         panic!("not ended");
     };
     assert_eq!(reason, EndReason::Expired);
-    assert_eq!(term.unwrap().approvals, [approval("ana")]);
+    assert_eq!(*term.unwrap().approvals, [approval("ana")]);
 }

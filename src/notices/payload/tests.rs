@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    ApprovalRule, Budget, Circumstances, EndReason, GrantRequest, Proof, Transition,
+    ApprovalRule, Budget, Circumstances, EndReason, GrantRequest, Proof, Right, Transition,
 };
 
 fn pending(reason: &str) -> Grant {
@@ -12,22 +12,25 @@ fn pending(reason: &str) -> Grant {
         grant: "grt_1".parse().unwrap(),
         agent: "bot".parse().unwrap(),
         task: "t".parse().unwrap(),
-        entitlement: "refunds".parse().unwrap(),
-        operations: ["a".parse().unwrap()].into(),
+        right: Right {
+            entitlement: "refunds".parse().unwrap(),
+            operations: ["a".parse().unwrap()].into(),
+            budget: Budget::default(),
+            proof: Proof::Bearer,
+            approval: Some(
+                ApprovalRule {
+                    group: "leads".parse().unwrap(),
+                    quorum: 1,
+                    mfa: false,
+                    expires: Duration::from_mins(30),
+                }
+                .into(),
+            ),
+        }
+        .into(),
         input: Default::default(),
-        reason: Some(reason.to_owned()),
+        reason: Some(reason.into()),
         duration: Duration::from_secs(60),
-        budget: Budget::default(),
-        proof: Proof::Bearer,
-        approval: Some(
-            ApprovalRule {
-                group: "leads".parse().unwrap(),
-                quorum: 1,
-                mfa: false,
-                expires: Duration::from_mins(30),
-            }
-            .into(),
-        ),
         requested_at: Timestamp::UNIX_EPOCH,
         parent: None,
         asked: Circumstances::UNKNOWN.into(),

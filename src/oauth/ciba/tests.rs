@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::model::{Budget, Circumstances, GrantId, Proof, Term};
+use crate::model::{Budget, Circumstances, GrantId, Proof, Right, Term};
 
 const NOW: i64 = 1_800_000_000;
 
@@ -15,14 +15,17 @@ fn grant(state: GrantState) -> Grant {
         grant: GrantId::random(),
         agent: "bot".parse().unwrap(),
         task: "t".parse().unwrap(),
-        entitlement: "e".parse().unwrap(),
-        operations: ["o".parse().unwrap()].into(),
+        right: Right {
+            entitlement: "e".parse().unwrap(),
+            operations: ["o".parse().unwrap()].into(),
+            budget: Budget::default(),
+            proof: Proof::Bearer,
+            approval: None,
+        }
+        .into(),
         input: Default::default(),
         reason: None,
         duration: Duration::from_secs(60),
-        budget: Budget::default(),
-        proof: Proof::Bearer,
-        approval: None,
         requested_at: at(NOW),
         parent: None,
         asked: Circumstances::UNKNOWN.into(),
@@ -35,7 +38,7 @@ fn term() -> Term {
     Term {
         starts_at: at(NOW),
         expires_at: at(NOW + 60),
-        approvals: Vec::new(),
+        approvals: Default::default(),
     }
 }
 

@@ -5,7 +5,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::model::{
-    AgentId, ApprovalRule, Circumstances, EntitlementId, Grant, OperationId, Shared, Task, TaskId,
+    AgentId, ApprovalRule, Circumstances, EntitlementId, Grant, OperationId, Right, Shared, Task,
+    TaskId,
 };
 
 /// What was read so far.
@@ -16,6 +17,7 @@ pub(super) struct Alike {
     entitlements: HashSet<EntitlementId>,
     operations: HashSet<Shared<BTreeSet<OperationId>>>,
     approvals: HashSet<Shared<ApprovalRule>>,
+    rights: HashSet<Shared<Right>>,
     asked: HashSet<Shared<Circumstances>>,
 }
 
@@ -33,12 +35,13 @@ impl Alike {
         if let Some(request) = Arc::get_mut(&mut grant.request) {
             share(&mut self.agents, &mut request.agent);
             share(&mut self.tasks, &mut request.task);
-            share(&mut self.entitlements, &mut request.entitlement);
-            share(&mut self.operations, &mut request.operations);
+            share(&mut self.entitlements, &mut request.right.entitlement);
+            share(&mut self.operations, &mut request.right.operations);
             share(&mut self.asked, &mut request.asked);
-            if let Some(approval) = &mut request.approval {
+            if let Some(approval) = &mut request.right.approval {
                 share(&mut self.approvals, approval);
             }
+            share(&mut self.rights, &mut request.right);
         }
         grant
     }

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use portcullis::base::Clock;
 use portcullis::grants::{Grants, Limits};
 use portcullis::model::{
-    Budget, Circumstances, Grant, GrantId, GrantRequest, InputValue, Proof, RequestId, Task,
+    Budget, Circumstances, Grant, GrantId, GrantRequest, InputValue, Proof, RequestId, Right, Task,
     TaskId, TaskState, Transition,
 };
 use portcullis::store::{Change, ClockMark, GrantMark, GrantStore as _, SqliteStore, TaskMark};
@@ -93,19 +93,22 @@ fn grant(task: &TaskId, now: &ClockMark) -> Grant {
         grant: GrantId::random(),
         agent: "billing-bot".parse().unwrap(),
         task: task.clone(),
-        entitlement: "refunds".parse().unwrap(),
-        operations: operations
-            .map(|name| format!("orders.{name}").parse().unwrap())
-            .into(),
+        right: Right {
+            entitlement: "refunds".parse().unwrap(),
+            operations: operations
+                .map(|name| format!("orders.{name}").parse().unwrap())
+                .into(),
+            budget: Budget {
+                calls: Some(20),
+                ..Budget::default()
+            },
+            proof: Proof::Bearer,
+            approval: None,
+        }
+        .into(),
         input: [("order_id".into(), InputValue::String("1001".into()))].into(),
-        reason: Some("the customer was sent the wrong item".to_owned()),
+        reason: Some("the customer was sent the wrong item".into()),
         duration: LIFE,
-        budget: Budget {
-            calls: Some(20),
-            ..Budget::default()
-        },
-        proof: Proof::Bearer,
-        approval: None,
         requested_at: now.wall,
         parent: None,
         asked: Circumstances {

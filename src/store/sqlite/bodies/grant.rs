@@ -11,8 +11,8 @@ use super::task::reason;
 use super::{Span, duration, span};
 use crate::base::Digest;
 use crate::model::{
-    Approval, ApprovalRule, Budget, Circumstances, Grant, GrantRequest, GrantState, Holder,
-    InputValue, Proof, Shared, Term,
+    Approval, ApprovalRule, Budget, Circumstances, Grant, GrantId, GrantRequest, GrantState,
+    Holder, InputValue, Proof, Right, Shared, Term,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -131,18 +131,21 @@ impl From<&Grant> for GrantBody {
             grant: grant_id,
             agent,
             task,
-            entitlement,
-            operations,
+            right,
             input,
             reason,
             duration,
-            budget,
-            proof,
-            approval,
             requested_at,
             parent,
             asked,
         } = &*grant.request;
+        let Right {
+            entitlement,
+            operations,
+            budget,
+            proof,
+            approval,
+        } = &**right;
         let Budget {
             calls,
             bytes,
@@ -159,7 +162,7 @@ impl From<&Grant> for GrantBody {
                 .iter()
                 .map(|(name, value)| (name.to_string(), value.into()))
                 .collect(),
-            reason: reason.clone(),
+            reason: reason.as_deref().map(ToOwned::to_owned),
             duration: span(*duration),
             budget: BudgetBody {
                 calls,
@@ -169,7 +172,7 @@ impl From<&Grant> for GrantBody {
             proof: proof.as_str().to_owned(),
             approval: approval.as_deref().map(Into::into),
             requested_at: requested_at.to_string(),
-            parent: parent.as_ref().map(ToString::to_string),
+            parent: parent.as_deref().map(ToString::to_string),
             asked: (&**asked).into(),
             state: (&grant.state).into(),
         }
@@ -183,16 +186,9 @@ impl GrantBody {
         let input = input.map(|(name, value)| (Arc::from(name), value.into()));
         let parent = self.parent.map(|parent| parse(&parent, "grant id"));
         let approval = self.approval.map(RuleBody::into_model);
-        let request = GrantRequest {
-            id: parse(&self.id, "request id")?,
-            grant: parse(&self.grant, "grant id")?,
-            agent: parse(&self.agent, "agent id")?,
-            task: parse(&self.task, "task id")?,
+        let right = Right {
             entitlement: parse(&self.entitlement, "entitlement id")?,
             operations: operations.collect::<Result<_, Failure>>()?,
-            input: Shared::of(input.collect()),
-            reason: self.reason,
-            duration: duration(self.duration),
             budget: Budget {
                 calls: self.budget.calls,
                 bytes: self.budget.bytes,
@@ -200,8 +196,18 @@ impl GrantBody {
             },
             proof: proof(&self.proof)?,
             approval: approval.transpose()?.map(Into::into),
+        };
+        let request = GrantRequest {
+            id: parse(&self.id, "request id")?,
+            grant: parse(&self.grant, "grant id")?,
+            agent: parse(&self.agent, "agent id")?,
+            task: parse(&self.task, "task id")?,
+            right: right.into(),
+            input: Shared::of(input.collect()),
+            reason: self.reason.map(String::into_boxed_str),
+            duration: duration(self.duration),
             requested_at: parse(&self.requested_at, "time")?,
-            parent: parent.transpose()?,
+            parent: parent.transpose()?.map(|parent: GrantId| parent.into()),
             asked: self.asked.into_model()?.into(),
         };
         Ok(Grant {
@@ -379,7 +385,7 @@ impl TermBody {
         Ok(Term {
             starts_at: parse(&self.starts_at, "time")?,
             expires_at: parse(&self.expires_at, "time")?,
-            approvals: models(self.approvals)?,
+            approvals: Shared::approvals(models(self.approvals)?),
         })
     }
 }
