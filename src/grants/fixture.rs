@@ -148,6 +148,7 @@ impl World {
 pub(super) struct Flaky {
     inner: MemoryStore,
     fails: AtomicBool,
+    keeps_nothing: AtomicBool,
     refused: AtomicUsize,
     taken: AtomicUsize,
 }
@@ -156,6 +157,11 @@ impl Flaky {
     /// How many batches it took.
     pub(super) fn commits(&self) -> usize {
         self.taken.load(Ordering::SeqCst)
+    }
+
+    /// From here on it takes everything and keeps nothing: what is measured then is not in it.
+    pub(super) fn keep_nothing(&self) {
+        self.keeps_nothing.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn fail(&self, fails: bool) {
@@ -177,6 +183,9 @@ impl GrantStore for Flaky {
             return Box::pin(async { Err(StoreError::Full("a test says so")) });
         }
         self.taken.fetch_add(1, Ordering::SeqCst);
+        if self.keeps_nothing.load(Ordering::SeqCst) {
+            return Box::pin(async { Ok(()) });
+        }
         self.inner.commit(batch)
     }
 

@@ -4,7 +4,10 @@
 mod tests;
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -32,7 +35,7 @@ pub enum NameError {
     Start,
 }
 
-fn parse(text: &str) -> Result<Arc<str>, NameError> {
+fn check(text: &str) -> Result<(), NameError> {
     let first = text.chars().next().ok_or(NameError::Empty)?;
     if text.len() > LONGEST {
         return Err(NameError::TooLong(text.chars().count()));
@@ -44,14 +47,74 @@ fn parse(text: &str) -> Result<Arc<str>, NameError> {
     if !first.is_ascii_alphanumeric() {
         return Err(NameError::Start);
     }
-    Ok(Arc::from(text))
+    Ok(())
+}
+
+/// The text of a name that mostly [`random_id`] makes, each for one thing alone. What it makes is of one length,
+/// and is kept in place: text of its own on the heap would take twice as much for each of a million grants.
+#[derive(Clone, PartialEq, Eq)]
+enum Made {
+    /// Of that length, whoever has made it.
+    Here([u8; RANDOM]),
+    /// Of any other.
+    Elsewhere(Arc<str>),
+}
+
+/// How long an id of [`random_id`] with a prefix of three letters is.
+const RANDOM: usize = 30;
+
+impl Deref for Made {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            // INVARIANT: they were text when this was made of them.
+            Self::Here(bytes) => str::from_utf8(bytes).unwrap_or_default(),
+            Self::Elsewhere(text) => text,
+        }
+    }
+}
+
+impl From<&str> for Made {
+    fn from(text: &str) -> Self {
+        match text.as_bytes().try_into() {
+            Ok(bytes) => Self::Here(bytes),
+            Err(_) => Self::Elsewhere(text.into()),
+        }
+    }
+}
+
+impl From<String> for Made {
+    fn from(text: String) -> Self {
+        text.as_str().into()
+    }
 }
 
 macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident,)+) => {$(
+    ($text:ty; $($(#[$doc:meta])* $name:ident,)+) => {$(
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        #[derive(Clone, PartialEq, Eq)]
+        pub struct $name($text);
+
+        /// As the text, which it is looked for by.
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.as_str().hash(state);
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        /// As the text, which it is looked for by.
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                self.as_str().cmp(other.as_str())
+            }
+        }
 
         impl $name {
             /// The name as text.
@@ -65,7 +128,7 @@ macro_rules! names {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, NameError> {
-                parse(text).map(Self)
+                check(text).map(|()| Self(text.into()))
             }
         }
 
@@ -83,31 +146,36 @@ macro_rules! names {
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!(stringify!($name), "({})"), self.0)
+                write!(f, concat!(stringify!($name), "({})"), self.as_str())
             }
         }
     )+};
 }
 
 names! {
+    Arc<str>;
     /// An agent: the principal of every question.
     AgentId,
     /// An entitlement: a right to ask.
     EntitlementId,
-    /// A grant in use.
-    GrantId,
     /// A group of agents, people or operations.
     GroupName,
     /// An operation, such as `orders.refund`.
     OperationId,
     /// A person who owns agents, approves or operates.
     PersonId,
-    /// A request for a grant.
-    RequestId,
     /// A protected service.
     ServiceName,
     /// A task or reasoning span; never used twice.
     TaskId,
+}
+
+names! {
+    Made;
+    /// A grant in use.
+    GrantId,
+    /// A request for a grant.
+    RequestId,
 }
 
 impl GrantId {

@@ -32,7 +32,8 @@ struct Judge {
     /// Where what lives on says that it has changed.
     unstored: Unstored,
     tasks: HashMap<TaskId, Arc<LiveTask>>,
-    grants: HashMap<GrantId, Arc<LiveGrant>>,
+    /// Those from which others were carved.
+    wholes: HashMap<GrantId, Option<Arc<LiveGrant>>>,
     judged: Judged,
 }
 
@@ -48,7 +49,7 @@ pub(super) fn judge(contents: Contents, now: ClockMark, unstored: Unstored) -> J
         now,
         unstored,
         tasks: HashMap::with_capacity(tasks.len()),
-        grants: HashMap::with_capacity(grants.len()),
+        wholes: grants.iter().filter_map(whole).collect(),
         judged: Judged {
             tasks: Vec::with_capacity(tasks.len()),
             grants: Vec::with_capacity(grants.len()),
@@ -70,7 +71,18 @@ pub(super) fn judge(contents: Contents, now: ClockMark, unstored: Unstored) -> J
     judge.judged
 }
 
+/// The name of what a grant was carved from, and that nobody has judged it yet.
+fn whole<T, M>((grant, _): &(Grant, M)) -> Option<(GrantId, Option<T>)> {
+    let parent = grant.request.parent.as_deref()?;
+    Some((parent.clone(), None))
+}
+
 impl Judge {
+    /// The grant of this name that others were carved from, if it lives on.
+    fn whole(&self, name: &GrantId) -> Option<&Arc<LiveGrant>> {
+        self.wholes.get(name)?.as_ref()
+    }
+
     fn task(&mut self, task: Task, mark: Option<TaskMark>) {
         self.judged.marked &= mark.is_some();
         match self.task_lives(&task, mark) {
@@ -126,7 +138,7 @@ impl Judge {
         self.judged.marked &= mark.is_some();
         let request = &grant.request;
         let above = request.parent.as_deref();
-        let orphan = above.is_some_and(|above| !self.grants.contains_key(above));
+        let orphan = above.is_some_and(|above| self.whole(above).is_none());
         let end = if self.tasks.contains_key(&request.task) && !orphan {
             self.end_of(&grant, mark)
         } else {
@@ -137,14 +149,15 @@ impl Judge {
             Ok(deadline) => {
                 let mark = self.grant_mark(&grant, mark, deadline);
                 let above = grant.request.parent.as_deref();
-                let above = above.and_then(|above| self.grants.get(above));
+                let above = above.and_then(|above| self.whole(above));
                 let live = LiveGrant::restored(grant, &mark).telling(&self.unstored.grants);
                 let live = Arc::new(match above {
                     Some(above) => live.sharing(above),
                     None => live,
                 });
-                let id = live.request().grant.clone();
-                self.grants.insert(id, Arc::clone(&live));
+                if let Some(whole) = self.wholes.get_mut(&live.request().grant) {
+                    *whole = Some(Arc::clone(&live));
+                }
                 self.judged.grants.push(live);
             }
             Err(reason) => {

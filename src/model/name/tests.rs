@@ -59,3 +59,36 @@ fn generations_read_back() {
         assert_eq!(Generation::from_hex(wrong), None, "{wrong}");
     }
 }
+
+#[test]
+fn an_id_is_found_by_its_text_whoever_has_made_it() {
+    let random = GrantId::random();
+    assert_eq!(random.as_str().len(), RANDOM);
+    let long = format!("{random}x");
+    for text in [
+        "grt_1",
+        random.as_str(),
+        &long,
+        "x.234567890123456789012345678-z",
+    ] {
+        let id: GrantId = text.parse().unwrap();
+        assert_eq!(id.as_str(), text);
+        let by_hash = std::collections::HashSet::from([id.clone()]);
+        let in_order = std::collections::BTreeSet::from([random.clone(), id.clone()]);
+        assert!(by_hash.contains(text) && in_order.contains(text));
+        assert_eq!(id == random, text == random.as_str());
+    }
+    let ids = ["b", random.as_str(), "a"].map(|id| id.parse::<RequestId>().unwrap());
+    let mut in_order = ids.clone();
+    in_order.sort();
+    assert_eq!(in_order, [&ids[2], &ids[0], &ids[1]].map(Clone::clone));
+}
+
+#[test]
+fn a_random_id_takes_nothing_from_the_heap() {
+    let id = GrantId::random();
+    let taken = allocation_counter::measure(|| drop(id.clone()));
+    assert_eq!(taken.count_total, 0);
+    let parsed = allocation_counter::measure(|| drop(id.as_str().parse::<GrantId>()));
+    assert_eq!(parsed.count_total, 0);
+}
