@@ -2,7 +2,7 @@
 //! the scopes that take it in.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use cedar_policy::{Entities, Entity, EntityId, EntityTypeName, EntityUid};
 use foldhash::fast::RandomState;
@@ -226,17 +226,33 @@ pub(super) fn entity(type_name: &'static str, id: &str) -> EntityUid {
 }
 
 fn uid(type_name: &'static str, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(type_named(type_name), EntityId::new(id))
+}
+
+/// The types of entities that rules speak of, read once: Cedar starts its parser for each that it reads.
+static TYPES: LazyLock<[(&str, EntityTypeName); 5]> = LazyLock::new(|| {
+    let names = ["Action", "Agent", "AgentGroup", "Entitlement", "Service"];
+    names.map(|name| (name, read(name)))
+});
+
+/// A type of entities by its name.
+pub(super) fn type_named(name: &'static str) -> EntityTypeName {
+    let mut known = TYPES.iter();
+    let known = known.find(|(known, _)| *known == name);
+    known.map_or_else(|| read(name), |(_, known)| known.clone())
+}
+
+fn read(type_name: &'static str) -> EntityTypeName {
     #[expect(
         clippy::expect_used,
-        reason = "every type name in this file is an identifier"
+        reason = "every type name in this room is an identifier"
     )]
-    let type_name: EntityTypeName = type_name.parse().expect("an identifier");
-    EntityUid::from_type_name_and_id(type_name, EntityId::new(id))
+    type_name.parse().expect("an identifier")
 }
 
 /// The names that rules may use, by entity type.
 #[derive(Debug)]
-pub(super) struct Names(HashMap<&'static str, (&'static str, BTreeSet<String>)>);
+pub(super) struct Names(HashMap<EntityTypeName, (&'static str, BTreeSet<String>)>);
 
 impl Names {
     pub(super) fn of(catalogue: &Catalogue<'_>) -> Self {
@@ -273,7 +289,7 @@ impl Names {
         Self(
             known
                 .into_iter()
-                .map(|(name, kind, ids)| (name, (kind, ids)))
+                .map(|(name, kind, ids)| (type_named(name), (kind, ids)))
                 .collect(),
         )
     }
@@ -283,14 +299,14 @@ impl Names {
     /// A group of agents is defined by its members, and rules may wait for the first of them: only a
     /// name that looks like another one misspelt is an error.
     pub(super) fn unknown(&self, uid: &EntityUid) -> Option<(Severity, String, Option<String>)> {
-        let type_name = uid.type_name().to_string();
+        let type_name = uid.type_name();
         let id: &str = uid.id().unescaped();
-        let (kind, known) = self.0.get(type_name.as_str())?;
+        let (kind, known) = self.0.get(type_name)?;
         if known.contains(id) {
             return None;
         }
         let hint = did_you_mean(id, known.iter().map(String::as_str));
-        if type_name == "AgentGroup" && hint.is_none() {
+        if hint.is_none() && *type_name == type_named("AgentGroup") {
             let message = format!("no agent is in the group `{id}`, so this rule applies to none");
             return Some((Severity::Warning, message, None));
         }
