@@ -5,21 +5,24 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use cedar_policy::{
-    ActionConstraint, Effect as CedarEffect, EntityUid, Policy, PolicyId, PolicySet, Schema,
-    ValidationError, ValidationMode, ValidationResult, ValidationWarning, Validator,
+    ActionConstraint, Effect as CedarEffect, EntityUid, Policy, PolicyId, PolicySet,
+    PrincipalConstraint, ResourceConstraint, Schema, ValidationError, ValidationMode,
+    ValidationResult, ValidationWarning, Validator,
 };
 use miette::Diagnostic;
 
-use crate::base::ErrorChain;
+use crate::base::{Digest, ErrorChain};
 
 use super::Catalogue;
 use super::bounds;
 use super::catalogue::action;
 use super::clauses::Clauses;
+use super::memory::Validators;
 use super::problem::{Finding, Problem, Severity};
+use super::program::{Conditions, Uncovered};
 use super::reads::Reads;
 use super::rule::{Annotations, Effect};
 use super::scan;
@@ -40,7 +43,7 @@ fn reads(statement: &str, policy: &Policy) -> Reads {
 /// What is known of one statement from its text and the schema alone.
 #[derive(Debug)]
 pub(super) struct Checked {
-    pub(super) draft: Option<Draft>,
+    pub(super) draft: Option<Arc<Draft>>,
     /// The entities that it names, and where.
     pub(super) names: Vec<(EntityUid, Range<usize>)>,
     pub(super) findings: Vec<Finding>,
@@ -48,14 +51,72 @@ pub(super) struct Checked {
     pub(super) idle: bool,
 }
 
-/// A statement that could be parsed.
+/// A statement that could be parsed. All policies that have it share it, and with it what is made of it when it
+/// is first needed.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) policy: Policy,
+    pub(super) scope: Scope,
     pub(super) effect: Effect,
     pub(super) annotations: Annotations,
     pub(super) reads: Reads,
     pub(super) clauses: Clauses,
+    /// Compiled when a slice first needs it: most of ten thousand rules are never asked.
+    conditions: OnceLock<Result<Arc<Conditions>, Uncovered>>,
+    /// Of the statement; made for rules with `@on_change` alone.
+    digest: OnceLock<Digest>,
+}
+
+/// What a statement's scope says: Cedar gives it only as a copy, each time.
+#[derive(Debug)]
+pub(super) struct Scope {
+    pub(super) principal: PrincipalConstraint,
+    pub(super) action: ActionConstraint,
+    pub(super) resource: ResourceConstraint,
+}
+
+impl Draft {
+    pub(super) fn conditions(&self) -> Result<&Arc<Conditions>, &Uncovered> {
+        let compile = || Conditions::of(&self.policy).map(Arc::new);
+        self.conditions.get_or_init(compile).as_ref()
+    }
+
+    /// The digest of the statement.
+    pub(super) fn digest(&self) -> &Digest {
+        self.digest
+            .get_or_init(|| Digest::of(self.policy.to_string().as_bytes()))
+    }
+}
+
+impl Scope {
+    fn of(policy: &Policy) -> Self {
+        Self {
+            principal: policy.principal_constraint(),
+            action: policy.action_constraint(),
+            resource: policy.resource_constraint(),
+        }
+    }
+
+    /// The entity that is named for the principal; none where any will do. It may be one that takes in nobody
+    /// who asks.
+    pub(super) const fn principal_named(&self) -> Option<&EntityUid> {
+        match &self.principal {
+            PrincipalConstraint::Any | PrincipalConstraint::Is(_) => None,
+            PrincipalConstraint::Eq(uid)
+            | PrincipalConstraint::In(uid)
+            | PrincipalConstraint::IsIn(_, uid) => Some(uid),
+        }
+    }
+
+    /// The entity that is named for the resource; none where any will do.
+    pub(super) const fn resource_named(&self) -> Option<&EntityUid> {
+        match &self.resource {
+            ResourceConstraint::Any | ResourceConstraint::Is(_) => None,
+            ResourceConstraint::Eq(uid)
+            | ResourceConstraint::In(uid)
+            | ResourceConstraint::IsIn(_, uid) => Some(uid),
+        }
+    }
 }
 
 /// Checks statements against one catalogue.
@@ -63,13 +124,15 @@ pub(super) struct Draft {
 pub(super) struct Checker<'a> {
     catalogue: Catalogue<'a>,
     /// Each is built when it is first needed: most reloads need one, if any.
-    districts: HashMap<District, OnceLock<Result<Validator, String>>>,
+    districts: HashMap<District, OnceLock<Result<Arc<Validator>, String>>>,
+    /// Those of compilations before.
+    validators: Validators,
     /// The districts of each action that a scope can name.
     actions: HashMap<EntityUid, BTreeSet<District>>,
 }
 
 impl<'a> Checker<'a> {
-    pub(super) fn new(catalogue: Catalogue<'a>) -> Self {
+    pub(super) fn new(catalogue: Catalogue<'a>, validators: Validators) -> Self {
         let mut districts = HashMap::new();
         districts.insert(District::Requests, OnceLock::new());
         districts.insert(District::Whole, OnceLock::new());
@@ -87,6 +150,7 @@ impl<'a> Checker<'a> {
         Self {
             catalogue,
             districts,
+            validators,
             actions,
         }
     }
@@ -131,15 +195,18 @@ impl<'a> Checker<'a> {
         let annotations = annotations(&policy, effect, statement, &mut findings);
         let idle = sound && self.validate(&policy, statement, &mut findings);
         let draft = Draft {
+            scope: Scope::of(&policy),
             effect,
             annotations,
             reads: reads(statement, &policy),
             clauses: Clauses::of(&policy, statement),
             policy,
+            conditions: OnceLock::new(),
+            digest: OnceLock::new(),
         };
         Checked {
             names: names(Some(&draft.policy), statement),
-            draft: Some(draft),
+            draft: Some(Arc::new(draft)),
             findings,
             idle,
         }
@@ -184,11 +251,15 @@ impl<'a> Checker<'a> {
         let built = built.ok_or_else(|| "there is no schema for this scope".to_owned())?;
         let built = built.get_or_init(|| {
             let text = schema::schema(&self.catalogue, district);
-            let (schema, _) = Schema::from_cedarschema_str(&text)
-                .map_err(|error| format!("these names make no schema: {}", ErrorChain(&error)))?;
-            Ok(Validator::new(schema))
+            let weight = schema::weight(&self.catalogue, district);
+            self.validators.get(&text, weight, || {
+                let (schema, _) = Schema::from_cedarschema_str(&text).map_err(|error| {
+                    format!("these names make no schema: {}", ErrorChain(&error))
+                })?;
+                Ok(Validator::new(schema))
+            })
         });
-        built.as_ref().map_err(Clone::clone)
+        built.as_ref().map(|one| &**one).map_err(Clone::clone)
     }
 
     /// Where the rule's scope lies.

@@ -10,8 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cedar_policy::{Policy, PolicyId};
-
 use crate::base::Digest;
 use crate::model::{AgentId, EntitlementId, GroupName, OperationId};
 use crate::telemetry::Counter;
@@ -22,6 +20,7 @@ use super::context::Addresses;
 use super::fact::Fact;
 use super::index::Index;
 use super::lint::{Written, lint};
+use super::memory::Statements as Cut;
 use super::prepared::Shared;
 use super::problem::{Finding, Problem, Severity};
 use super::reads::Reads;
@@ -84,7 +83,7 @@ impl Policies {
         let mut problems = schema::problems_of_names(catalogue);
         let schema = schema::schema(catalogue, &District::Whole);
         let digest = Digest::of(schema.as_bytes());
-        let checker = Checker::new(*catalogue);
+        let checker = Checker::new(*catalogue, memory.validators());
         if problems.is_empty() && !memory.knows_schema(digest) {
             match checker.prove() {
                 Ok(()) => memory.keep_schema(digest),
@@ -110,11 +109,11 @@ impl Policies {
         if problems.iter().any(|one| one.severity == Severity::Error) {
             return Err(problems);
         }
-        let policies = book.policies.iter().map(|(policy, _)| policy);
-        let lints = lint(catalogue, &book.rules, policies, &book.written);
+        let lints = lint(catalogue, &book.rules, &book.written);
         problems.extend(lints.problems);
-        let heads = book.written.into_iter().map(|one| one.head).collect();
-        let index = Index::new(book.policies);
+        let written = book.written.into_iter();
+        let (heads, drafts) = written.map(|one| (one.head, one.draft)).unzip();
+        let index = Index::new(drafts);
         let directory = match Directory::new(catalogue, &index.principals()) {
             Ok(directory) => directory,
             Err(problem) => {
@@ -253,21 +252,38 @@ impl Statements<'_> {
     fn check_all(&self, files: &[&Source], memory: &mut Memory) -> Vec<Vec<Placed>> {
         let mut all = Vec::new();
         for file in files {
-            let mut placed = Vec::new();
-            for span in scan::statements(&file.text) {
+            let cut = self.cut(file, memory);
+            let placed = cut.iter().map(|(span, key)| {
                 let text = file.text.get(span.clone()).unwrap_or_default();
-                placed.push((span, self.check(text, memory)));
-            }
-            all.push(placed);
+                (span.clone(), self.check(text, *key, memory))
+            });
+            all.push(placed.collect());
         }
         all
     }
 
-    fn check(&self, text: &str, memory: &mut Memory) -> Arc<Checked> {
+    /// Cuts a file into statements, which is done already where it is what it was.
+    fn cut(&self, file: &Source, memory: &mut Memory) -> Cut {
+        let key = |text: &str| Digest::of_parts(&[self.digest.as_bytes(), text.as_bytes()]);
+        let whole = key(&file.text);
+        memory.recall_file(&file.file, &whole).unwrap_or_else(|| {
+            let spans = scan::statements(&file.text).into_iter();
+            let cut: Cut = spans
+                .map(|span| {
+                    let text = file.text.get(span.clone()).unwrap_or_default();
+                    let key = key(text);
+                    (span, key)
+                })
+                .collect();
+            memory.keep_file(&file.file, whole, Arc::clone(&cut));
+            cut
+        })
+    }
+
+    fn check(&self, text: &str, key: Digest, memory: &mut Memory) -> Arc<Checked> {
         if !self.sound {
             return Arc::new(self.checker.check(text, false));
         }
-        let key = Digest::of_parts(&[self.digest.as_bytes(), text.as_bytes()]);
         memory.recall(&key).unwrap_or_else(|| {
             let checked = Arc::new(self.checker.check(text, true));
             memory.keep(key, Arc::clone(&checked));
@@ -282,7 +298,6 @@ struct Book {
     /// Where each id is taken.
     taken: HashMap<Arc<str>, Place>,
     rules: Vec<Rule>,
-    policies: Vec<(Policy, Reads)>,
     written: Vec<Written>,
     problems: Vec<Problem>,
 }
@@ -293,7 +308,6 @@ impl Book {
             names: Names::of(catalogue),
             taken: HashMap::new(),
             rules: Vec::new(),
-            policies: Vec::new(),
             written: Vec::new(),
             problems: Vec::new(),
         }
@@ -324,7 +338,7 @@ impl Book {
                 let head = &draft.clauses.head;
                 self.written.push(Written {
                     head: head.start + span.start..head.end + span.start,
-                    clauses: draft.clauses.clone(),
+                    draft: Arc::clone(draft),
                     idle: checked.idle || unknown,
                 });
                 self.enter_rule(id, place, draft);
@@ -372,10 +386,6 @@ impl Book {
     }
 
     fn enter_rule(&mut self, id: Arc<str>, (file, line): Place, draft: &Draft) {
-        let policy = draft
-            .policy
-            .new_id(PolicyId::new(self.rules.len().to_string()));
-        self.policies.push((policy, draft.reads.clone()));
         self.rules.push(Rule {
             id,
             file,

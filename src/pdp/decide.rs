@@ -228,7 +228,7 @@ impl Policies {
     ) -> Result<Permit, Denial> {
         let request = self.request(question, &agent.uid, target, &slice.reads)?;
         let entities = &self.directory.entities;
-        let response = Authorizer::new().is_authorized(&request, &slice.policies, entities);
+        let response = Authorizer::new().is_authorized(&request, slice.policies(), entities);
         self.weigh_response(&response, question, slice.depends)
     }
 

@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use cedar_policy::{
-    ActionConstraint, Effect, EntityTypeName, EntityUid, Policy, PolicySet, PrincipalConstraint,
+    ActionConstraint, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
     ResourceConstraint,
 };
 use foldhash::fast::RandomState;
@@ -21,10 +21,11 @@ use jiff::Timestamp;
 use moka::sync::Cache;
 
 use super::catalogue::{KnownAgent, Target};
+use super::check::Draft;
 use super::fact::Fact;
 use super::program::{Conditions, Program, Uncovered};
 use super::reads::Reads;
-use super::{Depends, Pace, Until};
+use super::{Depends, Effect, Pace, Until};
 use crate::base::Digest;
 
 /// What all cached slices may weigh together, in bytes, roughly.
@@ -35,28 +36,13 @@ const POLICY: u32 = 2 << 10;
 
 /// All policies, by scope.
 pub(super) struct Index {
-    policies: Vec<Indexed>,
+    policies: Vec<Arc<Draft>>,
     /// By what the scope names of the principal and of the action; none for no constraint.
     scopes: HashMap<(Option<EntityUid>, Option<EntityUid>), Vec<usize>, RandomState>,
     slices: Cache<(u32, u32), Arc<Slice>, RandomState>,
 }
 
-struct Indexed {
-    policy: Policy,
-    reads: Reads,
-    resource: Option<EntityUid>,
-    /// Compiled when a slice first needs it: most of ten thousand rules are never asked.
-    conditions: OnceLock<Result<Arc<Conditions>, Uncovered>>,
-    /// Of its statement; made when it is first needed, which is for rules with `@on_change` alone.
-    digest: OnceLock<Digest>,
-}
-
-impl Indexed {
-    fn conditions(&self) -> Result<&Arc<Conditions>, &Uncovered> {
-        let compile = || Conditions::of(&self.policy).map(Arc::new);
-        self.conditions.get_or_init(compile).as_ref()
-    }
-
+impl Draft {
     /// The rule as one that grants at rest are asked about: a forbid with `@on_change` that reads nothing
     /// of a call, as far as that can be told.
     fn turning(&self, rule: usize) -> Option<Turning> {
@@ -64,7 +50,7 @@ impl Indexed {
             return None;
         }
         let way = self.conditions().map_or_else(
-            |_| Way::Interpreted(Box::new(Alone::new(&self.policy, &self.reads))),
+            |_| Way::Interpreted(Box::new(Alone::new(self))),
             |conditions| Way::Compiled(Arc::clone(conditions)),
         );
         Some(Turning { rule, way })
@@ -73,37 +59,31 @@ impl Indexed {
     fn turns(&self) -> bool {
         let of_calls = [Fact::History, Fact::Http, Fact::Input];
         let of_calls = of_calls.iter().any(|fact| self.reads.has(*fact));
-        self.policy.annotation("on_change").is_some() && !(of_calls && self.reads.are_told())
-    }
-
-    /// The digest of its statement.
-    fn digest(&self) -> &Digest {
-        self.digest
-            .get_or_init(|| Digest::of(self.policy.to_string().as_bytes()))
+        self.annotations.on_change.is_some() && !(of_calls && self.reads.are_told())
     }
 
     /// Whether the scope takes in agents of this kind and this target.
     fn is_in_scope(&self, agent: &KnownAgent, target: &Target) -> bool {
-        let principal = match self.policy.principal_constraint() {
+        let principal = match &self.scope.principal {
             PrincipalConstraint::Any => true,
-            PrincipalConstraint::Eq(uid) => uid == agent.uid,
-            PrincipalConstraint::In(uid) => agent.anchors.contains(&uid),
-            PrincipalConstraint::Is(name) => is(&agent.uid, &name),
+            PrincipalConstraint::Eq(uid) => *uid == agent.uid,
+            PrincipalConstraint::In(uid) => agent.anchors.contains(uid),
+            PrincipalConstraint::Is(name) => is(&agent.uid, name),
             PrincipalConstraint::IsIn(name, uid) => {
-                is(&agent.uid, &name) && agent.anchors.contains(&uid)
+                is(&agent.uid, name) && agent.anchors.contains(uid)
             }
         };
-        let action = match self.policy.action_constraint() {
+        let action = match &self.scope.action {
             ActionConstraint::Any => true,
-            ActionConstraint::Eq(uid) => uid == target.action,
+            ActionConstraint::Eq(uid) => *uid == target.action,
             ActionConstraint::In(uids) => uids.iter().any(|uid| target.anchors.contains(uid)),
         };
-        let resource = match self.policy.resource_constraint() {
+        let resource = match &self.scope.resource {
             ResourceConstraint::Any => true,
-            ResourceConstraint::Eq(uid) | ResourceConstraint::In(uid) => uid == target.resource,
-            ResourceConstraint::Is(name) => is(&target.resource, &name),
+            ResourceConstraint::Eq(uid) | ResourceConstraint::In(uid) => *uid == target.resource,
+            ResourceConstraint::Is(name) => is(&target.resource, name),
             ResourceConstraint::IsIn(name, uid) => {
-                is(&target.resource, &name) && uid == target.resource
+                is(&target.resource, name) && *uid == target.resource
             }
         };
         principal && action && resource
@@ -134,11 +114,11 @@ pub(super) struct Alone {
 }
 
 impl Alone {
-    fn new(policy: &Policy, reads: &Reads) -> Self {
+    fn new(draft: &Draft) -> Self {
         let mut policies = PolicySet::new();
         // Fails only for an id that is there already.
-        let _ = policies.add(policy.clone());
-        let reads = reads.clone();
+        let _ = policies.add(draft.policy.clone());
+        let reads = draft.reads.clone();
         Self { policies, reads }
     }
 
@@ -163,7 +143,10 @@ fn is(uid: &EntityUid, name: &EntityTypeName) -> bool {
 /// The rules that can apply to agents of one kind and one target.
 #[derive(Debug)]
 pub(super) struct Slice {
-    pub(super) policies: PolicySet,
+    /// By their numbers.
+    members: Vec<(usize, Arc<Draft>)>,
+    /// The same for Cedar, each called by its number; made when it is first asked.
+    policies: OnceLock<PolicySet>,
     /// What any of them reads.
     pub(super) reads: Reads,
     /// What of their answers can change while nobody asks.
@@ -186,28 +169,21 @@ impl fmt::Debug for Index {
 }
 
 impl Index {
-    /// Indexes policies. Each one's id is its number.
-    pub(super) fn new(policies: Vec<(Policy, Reads)>) -> Self {
+    /// Indexes policies. Each one's place is its number.
+    pub(super) fn new(policies: Vec<Arc<Draft>>) -> Self {
         let mut index = Self {
-            policies: Vec::with_capacity(policies.len()),
+            policies: Vec::new(),
             scopes: HashMap::default(),
             slices: Cache::builder()
                 .max_capacity(CACHED)
                 .weigher(|_, slice: &Arc<Slice>| slice.weight)
                 .build_with_hasher(RandomState::default()),
         };
-        for (policy, reads) in policies {
-            let number = index.policies.len();
-            let resource = resource(&policy);
-            index.enter(number, &principal(&policy), &policy.action_constraint());
-            index.policies.push(Indexed {
-                policy,
-                reads,
-                resource,
-                conditions: OnceLock::new(),
-                digest: OnceLock::new(),
-            });
+        for (number, policy) in policies.iter().enumerate() {
+            let scope = &policy.scope;
+            index.enter(number, scope.principal_named(), &scope.action);
         }
+        index.policies = policies;
         index
     }
 
@@ -217,9 +193,9 @@ impl Index {
         scopes.filter_map(|(uid, _)| uid.as_ref()).collect()
     }
 
-    fn enter(&mut self, number: usize, principal: &Option<EntityUid>, action: &ActionConstraint) {
+    fn enter(&mut self, number: usize, principal: Option<&EntityUid>, action: &ActionConstraint) {
         let mut under = |action: Option<EntityUid>| {
-            let scope = (principal.clone(), action);
+            let scope = (principal.cloned(), action);
             self.scopes.entry(scope).or_default().push(number);
         };
         match action {
@@ -240,7 +216,7 @@ impl Index {
 
     /// Whether any rule is one that grants at rest are asked about.
     pub(super) fn has_turning(&self) -> bool {
-        self.policies.iter().any(Indexed::turns)
+        self.policies.iter().any(|one| one.turns())
     }
 
     /// The rules that can apply when this agent asks for this target.
@@ -267,7 +243,8 @@ impl Index {
             }
         }
         let mut slice = Slice {
-            policies: PolicySet::new(),
+            members: Vec::new(),
+            policies: OnceLock::new(),
             reads: Reads::default(),
             depends: Depends::default(),
             turning: Vec::new(),
@@ -280,13 +257,9 @@ impl Index {
             .into_iter()
             .filter_map(|number| Some((number, self.policies.get(number)?)))
         {
-            if indexed
-                .resource
-                .as_ref()
-                .is_none_or(|one| *one == target.resource)
-            {
-                // Fails only for an id that is there already, and numbers are taken once.
-                let _ = slice.policies.add(indexed.policy.clone());
+            let named = indexed.scope.resource_named();
+            if named.is_none_or(|one| *one == target.resource) {
+                slice.members.push((number, Arc::clone(indexed)));
                 slice.reads.join(&indexed.reads);
                 slice.weight = slice.weight.saturating_add(POLICY);
                 if indexed.is_in_scope(agent, target) {
@@ -321,18 +294,16 @@ impl Index {
         principals: &HashSet<&EntityUid>,
     ) -> Option<HashSet<&EntityUid>> {
         let mut named = HashSet::new();
-        for Indexed {
-            policy, resource, ..
-        } in &self.policies
-        {
-            let applies = match policy.action_constraint() {
+        for policy in &self.policies {
+            let applies = match &policy.scope.action {
                 ActionConstraint::Any => true,
-                ActionConstraint::Eq(uid) => anchors.contains(&uid),
+                ActionConstraint::Eq(uid) => anchors.contains(uid),
                 ActionConstraint::In(uids) => uids.iter().any(|uid| anchors.contains(uid)),
             };
-            let somebody = principal(policy).is_none_or(|uid| principals.contains(&uid));
-            if policy.effect() == Effect::Permit && applies && somebody {
-                named.insert(resource.as_ref()?);
+            let somebody = policy.scope.principal_named();
+            let somebody = somebody.is_none_or(|uid| principals.contains(uid));
+            if policy.effect == Effect::Permit && applies && somebody {
+                named.insert(policy.scope.resource_named()?);
             }
         }
         Some(named)
@@ -341,15 +312,27 @@ impl Index {
     /// Every policy, for the comparison with Cedar's own authorizer.
     #[cfg(test)]
     pub(super) fn whole(&self) -> PolicySet {
-        PolicySet::from_policies(self.policies.iter().map(|one| one.policy.clone())).unwrap()
+        PolicySet::from_policies(self.policies.iter().enumerate().map(numbered)).unwrap()
     }
 }
 
 impl Slice {
     /// Whether one of the rules permits anything.
     pub(super) fn permits(&self) -> bool {
-        let mut policies = self.policies.policies();
-        policies.any(|policy| policy.effect() == Effect::Permit)
+        let mut members = self.members.iter();
+        members.any(|(_, policy)| policy.effect == Effect::Permit)
+    }
+
+    /// The rules for Cedar, each called by its number.
+    pub(super) fn policies(&self) -> &PolicySet {
+        self.policies.get_or_init(|| {
+            let mut policies = PolicySet::new();
+            for (number, policy) in &self.members {
+                // Fails only for an id that is there already, and numbers are taken once.
+                let _ = policies.add(numbered((*number, policy)));
+            }
+            policies
+        })
     }
 
     /// What the answers of the rules that grants at rest are asked about depend on, and a digest of the rules;
@@ -360,32 +343,16 @@ impl Slice {
     }
 
     /// Adds a rule to the program, or gives the program up.
-    fn compile(&mut self, number: usize, indexed: &Indexed) {
+    fn compile(&mut self, number: usize, indexed: &Draft) {
         let compiled = (self.program.take(), indexed.conditions());
         if let (Some(mut program), Ok(conditions)) = compiled {
-            program.add(number, indexed.policy.effect(), Arc::clone(conditions));
+            program.add(number, indexed.effect, Arc::clone(conditions));
             self.program = Some(program);
         }
     }
 }
 
-/// The entity that a scope names for the principal; none where any will do. It may be one that takes
-/// in nobody who asks: the index only has to leave out nothing that can apply.
-fn principal(policy: &Policy) -> Option<EntityUid> {
-    match policy.principal_constraint() {
-        PrincipalConstraint::Any | PrincipalConstraint::Is(_) => None,
-        PrincipalConstraint::Eq(uid)
-        | PrincipalConstraint::In(uid)
-        | PrincipalConstraint::IsIn(_, uid) => Some(uid),
-    }
-}
-
-/// The entity that a scope names for the resource; none where any will do.
-fn resource(policy: &Policy) -> Option<EntityUid> {
-    match policy.resource_constraint() {
-        ResourceConstraint::Any | ResourceConstraint::Is(_) => None,
-        ResourceConstraint::Eq(uid)
-        | ResourceConstraint::In(uid)
-        | ResourceConstraint::IsIn(_, uid) => Some(uid),
-    }
+/// A rule as Cedar is asked about it.
+fn numbered((number, draft): (usize, &Arc<Draft>)) -> Policy {
+    draft.policy.new_id(PolicyId::new(number.to_string()))
 }

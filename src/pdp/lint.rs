@@ -14,13 +14,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use cedar_policy::Policy;
 use foldhash::fast::RandomState;
 
 use crate::base::Digest;
 use crate::model::EntitlementId;
 
-use super::clauses::Clauses;
+use super::check::Draft;
 use super::problem::{Problem, Severity};
 use super::rule::{Effect, OnChange, Requirement};
 use super::{Catalogue, Rule};
@@ -31,7 +30,7 @@ use scope::{Part, Scopes, World};
 pub(super) struct Written {
     /// The bytes of its head in its file.
     pub(super) head: Range<usize>,
-    pub(super) clauses: Clauses,
+    pub(super) draft: Arc<Draft>,
     /// Whether it is known already that it can never apply.
     pub(super) idle: bool,
 }
@@ -55,16 +54,12 @@ struct Key {
     on_change: Option<bool>,
 }
 
-/// Looks at all rules. `policies` and `written` have one entry for each.
-pub(super) fn lint<'p>(
-    catalogue: &Catalogue<'_>,
-    rules: &[Rule],
-    policies: impl Iterator<Item = &'p Policy>,
-    written: &[Written],
-) -> Lints {
+/// Looks at all rules. `written` has one entry for each.
+pub(super) fn lint(catalogue: &Catalogue<'_>, rules: &[Rule], written: &[Written]) -> Lints {
     let mut world = World::new(catalogue);
     let mut book = Shelf::default();
-    let scopes: Vec<Scopes> = policies.map(|policy| world.scopes(policy)).collect();
+    let scopes = written.iter().map(|one| world.scopes(&one.draft.scope));
+    let scopes: Vec<Scopes> = scopes.collect();
     let mut looked_at = Vec::with_capacity(rules.len());
     let all = rules.iter().zip(written).zip(&scopes);
     for (number, ((rule, written), scopes)) in all.clone().enumerate() {
@@ -154,7 +149,7 @@ struct Shelf<'r> {
 impl<'r> Shelf<'r> {
     fn kind(&mut self, rule: &'r Rule, written: &Written) -> Kind {
         let next = |taken: usize| u32::try_from(taken + 1).unwrap_or(u32::MAX);
-        let conditions = written.clauses.conditions.map_or(0, |digest| {
+        let conditions = written.draft.clauses.conditions.map_or(0, |digest| {
             let next = next(self.conditions.len());
             *self.conditions.entry(digest).or_insert(next)
         });
@@ -205,7 +200,7 @@ struct Looking<'a> {
 impl Looking<'_> {
     /// What is doubtful about the rule, and what to do.
     fn doubt(&self, world: &mut World<'_>, shelf: &Shelf<'_>) -> Option<(String, String)> {
-        let (parts, clauses) = (&self.scopes.parts, &self.written.clauses);
+        let (parts, clauses) = (&self.scopes.parts, &self.written.draft.clauses);
         if parts.is_empty() {
             return Some((
                 "this rule can never apply: nothing that its action names is of its resource"
@@ -300,7 +295,7 @@ impl Looking<'_> {
         // Without a condition it can't fail, and a failing permit refuses.
         let conditions = [
             Some(own.conditions),
-            (!self.written.clauses.can_fail).then_some(0),
+            (!self.written.draft.clauses.can_fail).then_some(0),
         ];
         let requires = [own.requires, 0];
         let on_change: &[Option<bool>] = match &own.on_change {

@@ -20,7 +20,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use cedar_policy::{Effect, Policy};
+use cedar_policy::Policy;
 use smallvec::SmallVec;
 
 pub(super) use facts::Asked;
@@ -28,6 +28,8 @@ pub(super) use fold::Fixed;
 pub(super) use lower::Uncovered;
 use node::Node;
 pub(super) use value::Stumbled;
+
+use super::Effect;
 
 /// The conditions of one rule; its scope is the index's.
 #[derive(Debug)]

@@ -61,6 +61,13 @@ impl District {
     }
 }
 
+/// What the schema weighs, compiled, roughly: each action that applies shows the history of every operation.
+pub(super) fn weight(catalogue: &Catalogue<'_>, district: &District) -> usize {
+    let operations = catalogue.operations.iter();
+    let applying = operations.filter(|one| district.holds(one)).count();
+    (applying + 1) * catalogue.operations.len().max(1)
+}
+
 /// The schema's text.
 pub(super) fn schema(catalogue: &Catalogue<'_>, district: &District) -> String {
     let mut text = FIXED.to_owned();

@@ -9,7 +9,7 @@ fn policy(statement: &str) -> Policy {
 
 fn check(action: &str, expected: &District) {
     let house = House::new();
-    let checker = Checker::new(house.catalogue());
+    let checker = Checker::new(house.catalogue(), Validators::default());
     let policy = policy(&format!("permit(principal, {action}, resource);"));
     assert_eq!(checker.district(&policy), *expected, "{action}");
 }
@@ -42,11 +42,11 @@ proptest! {
     #[test]
     fn districts_find_what_the_whole_schema_finds(statement in random::doubtful_statement()) {
         let house = House::new();
-        let checker = Checker::new(house.catalogue());
-        let mut everywhere = Checker::new(house.catalogue());
+        let checker = Checker::new(house.catalogue(), Validators::default());
+        let mut everywhere = Checker::new(house.catalogue(), Validators::default());
         everywhere.actions.clear();
         let whole = everywhere.districts.remove(&District::Whole).unwrap();
-        whole.get_or_init(|| checker.validator(&District::Whole).cloned());
+        whole.get_or_init(|| checker.validator(&District::Whole).cloned().map(Arc::new));
         everywhere.districts.insert(District::Requests, whole.clone());
         everywhere.districts.insert(District::Whole, whole);
         let found = checker.check(&statement, true).findings;

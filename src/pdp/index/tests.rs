@@ -1,4 +1,5 @@
 use super::*;
+use crate::pdp::Memory;
 use crate::pdp::testing::{House, agent};
 
 const RULES: &str = r#"
@@ -26,7 +27,7 @@ fn check(agent: &str, wanted: &str, expected: &str) {
     };
     let slice = policies.index.slice(agent, target.unwrap());
     let numbers = slice
-        .policies
+        .policies()
         .policies()
         .map(|one| one.id().to_string().parse::<usize>());
     let ids: Vec<&str> = numbers
@@ -87,4 +88,21 @@ fn agents_that_no_rule_tells_apart_share_slices() {
     assert!(!Arc::ptr_eq(&slice("loner"), &slice("other-bot")));
     // A rule names `billing-bot` itself.
     assert!(!Arc::ptr_eq(&slice("billing-bot"), &slice("other-bot")));
+}
+
+#[test]
+fn what_is_made_of_rules_that_stay_serves_the_next_policies_too() {
+    let house = House::new();
+    let mut memory = Memory::default();
+    let mut compile = |texts: &[&str]| house.compile_with(texts, &mut memory).unwrap().0;
+    let one = "@id(\"one\") forbid(principal, action == Action::\"orders.list\", resource) when { context.risk.score > 1 };";
+    let two = "@id(\"two\") permit(principal, action, resource);";
+    let other = "@id(\"other\") permit(principal, action, resource) when { context.risk.known };";
+    let old = compile(&[one, two]);
+    // Another number, in a file of another name, is no other rule; and what it says is compiled once.
+    let new = compile(&[other, one]);
+    let [old, new] = [(&old, 0), (&new, 1)].map(|(policies, at)| &policies.index.policies[at]);
+    assert!(Arc::ptr_eq(old, new));
+    let [old, new] = [old, new].map(|rule| rule.conditions().unwrap());
+    assert!(Arc::ptr_eq(old, new));
 }

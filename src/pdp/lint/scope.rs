@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use cedar_policy::{ActionConstraint, EntityUid, Policy, PrincipalConstraint, ResourceConstraint};
+use cedar_policy::{ActionConstraint, EntityTypeName, EntityUid, ResourceConstraint};
 use foldhash::fast::RandomState;
 
 use crate::model::{EntitlementId, Operation, OperationId};
 use crate::pdp::Catalogue;
-use crate::pdp::catalogue::{action, entity};
+use crate::pdp::catalogue::{action, entity, type_named};
+use crate::pdp::check::Scope;
 use crate::pdp::schema::{self, CALL, REQUEST};
 
 /// Whoever, and whatever.
@@ -55,6 +56,7 @@ pub(super) struct World<'c> {
     covered: Option<Covered>,
     call: u32,
     request: u32,
+    entitlement: EntityTypeName,
 }
 
 impl<'c> World<'c> {
@@ -69,6 +71,7 @@ impl<'c> World<'c> {
             covered: None,
             call: ANY,
             request: ANY,
+            entitlement: type_named("Entitlement"),
         };
         world.call = world.number(&action(CALL));
         world.request = world.number(&action(REQUEST));
@@ -128,22 +131,16 @@ impl<'c> World<'c> {
     }
 
     /// What a rule is for.
-    pub(super) fn scopes(&mut self, policy: &Policy) -> Scopes {
-        let principal = match policy.principal_constraint() {
-            PrincipalConstraint::Any | PrincipalConstraint::Is(_) => ANY,
-            PrincipalConstraint::Eq(uid)
-            | PrincipalConstraint::In(uid)
-            | PrincipalConstraint::IsIn(_, uid) => self.number(&uid),
-        };
-        let actions = match policy.action_constraint() {
+    pub(super) fn scopes(&mut self, scope: &Scope) -> Scopes {
+        let principal = scope.principal_named().map_or(ANY, |uid| self.number(uid));
+        let actions = match &scope.action {
             ActionConstraint::Any => vec![ANY],
-            ActionConstraint::Eq(uid) => vec![self.number(&uid)],
+            ActionConstraint::Eq(uid) => vec![self.number(uid)],
             ActionConstraint::In(uids) => uids.iter().map(|uid| self.number(uid)).collect(),
         };
-        let resource = policy.resource_constraint();
         let mut parts: Vec<Part> = Vec::with_capacity(actions.len());
         for action in actions {
-            let part = self.part(action, &resource);
+            let part = self.part(action, &scope.resource);
             if let Some(part) = part.filter(|part| !parts.contains(part)) {
                 parts.push(part);
             }
@@ -174,7 +171,7 @@ impl<'c> World<'c> {
             }
         };
         let named = named.map(|uid| self.number(uid));
-        if type_name.to_string() == "Entitlement" {
+        if type_name == self.entitlement {
             let requests = asks || action == ANY;
             return requests.then_some(Part {
                 action: self.request,

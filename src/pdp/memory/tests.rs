@@ -68,3 +68,52 @@ fn what_no_compilation_has_contained_for_long_is_forgotten() {
         .collect();
     check(&rounds, &expected);
 }
+
+#[test]
+fn files_are_remembered_from_one_compilation_to_the_next() {
+    let mut memory = Memory::default();
+    let (name, digest): (Arc<str>, _) = ("a.cedar".into(), key(0, 0));
+    memory.begin();
+    memory.keep_file(&name, digest, [(0..1, key(0, 1))].into());
+    memory.end();
+    memory.begin();
+    assert!(memory.recall_file(&name, &key(1, 0)).is_none());
+    assert_eq!(
+        memory.recall_file(&name, &digest).map(|one| one.len()),
+        Some(1)
+    );
+    memory.end();
+    memory.begin();
+    memory.end();
+    assert!(memory.recall_file(&name, &digest).is_none());
+}
+
+#[test]
+fn validators_are_built_again_only_where_they_weigh_much_or_are_not_used() {
+    let validators = Validators::default();
+    let built = std::cell::Cell::new(0);
+    let ask = |schema: &str, weight: usize| {
+        let before = built.get();
+        let build = || {
+            built.set(built.get() + 1);
+            let (schema, _) = cedar_policy::Schema::from_cedarschema_str("").unwrap();
+            Ok(Validator::new(schema))
+        };
+        validators.get(schema, weight, build).unwrap();
+        built.get() > before
+    };
+    assert!(ask("large", VALIDATORS + 1));
+    assert!(ask("large", VALIDATORS + 1));
+    let third = VALIDATORS / 3;
+    for schema in ["first", "second", "third"] {
+        assert!(ask(schema, third));
+    }
+    assert!(!ask("first", third));
+    // The one that was not used for the longest time has to go.
+    assert!(ask("fourth", third));
+    assert!(!ask("first", third));
+    assert!(!ask("third", third));
+    assert!(ask("second", third));
+    let failed = validators.get("broken", 1, || Err("no schema".to_owned()));
+    assert_eq!(failed.map(drop), Err("no schema".to_owned()));
+}
