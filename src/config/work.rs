@@ -12,6 +12,7 @@ use super::compile::compile_files;
 use super::diagnostics::Diagnostics;
 use super::files;
 use super::reload::{Outcome, Shared};
+use super::snapshot::Snapshot;
 use super::watch::{Bell, Watch};
 use crate::base::Digest;
 use crate::model::Generation;
@@ -37,6 +38,8 @@ pub(super) struct Work {
     stamp: Digest,
     /// The content that was refused, or had to wait, last.
     refused: Option<Generation>,
+    /// Those that were live: freed here, once nobody else has them, and not in the middle of somebody's request.
+    retired: Vec<Arc<Snapshot>>,
 }
 
 impl Work {
@@ -54,12 +57,16 @@ impl Work {
             memory,
             stamp,
             refused: None,
+            retired: Vec::new(),
         }
     }
 
     /// [`Self::look`], where a defect of a compiler refuses the files instead of ending the watch.
     pub(super) fn look_unharmed(&mut self, look: Look) -> Outcome {
-        catch_unwind(AssertUnwindSafe(|| self.look(look))).unwrap_or_else(|_| {
+        let looked = catch_unwind(AssertUnwindSafe(|| self.look(look)));
+        // Nobody can come by one any more that was live, except from who has it.
+        self.retired.retain(|one| Arc::strong_count(one) > 1);
+        looked.unwrap_or_else(|_| {
             self.memory.forget();
             let mut problems = Diagnostics::default();
             problems.about_file("", "compiling these files broke off, which is a defect");
@@ -96,6 +103,7 @@ impl Work {
                     return Outcome::Held(held);
                 }
                 self.refused = None;
+                self.retired.push(self.shared.live.current());
                 self.shared.publish(&snapshot, warnings)
             }
             Err(problems) => {

@@ -66,3 +66,19 @@ fn a_listener_that_fails_does_not_keep_the_news_from_others() {
     ));
     assert_eq!(told.recv(), Ok(2));
 }
+
+#[test]
+fn what_was_live_is_freed_by_who_compiles() {
+    let (root, reloader, mut work) = start();
+    let in_use = reloader.live().current();
+    let first = Arc::downgrade(&in_use);
+    write(root.path(), "second");
+    let outcome = work.look_unharmed(Look::Always);
+    assert!(matches!(outcome, Outcome::Published(_)));
+    // A request that ends does not pay for that.
+    drop(in_use);
+    assert!(first.upgrade().is_some());
+    let outcome = work.look_unharmed(Look::IfTouched);
+    assert!(matches!(outcome, Outcome::Unchanged));
+    assert!(first.upgrade().is_none());
+}
