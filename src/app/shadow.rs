@@ -11,7 +11,6 @@ mod sample;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -24,7 +23,7 @@ use self::budget::Budget;
 use self::checks::Checks;
 use self::sample::{Sample, Samples};
 use crate::access::{ShadowWish, Shadows};
-use crate::audit::{Record, Tap, Valve};
+use crate::audit::{Record, Tap, Tapped, Valve};
 use crate::base::{Clock, Live, step_back};
 use crate::config::{Candidate, CandidateOrders, Candidates, Choice, Refused, Snapshot, Sources};
 use crate::rehearsal::Replay;
@@ -147,9 +146,9 @@ impl Shadow {
     }
 
     /// Asks all who judge about each record, for as long as any come.
-    fn ask(&self, records: &Receiver<Record>) {
+    fn ask(&self, records: &Tapped) {
         let mut budget = Budget::new();
-        while let Ok(first) = records.recv() {
+        while let Some(first) = records.next() {
             let candidate = self.snapshot();
             let candidate = candidate.as_ref().map(|one| (one, Replay::new(one)));
             let checks = self
@@ -164,7 +163,7 @@ impl Shadow {
                 budget.wait();
                 if record.read_written().is_err() {
                     self.metrics.shadow_missed.inc();
-                    next = records.try_recv().ok();
+                    next = records.next_at_hand();
                     continue;
                 }
                 let mut all_same = true;
@@ -176,11 +175,7 @@ impl Shadow {
                     all_same &= self.look(snapshot, replay, record);
                 }
                 // Another candidate, or another generation, is found out here.
-                next = if all_same {
-                    records.try_recv().ok()
-                } else {
-                    None
-                };
+                next = all_same.then(|| records.next_at_hand()).flatten();
             }
         }
     }

@@ -42,6 +42,6 @@ pub use queue::{Audit, Place, Unavailable};
 pub use reader::{Entry, Lines, ReadError};
 pub use record::{Record, RecordKind, Verdict};
 pub use step::{AskedAgreement, AskedCode, AskedExtent, AskedPart, AskedRenewal, AskedStep};
-pub use tap::{Tap, Valve};
+pub use tap::{Tap, Tapped, Valve};
 pub use verify::{Summary, VerifyError, verify};
 pub use writer::Writer;
