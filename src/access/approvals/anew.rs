@@ -103,7 +103,10 @@ impl Approvals {
             // What the rules say now is for the moment of activation; that they are silent or against
             // it changes nothing of who is asked.
             Err(refused) => {
-                let asked = entitlement.approval.as_ref().or(request.right.approval.as_ref());
+                let asked = entitlement
+                    .approval
+                    .as_ref()
+                    .or(request.right.approval.as_ref());
                 let explained = explained(refused);
                 let why = explained.detail.unwrap_or_default();
                 (asked.cloned(), explained.rules, Err(why.as_str().into()))
