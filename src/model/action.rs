@@ -72,6 +72,8 @@ pub struct Input {
 /// Where an input is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputSource {
+    /// A JSON pointer (RFC 6901) into the arguments of the one field that a GraphQL request selects of the root.
+    Argument(Arc<str>),
     /// A JSON pointer (RFC 6901) into the request body.
     Body(Arc<str>),
     /// A field of a form in the request body.

@@ -37,6 +37,8 @@ pub(super) fn inputs(
     let mut inputs = Inputs::new();
     for (name, input) in &operation.inputs {
         let value = match &input.source {
+            InputSource::Argument(pointer) => graphql::argument(places.graphql.as_ref(), pointer)
+                .and_then(|value| typed(value, input.kind)),
             InputSource::Body(pointer) => json::value(places.json.as_ref(), pointer)
                 .and_then(|value| typed(value, input.kind)),
             InputSource::Form(field) => from_fields(places.form.as_ref(), field, input.kind),
@@ -56,7 +58,10 @@ pub(super) fn wants_body(operation: &Operation) -> bool {
     reads(operation, |source| {
         matches!(
             source,
-            InputSource::Body(_) | InputSource::Form(_) | InputSource::Graphql(_)
+            InputSource::Argument(_)
+                | InputSource::Body(_)
+                | InputSource::Form(_)
+                | InputSource::Graphql(_)
         )
     })
 }
@@ -83,7 +88,7 @@ impl<'a> Places<'a> {
     ) -> Result<Self, Refusal> {
         let mut places = Self::default();
         let graphql = reads(operation, |source| {
-            matches!(source, InputSource::Graphql(_))
+            matches!(source, InputSource::Argument(_) | InputSource::Graphql(_))
         });
         if graphql || reads(operation, |source| matches!(source, InputSource::Query(_))) {
             places.query = canonical.query().map(form_fields);
@@ -278,6 +283,7 @@ fn invalid(name: &str, input: &Input, why: &str) -> Refusal {
     let place = match &input.source {
         InputSource::Body(pointer) => format!("body:{pointer}"),
         InputSource::Form(field) => format!("form:{field}"),
+        InputSource::Argument(pointer) => format!("graphql:{pointer}"),
         InputSource::Graphql(part) => format!("graphql:{}", part.as_str()),
         InputSource::Header(header) => format!("header:{header}"),
         InputSource::Path(param) => format!("path:{param}"),

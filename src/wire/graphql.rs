@@ -3,11 +3,15 @@
 //!
 //! A document comes from outside: its length, depth and number of tokens are bounded.
 
+mod arguments;
 #[cfg(test)]
 mod tests;
 
 use apollo_parser::Parser;
-use apollo_parser::cst::{Definition, OperationDefinition, OperationType, Selection};
+use apollo_parser::cst::{Definition, Field, OperationDefinition, OperationType, Selection};
+pub use arguments::ArgumentFault;
+use arguments::arguments;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 /// The deepest nesting of a document that is read.
@@ -25,6 +29,8 @@ pub struct GraphqlCall {
     pub name: Option<String>,
     /// The field that it selects of the root, if it is one alone. Its name, not its alias.
     pub field: Option<String>,
+    /// The arguments of that field as a JSON object, with the variables' values in their places.
+    pub arguments: Result<Value, ArgumentFault>,
 }
 
 /// The kinds of operations.
@@ -76,12 +82,17 @@ pub enum GraphqlFault {
     Syntax,
 }
 
-/// Finds the operation that `name` selects in a document; without a name, the only one.
+/// Finds the operation that `name` selects in a document; without a name, the only one. `variables` are those of
+/// the request.
 ///
 /// # Errors
 ///
 /// See [`GraphqlFault`].
-pub fn graphql_call(document: &str, name: Option<&str>) -> Result<GraphqlCall, GraphqlFault> {
+pub fn graphql_call(
+    document: &str,
+    name: Option<&str>,
+    variables: &Map<String, Value>,
+) -> Result<GraphqlCall, GraphqlFault> {
     if let Some(odd) = document.chars().find(|c| is_odd(*c)) {
         return Err(GraphqlFault::Character(odd));
     }
@@ -126,7 +137,11 @@ pub fn graphql_call(document: &str, name: Option<&str>) -> Result<GraphqlCall, G
     Ok(GraphqlCall {
         kind: kind(operation.operation_type())?,
         name,
-        field: only_field(&operation),
+        field: only_field(&operation).and_then(|field| Some(field.name()?.text().to_string())),
+        arguments: match only_field(&operation) {
+            Some(field) => arguments(&operation, &field, variables),
+            None => Err(ArgumentFault::Fields),
+        },
     })
 }
 
@@ -153,10 +168,10 @@ fn kind(found: Option<OperationType>) -> Result<GraphqlType, GraphqlFault> {
     }
 }
 
-fn only_field(operation: &OperationDefinition) -> Option<String> {
+fn only_field(operation: &OperationDefinition) -> Option<Field> {
     let mut selections = operation.selection_set()?.selections();
     match (selections.next(), selections.next()) {
-        (Some(Selection::Field(field)), None) => Some(field.name()?.text().to_string()),
+        (Some(Selection::Field(field)), None) => Some(field),
         _ => None,
     }
 }

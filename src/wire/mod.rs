@@ -23,7 +23,7 @@ pub use caseless::is_caseless_match;
 pub use challenge::{Challenge, DPOP_ALGORITHMS};
 pub use form::{FormFault, FormField, FormFields, form_fields, form_value};
 pub use gather::poll_write_gathered;
-pub use graphql::{GraphqlCall, GraphqlFault, GraphqlType, graphql_call};
+pub use graphql::{ArgumentFault, GraphqlCall, GraphqlFault, GraphqlType, graphql_call};
 pub use headers::{
     CONTROLLED_BY_GATEWAY, connection_listed, is_hop_by_hop, is_identity_look_alike,
     stays_at_gateway,

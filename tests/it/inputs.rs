@@ -29,12 +29,18 @@ id = "shop.vars"
 service = "shop"
 route = "POST /shop/vars"
 input = { kind = "graphql:type:String", amount = "body:/variables/amount:Long" }
+
+[[operation]]
+id = "shop.pay"
+service = "shop"
+route = "ANY /shop/pay"
+input = { field = "graphql:field:String", amount = "graphql:/amount:Long" }
 "#;
 
 const ENTITLEMENTS: &str = r#"
 [[entitlement]]
 id = "work"
-operations = ["shop.region", "shop.order", "shop.graph", "shop.vars"]
+operations = ["shop.region", "shop.order", "shop.graph", "shop.pay", "shop.vars"]
 max_ttl = "1h"
 "#;
 
@@ -53,6 +59,10 @@ when { context.input.amount > 100 || context.input.note like "*secret*" || conte
 @id("graph")
 forbid (principal, action == Action::"shop.graph", resource)
 when { context.input.kind != "query" || context.input.field != "orders" || context.input.name == "Hidden" };
+
+@id("pay")
+forbid (principal, action == Action::"shop.pay", resource)
+when { context.input.amount > 100 };
 
 @id("vars")
 forbid (principal, action == Action::"shop.vars", resource)
@@ -436,6 +446,42 @@ fn variables_of_a_graphql_request_are_inputs_of_its_body() {
             &[vars(json!(100))],
             &[vars(json!(101))],
             &[vars(json!("100")), vars(json!(1.5)), vars(Value::Null)],
+        )
+        .await;
+    });
+}
+
+#[test]
+fn arguments_of_a_graphql_field_are_inputs_wherever_they_stand() {
+    run(async {
+        let pay = |query: &str, variables: Value| {
+            let body = json!({ "query": query, "variables": variables });
+            posted("/shop/pay", &[("content-type", JSON)], body.to_string())
+        };
+        let none = || json!({});
+        let by_variable = "mutation Pay($amount: Int!) { pay(amount: $amount) }";
+        let by_another = "mutation Pay($amount: Int, $b: Int!) { pay(amount: $b, note: $amount) }";
+        check(
+            &[
+                pay(by_variable, json!({ "amount": 100 })),
+                pay("mutation { pay(amount: 100) }", json!({ "amount": 600 })),
+                pay("mutation($a: Int = 5) { pay(amount: $a) }", none()),
+            ],
+            &[
+                pay(by_variable, json!({ "amount": 101 })),
+                pay("mutation { pay(amount: 600) }", json!({ "amount": 5 })),
+                pay(by_another, json!({ "amount": 5, "b": 600 })),
+                pay("mutation($a: Int = 600) { pay(amount: $a) }", none()),
+            ],
+            &[
+                pay("mutation { pay }", none()),
+                pay("mutation { pay(amount: 5) other: pay(amount: 600) }", none()),
+                pay("mutation { pay(amount: 5, amount: 600) }", none()),
+                pay("mutation { pay(amount: $amount) }", json!({ "amount": 5 })),
+                pay(by_variable, none()),
+                pay(by_variable, json!([5])),
+                pay(by_variable, json!({ "amount": "5" })),
+            ],
         )
         .await;
     });

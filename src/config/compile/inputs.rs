@@ -71,6 +71,7 @@ pub(super) fn input(name: &str, spec: &str) -> Result<(Arc<str>, Input), InputEr
     let source = match source {
         "body" => InputSource::Body(pointer(which)?),
         "form" => InputSource::Form(which.into()),
+        "graphql" if which.starts_with('/') => InputSource::Argument(pointer(which)?),
         "graphql" => InputSource::Graphql(graphql(which)?),
         "header" => InputSource::Header(header_name(which)?),
         "path" => InputSource::Path(which.into()),

@@ -66,6 +66,11 @@ pub(super) fn compile(
             claim_shape(shape, text, &mut shapes, problems);
         }
         let risk = word(entry.risk.as_ref(), "a risk", &RISKS, problems);
+        if let (Some(word), Some(Risk::High), true) = (&entry.risk, risk, entry.baseline) {
+            let message = "an operation of high risk that needs no grant";
+            let hint = "`baseline = true` is for what is harmless: a token is enough for it";
+            problems.warning(&word.place, message).hint(hint);
+        }
         let groups = groups(&entry.groups, problems);
         let drafted = service.and_then(|service| reach.service(&service.value));
         let inputs = inputs(entry, (route.as_ref(), protocol), drafted, problems);
@@ -248,7 +253,7 @@ fn check_source(
                 problems.error(&spec.place, message);
             }
         }
-        InputSource::Graphql(_) => {
+        InputSource::Argument(_) | InputSource::Graphql(_) => {
             let other = match route.method() {
                 RouteMethod::One(method) => !matches!(*method, Method::GET | Method::POST),
                 RouteMethod::Any => false,
@@ -287,9 +292,12 @@ fn check_bodies(
     problems: &mut Diagnostics,
 ) {
     let mut sources = inputs.values().map(|input| &input.source);
-    let json = sources
-        .clone()
-        .any(|source| matches!(source, InputSource::Body(_) | InputSource::Graphql(_)));
+    let json = sources.clone().any(|source| {
+        matches!(
+            source,
+            InputSource::Argument(_) | InputSource::Body(_) | InputSource::Graphql(_)
+        )
+    });
     let form = sources.any(|source| matches!(source, InputSource::Form(_)));
     if json && form {
         let message = format!(

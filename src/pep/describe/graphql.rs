@@ -7,10 +7,12 @@
 use http::Method;
 use serde_json::{Map, Value};
 
-use super::unreadable;
+use super::{json, unreadable};
 use crate::model::{GraphqlPart, InputValue};
 use crate::pep::refusal::Refusal;
-use crate::wire::{FormFault, FormField, FormFields, GraphqlCall, form_value, graphql_call};
+use crate::wire::{
+    FormFault, FormField, FormFields, GraphqlCall, form_value, graphql_call, parse_json,
+};
 
 /// What a request can have.
 const MEMBERS: [&str; 4] = ["query", "operationName", "variables", "extensions"];
@@ -38,13 +40,17 @@ pub(super) fn from_query(
         Err(fault) => Err(unreadable(format!("`{name}` of the query: {fault}"))),
     };
     let document = one("query")?.ok_or_else(no_document)?;
-    one("variables")?;
+    let variables = match one("variables")? {
+        None | Some("") => Value::Null,
+        Some(text) => parse_json(text.as_bytes(), json::DEEPEST)
+            .map_err(|fault| unreadable(format!("`variables` of the query is {fault}")))?,
+    };
     let stored = one("extensions")?.is_some_and(|text| !text.is_empty());
     let stored = stored || fields.iter().any(|(name, _)| names_document(name));
     if stored {
         return Err(names_another());
     }
-    call(document, one("operationName")?)
+    call(document, one("operationName")?, Some(&variables))
 }
 
 /// Reads a request from its body.
@@ -85,10 +91,21 @@ pub(super) fn from_body(
         return Err(no_document());
     };
     match body.get("operationName") {
-        None | Some(Value::Null) => call(document, None),
-        Some(Value::String(name)) => call(document, Some(name)),
+        None | Some(Value::Null) => call(document, None, body.get("variables")),
+        Some(Value::String(name)) => call(document, Some(name), body.get("variables")),
         Some(_) => Err(unreadable("`operationName` is text")),
     }
+}
+
+/// What a JSON pointer finds in the arguments of the one field.
+pub(super) fn argument<'c>(
+    call: Option<&'c GraphqlCall>,
+    pointer: &str,
+) -> Result<&'c Value, String> {
+    let call = call.ok_or("there is no GraphQL request")?;
+    let arguments = call.arguments.as_ref().map_err(ToString::to_string)?;
+    let found = arguments.pointer(pointer);
+    found.ok_or_else(|| "the field that is selected has no such argument".to_owned())
 }
 
 /// One part of what is asked for.
@@ -137,12 +154,22 @@ fn names_document(name: &str) -> bool {
     )
 }
 
-fn call(document: &str, name: Option<&str>) -> Result<GraphqlCall, Refusal> {
+fn call(
+    document: &str,
+    name: Option<&str>,
+    variables: Option<&Value>,
+) -> Result<GraphqlCall, Refusal> {
+    let none = Map::new();
+    let variables = match variables {
+        None | Some(Value::Null) => &none,
+        Some(Value::Object(variables)) => variables,
+        Some(_) => return Err(unreadable("`variables` is a JSON object")),
+    };
     // To some servers the empty name is none.
     if name == Some("") {
         return Err(unreadable("`operationName` is empty"));
     }
-    let call = graphql_call(document, name);
+    let call = graphql_call(document, name, variables);
     call.map_err(|fault| unreadable(format!("the GraphQL request: {fault}")))
 }
 

@@ -8,7 +8,7 @@ use crate::pep::refusal::Refusal;
 use crate::wire::{is_caseless_match, parse_json};
 
 /// The deepest JSON that is read.
-const DEEPEST: usize = 32;
+pub(super) const DEEPEST: usize = 32;
 
 pub(super) fn read(bytes: &Bytes) -> Result<Value, Refusal> {
     parse_json(bytes, DEEPEST).map_err(|fault| unreadable(format!("the body is {fault}")))

@@ -2,7 +2,7 @@ use super::*;
 
 /// What is asked for, as `kind name field`.
 fn shown(document: &str, name: Option<&str>) -> Result<String, GraphqlFault> {
-    let call = graphql_call(document, name)?;
+    let call = graphql_call(document, name, &Map::new())?;
     let word = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let (name, field) = (word(call.name), word(call.field));
     Ok(format!("{} {name} {field}", call.kind.as_str()))
@@ -105,4 +105,78 @@ fn a_document_that_does_not_tell_is_refused() {
     check_refused(&deep, None, Limit);
     let long = format!("query A {{ {} }}", "a ".repeat(MOST_TOKENS));
     check_refused(&long, None, Limit);
+}
+
+#[test]
+fn arguments_are_what_the_field_takes_whoever_says_it() {
+    let variables = serde_json::json!({ "amount": 5, "b": 600, "to": { "name": "x" } });
+    let variables = variables.as_object().unwrap();
+    let read = |document: &str| {
+        let call = graphql_call(document, None, variables).unwrap();
+        call.arguments.map(|arguments| arguments.to_string())
+    };
+    for (document, expected) in [
+        (
+            "mutation($amount: Int!) { refund(amount: $amount) }",
+            r#"{"amount":5}"#,
+        ),
+        ("mutation { refund(amount: 600) }", r#"{"amount":600}"#),
+        (
+            "mutation($amount: Int, $b: Int) { refund(amount: $b, note: $amount) }",
+            r#"{"amount":600,"note":5}"#,
+        ),
+        (
+            "mutation { other: refund(amount: -7, why: LATE, ok: true, no: null) }",
+            r#"{"amount":-7,"why":"LATE","ok":true,"no":null}"#,
+        ),
+        (
+            "mutation($to: To) { refund(order: { to: $to, ids: [1, \"a\"] }) }",
+            r#"{"order":{"to":{"name":"x"},"ids":[1,"a"]}}"#,
+        ),
+        (
+            "mutation($c: Int = 40) { refund(amount: $c) }",
+            r#"{"amount":40}"#,
+        ),
+        // Nothing is given: it is left out.
+        ("mutation($c: Int) { refund(amount: $c) }", "{}"),
+        ("{ orders }", "{}"),
+    ] {
+        assert_eq!(read(document).as_deref(), Ok(expected), "{document}");
+    }
+    for (document, fault) in [
+        (
+            "mutation { refund(amount: $amount) }",
+            ArgumentFault::Undeclared,
+        ),
+        (
+            "mutation { refund(amount: 5, amount: 600) }",
+            ArgumentFault::Twice,
+        ),
+        (
+            "mutation { refund(order: { amount: 5, amount: 600 }) }",
+            ArgumentFault::Twice,
+        ),
+        (
+            "mutation($a: Int = 5, $a: Int = 600) { refund(amount: $a) }",
+            ArgumentFault::Twice,
+        ),
+        (
+            "mutation { refund(amount: 9223372036854775808) }",
+            ArgumentFault::Number,
+        ),
+        (
+            "mutation { refund(to: \"a\\u0062\") }",
+            ArgumentFault::Escaped,
+        ),
+        (
+            "mutation { refund(to: \"\"\"a\"\"\") }",
+            ArgumentFault::Escaped,
+        ),
+        (
+            "mutation { refund(amount: 5) pay(amount: 600) }",
+            ArgumentFault::Fields,
+        ),
+    ] {
+        assert_eq!(read(document), Err(fault), "{document}");
+    }
 }

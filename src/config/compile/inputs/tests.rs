@@ -59,6 +59,11 @@ fn inputs_name_their_place_and_type() {
     );
     check("type", "graphql:String", "type = Graphql(Type) String");
     check(
+        "amount",
+        "graphql:/order/amount:Long",
+        "amount = Argument(\"/order/amount\") Long",
+    );
+    check(
         "what",
         "graphql:field:String",
         "what = Graphql(Field) String",
