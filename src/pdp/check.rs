@@ -20,6 +20,7 @@ use super::Catalogue;
 use super::bounds;
 use super::catalogue::action;
 use super::clauses::Clauses;
+use super::doubts;
 use super::memory::Validators;
 use super::problem::{Finding, Problem, Severity};
 use super::program::{Conditions, Uncovered};
@@ -193,7 +194,7 @@ impl<'a> Checker<'a> {
             CedarEffect::Permit => Effect::Permit,
         };
         let annotations = annotations(&policy, effect, statement, &mut findings);
-        let idle = sound && self.validate(&policy, statement, &mut findings);
+        let mut idle = sound && self.validate(&policy, statement, &mut findings);
         let draft = Draft {
             scope: Scope::of(&policy),
             effect,
@@ -204,6 +205,11 @@ impl<'a> Checker<'a> {
             conditions: OnceLock::new(),
             digest: OnceLock::new(),
         };
+        if !idle {
+            let (doubts, never_applies) = doubts::doubts(&draft, statement);
+            findings.extend(doubts);
+            idle = never_applies;
+        }
         Checked {
             names: names(Some(&draft.policy), statement),
             draft: Some(Arc::new(draft)),

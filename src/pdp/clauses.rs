@@ -108,7 +108,7 @@ fn entitlements(policy: &Policy) -> Option<BTreeSet<String>> {
 }
 
 /// Visits the operands of `&&` from the top.
-fn each_that_has_to_hold(body: &Value, visit: &mut impl FnMut(&Value)) {
+pub(super) fn each_that_has_to_hold(body: &Value, visit: &mut impl FnMut(&Value)) {
     match body.get("&&") {
         Some(both) => {
             for side in ["left", "right"].iter().filter_map(|side| both.get(side)) {

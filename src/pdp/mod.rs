@@ -21,6 +21,7 @@ mod compile;
 mod context;
 mod decide;
 mod decision;
+mod doubts;
 mod fact;
 mod index;
 mod lint;

@@ -183,7 +183,7 @@ impl Parts {
 
 /// The attributes of `context` that an expression goes down by, and whether it only tests for the last; none
 /// where it starts elsewhere. Of `context` itself there are none.
-fn path(expression: &Value) -> Option<(Vec<&str>, bool)> {
+pub(super) fn path(expression: &Value) -> Option<(Vec<&str>, bool)> {
     let object = expression.as_object().filter(|object| object.len() == 1)?;
     let (name, operands) = object.iter().next()?;
     match (name.as_str(), operands) {

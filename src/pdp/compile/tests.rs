@@ -29,10 +29,12 @@ fn shown(texts: &[&str], problems: &[Problem]) -> Vec<String> {
 }
 
 fn check(texts: &[&str], expected: &[&str]) {
-    let problems = match House::new().compile(texts) {
+    let mut problems = match House::new().compile(texts) {
         Ok((_, warnings)) => warnings,
         Err(problems) => problems,
     };
+    // Most of these rules are for all, which is told of each.
+    problems.retain(|one| !one.message.contains("lets every agent ask"));
     assert_eq!(shown(texts, &problems), expected, "{texts:#?}");
 }
 
