@@ -65,6 +65,7 @@ pub(super) fn lint(catalogue: &Catalogue<'_>, rules: &[Rule], written: &[Written
     for (number, ((rule, written), scopes)) in all.clone().enumerate() {
         let kind = book.kind(rule, written);
         if !written.idle {
+            *book.kinds.entry(kind).or_default() += 1;
             for part in &scopes.parts {
                 book.enter(kind.key(scopes.principal, *part), number);
             }
@@ -108,7 +109,7 @@ pub(super) fn lint(catalogue: &Catalogue<'_>, rules: &[Rule], written: &[Written
 }
 
 /// What a rule is, whomever it is for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Kind {
     forbids: bool,
     conditions: u32,
@@ -142,6 +143,8 @@ impl Kind {
 #[derive(Default)]
 struct Shelf<'r> {
     firsts: HashMap<Key, usize, RandomState>,
+    /// How many rules there are of each kind.
+    kinds: HashMap<Kind, usize, RandomState>,
     conditions: HashMap<Digest, u32, RandomState>,
     requires: HashMap<&'r [Requirement], u32, std::hash::RandomState>,
 }
@@ -169,6 +172,13 @@ impl<'r> Shelf<'r> {
 
     fn enter(&mut self, key: Key, number: usize) {
         self.firsts.entry(key).or_insert(number);
+    }
+
+    /// Whether a rule that is `own` is not the only one of this kind: most conditions are written once, and then
+    /// nothing has to be looked up.
+    fn has_another(&self, kind: Kind, own: Kind) -> bool {
+        let among = usize::from(kind == own);
+        self.kinds.get(&kind).is_some_and(|all| *all > among)
     }
 
     /// The first rule of this kind, for this scope, that is not `but`.
@@ -249,9 +259,16 @@ impl Looking<'_> {
                 ));
             }
         }
+        let kinds = self.kinds();
+        let kinds: Vec<Kind> = kinds
+            .filter(|kind| shelf.has_another(*kind, self.kind))
+            .collect();
+        if kinds.is_empty() {
+            return None;
+        }
         let wider = self.wider(world, |principal, part| {
-            let mut kinds = self.kinds();
-            kinds.find_map(|kind| shelf.first(kind, principal, part, self.number))
+            let mut kinds = kinds.iter();
+            kinds.find_map(|kind| shelf.first(*kind, principal, part, self.number))
         });
         let by = wider?;
         let verb = if self.kind.forbids {
