@@ -154,7 +154,15 @@ fn time_turns_the_grants_at_rest_whose_rules_read_it() {
 
 /// How often grants at rest have been asked about.
 async fn asked(gate: &Gateway) -> u64 {
-    let name = "portcullis_grants_asked_again_total ";
+    metric(gate, "portcullis_grants_asked_again_total ").await
+}
+
+/// What was put to Cedar because it is not compiled.
+async fn put_to_cedar(gate: &Gateway) -> u64 {
+    metric(gate, "portcullis_policy_cedar_questions_total ").await
+}
+
+async fn metric(gate: &Gateway, name: &str) -> u64 {
     let text = gate.control("GET", "/metrics").bearer(&gate.operator());
     let answer = text.send().await.expect(200);
     let mut found = answer
@@ -241,5 +249,31 @@ fn rules_that_are_not_compiled_turn_grants_at_rest_too() {
             is_risky(&gate, "bot", 10).await;
             becomes(&gate, &work, "active").await;
         }
+    });
+}
+
+/// Time passes, and turns a rule that reads it: one that does not is not asked because of that.
+#[test]
+fn rules_that_are_not_compiled_are_not_asked_while_nothing_that_they_read_changes() {
+    run(async {
+        let rules = "@id(\"old\") @on_change(\"suspend\") forbid (principal == Agent::\"bot\", action == Action::\"shop.pay\", resource)\n\
+             when { context has grant && context.grant.age_seconds >= 1200 };\n\
+             @id(\"odd\") @on_change(\"suspend\") forbid (principal == Agent::\"rival\", action in Action::\"open\", resource)\n\
+             when { { score: context.risk.score }.score > 70 };\n";
+        let plan = Plan::new().file("rest.cedar", rules).manual_clock();
+        let gate = plan.start().await;
+        is_risky(&gate, "rival", 10).await;
+        let reads = gate.agent("rival").works("items").await;
+        is_risky(&gate, "rival", 90).await;
+        becomes(&gate, &reads, "suspended").await;
+        is_risky(&gate, "rival", 10).await;
+        becomes(&gate, &reads, "active").await;
+        let pays = gate.agent("bot").works("work").await;
+        let before = put_to_cedar(&gate).await;
+        assert!(before > 0, "it is not compiled");
+        gate.advance(Duration::from_secs(1200));
+        becomes(&gate, &pays, "suspended").await;
+        assert_eq!(state(&gate, &reads).await, "active");
+        assert_eq!(put_to_cedar(&gate).await, before);
     });
 }
