@@ -41,6 +41,7 @@ use axum::routing::{delete, get, post};
 use axum::{Extension, Router};
 
 pub use idempotency::IdempotencyError;
+pub use signals::{KeptError, KeptScores};
 pub use ssf::{LatestError, LatestScores, Scores, Transmitter};
 pub use state::{Admin, AdminParts};
 

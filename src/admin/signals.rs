@@ -1,5 +1,7 @@
 //! What those who watch the agents say of them.
 
+mod kept;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +10,15 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use self::kept::NotTaken;
+pub use self::kept::{KeptError, KeptScores};
 use super::caller::PersonCaller;
 use super::error::ApiError;
 use super::json::Json;
 use super::state::Admin;
 use crate::access::Known;
 use crate::audit::{Record, RecordKind};
+use crate::base::ErrorChain;
 use crate::model::{AgentId, TaskId};
 use crate::signals::{Pushed, Score};
 
@@ -57,12 +62,13 @@ pub(super) struct SignalBody {
     expires_in: Option<u64>,
 }
 
-/// Takes a score. Calls, requests and running exchanges whose rules read the risk are judged by it from
-/// now on: what they no longer allow is cut.
+/// Takes a score, and keeps it over a restart. Calls, requests and running exchanges whose rules read the risk
+/// are judged by it from now on: what they no longer allow is cut.
 #[utoipa::path(post, path = "/v1/signals", request_body = SignalBody, responses(
     (status = 204, description = "It counts"),
     (status = 403, description = "The caller is neither an operator nor in the group `signals`"),
-    (status = 404, description = "There is no such agent, or it has no such open task")))]
+    (status = 404, description = "There is no such agent, or it has no such open task"),
+    (status = 503, description = "It counts, and can't be kept over a restart")))]
 pub(super) async fn push(
     State(admin): State<Arc<Admin>>,
     PersonCaller(person): PersonCaller,
@@ -104,14 +110,21 @@ pub(super) async fn push(
     record.task = pushed.task.clone();
     let said = format!("risk {} by `{}`", body.score, pushed.source);
     let why = reason.map(|reason| format!(": {reason}"));
-    let taken = admin.grants.signals().push(pushed);
+    let signals = admin.grants.signals();
+    let taken = admin.scores.push(signals, pushed, admin.clock.wall()).await;
     record.detail = Some(match &taken {
         Ok(()) => said + &why.unwrap_or_default(),
-        Err(full) => format!("{said} not taken: {full}"),
+        Err(why) => format!("{said} not taken: {}", ErrorChain(why)),
     });
     place.write(record);
-    taken.map_err(|full| ApiError::conflict(full.to_string()))?;
-    Ok(StatusCode::NO_CONTENT)
+    match taken {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(NotTaken::Full(full)) => Err(ApiError::conflict(full.to_string())),
+        Err(why @ NotTaken::Store(_)) => {
+            let detail = ErrorChain(&why).to_string();
+            Err(ApiError::unavailable("store_unavailable", detail))
+        }
+    }
 }
 
 fn may_push(person: &Known) -> bool {

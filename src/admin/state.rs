@@ -18,6 +18,7 @@ use crate::tokens::{Authority, Dpop};
 
 use super::error::ApiError;
 use super::idempotency::{Idempotency, IdempotencyError};
+use super::signals::KeptScores;
 use super::ssf::{LatestScores, Transmitter, Transmitters};
 
 /// How many may wait for an answer at once. Over it, answers come at once.
@@ -49,6 +50,8 @@ pub struct Admin {
     pub(super) idempotency: Idempotency,
     pub(super) revocations: Revocations,
     pub(super) transmitters: Transmitters,
+    /// The scores that were pushed.
+    pub(super) scores: KeptScores,
     pub(super) audit: Audit,
     pub(super) audit_directory: Arc<std::path::Path>,
     pub(super) metrics: Arc<Metrics>,
@@ -89,6 +92,8 @@ pub struct AdminParts {
     pub used_events: UsedOnce,
     /// The scores that transmitters of security events have said last.
     pub latest_scores: LatestScores,
+    /// The scores that were pushed.
+    pub scores: KeptScores,
     /// Asks a candidate beside the live policies.
     pub shadows: Arc<dyn Shadows>,
     /// Where what happens is recorded.
@@ -129,6 +134,7 @@ impl Admin {
             transmitters,
             used_events,
             latest_scores,
+            scores,
             shadows,
             audit,
             audit_directory,
@@ -159,6 +165,7 @@ impl Admin {
             idempotency,
             revocations,
             transmitters: Transmitters::new(transmitters, used_events, latest_scores),
+            scores,
             audit,
             audit_directory: audit_directory.into(),
             metrics,

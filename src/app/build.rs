@@ -23,7 +23,7 @@ use super::translate::{
 };
 use super::{upkeep, workers};
 use crate::access::{Approvals, Explains, People, Requests, Revocations, UsedOnce, Vigil};
-use crate::admin::{self, Admin, AdminParts, Face, LatestScores, Transmitter};
+use crate::admin::{self, Admin, AdminParts, Face, KeptScores, LatestScores, Transmitter};
 use crate::audit::{self, Audit};
 use crate::authn::{Authenticator, IssuerKeys};
 use crate::base::{Clock, Secret};
@@ -350,6 +350,14 @@ impl Core {
         let latest_scores = latest_scores
             .await
             .context("what transmitters of security events have said last is not known")?;
+        let scores = KeptScores::open(
+            Arc::clone(self.grants.store()),
+            self.grants.signals(),
+            &self.clock,
+        );
+        let scores = scores
+            .await
+            .context("what was said of agents by `POST /v1/signals` is not known")?;
         let admin = Admin::open(AdminParts {
             reloader: self.reloader.clone(),
             grants: self.grants.clone(),
@@ -371,6 +379,7 @@ impl Core {
             transmitters,
             used_events,
             latest_scores,
+            scores,
             shadows: shadow,
             audit: self.audit.clone(),
             audit_directory: settings.audit.clone(),

@@ -89,6 +89,8 @@ pub enum DocumentKind {
     LatestScore,
     /// A reset of a person that waits for a second operator.
     PendingReset,
+    /// A score that was pushed of an agent.
+    PushedScore,
     /// An agent that gets no new token.
     RevokedAgent,
     /// A token that is refused before its end.

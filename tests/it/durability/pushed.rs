@@ -1,5 +1,5 @@
-//! What transmitters of security events have said, over a kill: the scores, their order, and which events were
-//! taken already.
+//! What is said of agents, over a kill: the scores that were pushed, and those of transmitters of security events,
+//! with their order and which events were taken already.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -103,10 +103,27 @@ impl World {
     }
 
     fn score(&self) -> Value {
-        let operator = fs::read_to_string(self.directories.path("data/operator.key")).unwrap();
         let path = "/v1/agents/watched-bot/risk";
-        let risk = wire::exchange(self.control(), "GET", path, Some(operator.trim()), "", "");
+        let operator = self.operator();
+        let risk = wire::exchange(self.control(), "GET", path, Some(&operator), "", "");
         risk.unwrap().body["score"].clone()
+    }
+
+    /// Somebody who watches says so.
+    fn says(&self, source: &str, score: i64, seconds: u64) {
+        let body = json!({
+            "agent": "watched-bot", "source": source, "score": score, "expires_in": seconds,
+        });
+        let (kind, body) = ("application/json", body.to_string());
+        let operator = self.operator();
+        let path = "/v1/signals";
+        let said = wire::exchange(self.control(), "POST", path, Some(&operator), kind, &body);
+        assert_eq!(said.unwrap().status, 204);
+    }
+
+    fn operator(&self) -> String {
+        let key = fs::read_to_string(self.directories.path("data/operator.key")).unwrap();
+        key.trim().to_owned()
     }
 
     fn control(&self) -> u16 {
@@ -168,6 +185,20 @@ fn an_older_event_does_not_overtake_a_newer_one_over_a_kill() {
     assert_eq!(world.score(), low);
     world.level("new again", 60, "HIGH");
     assert_eq!(world.score(), low);
+}
+
+#[test]
+fn a_pushed_score_counts_over_a_kill_and_no_longer_than_it_would_have() {
+    let mut world = World::start();
+    world.says("siem", 85, 3600);
+    world.says("proxy", 40, 3600);
+    world.says("brief", 99, 5);
+    world.kill_and_start();
+    until("it has ended", || world.score() == 85);
+    world.says("siem", 10, 3600);
+    assert_eq!(world.score(), 40);
+    world.kill_and_start();
+    assert_eq!(world.score(), 40);
 }
 
 #[test]

@@ -155,7 +155,13 @@ fn parse(answer: &str) -> Option<Answer> {
             is_it.then(|| value.trim().to_owned())
         })
     };
-    if header("content-length")?.parse::<usize>().ok()? != body.len() {
+    let length = match header("content-length") {
+        Some(length) => length.parse::<usize>().ok()?,
+        // It has no body (RFC 9110 §15.3.5).
+        None if status == 204 => 0,
+        None => return None,
+    };
+    if length != body.len() {
         return None;
     }
     let nonce = header("dpop-nonce");
