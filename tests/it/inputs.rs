@@ -475,7 +475,10 @@ fn arguments_of_a_graphql_field_are_inputs_wherever_they_stand() {
             ],
             &[
                 pay("mutation { pay }", none()),
-                pay("mutation { pay(amount: 5) other: pay(amount: 600) }", none()),
+                pay(
+                    "mutation { pay(amount: 5) other: pay(amount: 600) }",
+                    none(),
+                ),
                 pay("mutation { pay(amount: 5, amount: 600) }", none()),
                 pay("mutation { pay(amount: $amount) }", json!({ "amount": 5 })),
                 pay(by_variable, none()),
