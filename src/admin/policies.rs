@@ -190,6 +190,7 @@ fn view(admin: &Admin) -> Value {
         "warnings": *status.warnings,
         "last_refused": refused,
         "held": held,
+        "being_written": *admin.reloader.being_written().borrow(),
         "shadow": admin.shadows.view(),
         "cedar": admin.shadows.checks(),
     })

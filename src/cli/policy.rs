@@ -102,6 +102,13 @@ fn describe(status: &Value) -> String {
             text.push_str(&format!("  {}\n", clean(reason)));
         }
     }
+    let writing = status.get("being_written").and_then(Value::as_array);
+    for file in writing.into_iter().flatten().filter_map(Value::as_str) {
+        let file = clean(file);
+        text.push_str(&format!(
+            "\n{file} is being written; nothing is read before it is closed\n"
+        ));
+    }
     if let Some(shown) = shadow(status) {
         text.push_str(&format!("\n{shown}"));
     }

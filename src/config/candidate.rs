@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
@@ -209,7 +209,13 @@ impl Look {
         if before == Some(stamp) && !ordered {
             return None;
         }
-        if !ordered {
+        if ordered {
+            self.watch.forget_writers();
+        } else {
+            // The end of the writing rings.
+            if !self.watch.being_written(Instant::now()).is_empty() {
+                return None;
+            }
             stamp = settled(directories, stamp);
         }
         let (gathered, problems) = files::gather(directories);

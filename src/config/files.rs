@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use super::diagnostics::Diagnostics;
 use super::text::Text;
+use super::watch::FileId;
 use crate::base::Digest;
 use crate::model::Generation;
 
@@ -71,6 +73,11 @@ pub(super) fn stamp(directories: &[PathBuf]) -> Digest {
     stamp_of(&walk(directories))
 }
 
+/// What the file system knows the policy files by.
+pub(super) fn ids(directories: &[PathBuf]) -> HashSet<FileId> {
+    walk(directories).found.iter().map(|one| one.id).collect()
+}
+
 #[derive(Debug, Default)]
 struct Walk {
     found: Vec<Found>,
@@ -85,6 +92,7 @@ struct Found {
     /// Which of the directories, and where in it: what the generation's hash knows the file by.
     name: (usize, PathBuf),
     path: PathBuf,
+    id: FileId,
     stamp: String,
 }
 
@@ -186,6 +194,7 @@ impl Walk {
                 self.found.push(Found {
                     name: (index, relative),
                     path,
+                    id: (metadata.dev(), metadata.ino()),
                     stamp: describe(&metadata),
                 });
             }

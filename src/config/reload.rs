@@ -106,6 +106,8 @@ pub(super) struct Shared {
     clock: Clock,
     pub(super) live: Arc<Live<Snapshot>>,
     status: watch::Sender<Status>,
+    /// The files that are waited for.
+    being_written: watch::Sender<Vec<String>>,
     listeners: Mutex<Vec<Listener>>,
     judge: OnceLock<Judge>,
     /// What an operator lets go live, whatever the judge says.
@@ -148,6 +150,7 @@ impl Reloader {
             clock: clock.clone(),
             live: Arc::new(Live::new(snapshot)),
             status: watch::Sender::new(status),
+            being_written: watch::Sender::default(),
             listeners: Mutex::default(),
             judge: OnceLock::new(),
             accepted: Mutex::default(),
@@ -182,6 +185,13 @@ impl Reloader {
     #[must_use]
     pub fn watch_status(&self) -> watch::Receiver<Status> {
         self.shared.status.subscribe()
+    }
+
+    /// The files that were changed and are still open for writing, by name: nothing is read before they
+    /// are closed, unless by [`reload`](Self::reload). A late look still sees the last change.
+    #[must_use]
+    pub fn being_written(&self) -> watch::Receiver<Vec<String>> {
+        self.shared.being_written.subscribe()
     }
 
     /// Calls `listener` with every snapshot that goes live from now on, after it has: on a thread
@@ -329,6 +339,14 @@ impl Shared {
             status.held = None;
         });
         Outcome::Refused(diagnostics)
+    }
+
+    pub(super) fn tell_being_written(&self, files: Vec<String>) {
+        self.being_written.send_if_modified(|known| {
+            let news = *known != files;
+            *known = files;
+            news
+        });
     }
 
     /// The files are the live generation, whatever they were in between.

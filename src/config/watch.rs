@@ -4,22 +4,30 @@
 //! above them, so that a directory that is replaced, linked elsewhere, deleted or made anew is
 //! noticed too. They can get lost (network file systems, links deep inside), which is why the file
 //! system is also asked every few seconds.
+//!
+//! A file that was changed and that its writer has not closed is [being written](Watch::being_written).
 
 #[cfg(test)]
 mod tests;
+mod writing;
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf, absolute};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{self, Duration};
 
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
+
+use super::files;
+use writing::Writing;
+
+pub(super) use writing::{FileId, PATIENCE};
 
 /// Nothing may have happened for this long before files are read: editors and copies write in steps.
 const QUIET: Duration = Duration::from_millis(100);
@@ -43,6 +51,7 @@ pub(super) struct Bell {
     rung: Notify,
     /// Whether one of the directories itself went or came: then what is watched may be gone.
     moved: AtomicBool,
+    writing: Mutex<Writing>,
 }
 
 impl Watch {
@@ -67,12 +76,25 @@ impl Watch {
             return;
         }
         self.identities = identities;
+        // Between two watches nobody listens.
+        self.bell.writing().doubt(time::Instant::now());
         self.kernel = self
             .listen()
             .inspect_err(
                 |error| tracing::warn!(%error, "can't watch the policy files, polling them"),
             )
             .ok();
+    }
+
+    /// The policy files that were changed and not closed since, as far as the kernel tells, and since when.
+    pub(super) fn being_written(&self, now: time::Instant) -> Vec<(PathBuf, time::Instant)> {
+        let mut writing = self.bell.writing();
+        writing.among(|| files::ids(&self.directories), now)
+    }
+
+    /// What is being written is to be read as it is.
+    pub(super) fn forget_writers(&self) {
+        self.bell.writing().forget();
     }
 
     fn listen(&self) -> notify::Result<RecommendedWatcher> {
@@ -123,14 +145,19 @@ impl Bell {
         {}
     }
 
-    fn hear(&self, event: notify::Result<Event>, roots: &[PathBuf]) {
+    pub(super) fn hear(&self, event: notify::Result<Event>, roots: &[PathBuf]) {
         // A notice that failed, or one without a path because the queue ran over, may be about
         // anything.
         let Ok(event) = event else {
+            self.writing().doubt(time::Instant::now());
             self.moved.store(true, Ordering::Release);
             self.rung.notify_one();
             return;
         };
+        if event.need_rescan() {
+            self.writing().doubt(time::Instant::now());
+        }
+        self.writing().hear(&event, time::Instant::now());
         match event.kind {
             // Our own reading is a notice, too.
             EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write) => return,
@@ -149,6 +176,11 @@ impl Bell {
             self.moved.store(true, Ordering::Release);
         }
         self.rung.notify_one();
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        // Each entry is whole by itself.
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

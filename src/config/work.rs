@@ -6,14 +6,14 @@ mod tests;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::compile::compile_files;
 use super::diagnostics::Diagnostics;
 use super::files;
 use super::reload::{Outcome, Shared};
 use super::snapshot::Snapshot;
-use super::watch::{Bell, Watch};
+use super::watch::{Bell, PATIENCE, Watch};
 use crate::base::Digest;
 use crate::model::Generation;
 use crate::pdp::Memory;
@@ -40,6 +40,8 @@ pub(super) struct Work {
     refused: Option<Generation>,
     /// Those that were live: freed here, once nobody else has them, and not in the middle of somebody's request.
     retired: Vec<Arc<Snapshot>>,
+    /// The files that were waited for so long that this was told.
+    overdue: Vec<PathBuf>,
 }
 
 impl Work {
@@ -58,6 +60,7 @@ impl Work {
             stamp,
             refused: None,
             retired: Vec::new(),
+            overdue: Vec::new(),
         }
     }
 
@@ -78,14 +81,26 @@ impl Work {
         self.watch.renew();
         let directories = &self.shared.sources.directories;
         let mut stamp = files::stamp(directories);
+        if look == Look::IfTouched && stamp == self.stamp {
+            return Outcome::Unchanged;
+        }
+        if look == Look::Always {
+            // Whoever orders it means the files as they are.
+            self.watch.forget_writers();
+        }
+        if let Some(outcome) = self.wait_for_writers(Instant::now()) {
+            return outcome;
+        }
+        let directories = &self.shared.sources.directories;
         if look == Look::IfTouched {
-            if stamp == self.stamp {
-                return Outcome::Unchanged;
-            }
             stamp = settled(directories, stamp);
         }
-        self.stamp = stamp;
         let (files, problems) = files::gather(directories);
+        // One who began meanwhile; its closing rings.
+        if look != Look::Always && !self.watch.being_written(Instant::now()).is_empty() {
+            return Outcome::Unchanged;
+        }
+        self.stamp = stamp;
         let generation = problems.is_empty().then(|| files.generation.clone());
         if generation.as_ref() == Some(self.shared.live.peek().generation()) {
             self.refused = None;
@@ -111,6 +126,40 @@ impl Work {
                 self.shared.refuse(problems)
             }
         }
+    }
+}
+
+impl Work {
+    /// Nothing is read while a file is being written: what it says so far may be half of what is meant.
+    /// After a while that is a reason to refuse the files, until it is closed.
+    fn wait_for_writers(&mut self, now: Instant) -> Option<Outcome> {
+        let writing = self.watch.being_written(now);
+        let names = writing.iter().map(|(path, _)| path.display().to_string());
+        self.shared.tell_being_written(names.collect());
+        let overdue = writing
+            .iter()
+            .filter(|(_, since)| now.saturating_duration_since(*since) >= PATIENCE);
+        let overdue: Vec<_> = overdue.map(|(path, _)| path.clone()).collect();
+        let told = overdue == self.overdue;
+        self.overdue = overdue;
+        if writing.is_empty() {
+            return None;
+        }
+        if told || self.overdue.is_empty() {
+            return Some(Outcome::Unchanged);
+        }
+        self.refused = None;
+        let mut problems = Diagnostics::default();
+        for path in &self.overdue {
+            let problem = problems.about_file(
+                &path.display().to_string(),
+                "this file was changed and is still open for writing; it is read when it is closed",
+            );
+            problem.hint(
+                "write another file and rename it over this one; `portcullis policy reload` reads it as it is",
+            );
+        }
+        Some(self.shared.refuse(problems))
     }
 }
 

@@ -4,6 +4,7 @@ mod under_load;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
@@ -271,6 +272,59 @@ fn edits_in_every_manner_are_noticed() {
             fs::write(gate.policies().join("deep/below/rules.cedar"), limited(70)).unwrap();
         })
         .await;
+    });
+}
+
+#[test]
+fn a_file_that_its_writer_has_not_closed_is_not_read() {
+    run(async {
+        let gate = Plan::new().start().await;
+        let work = gate.agent("bot").works("work").await;
+        let old = gate.status().generation;
+        let path = gate.policies().join("rules.cedar");
+        let text = fs::read_to_string(&path).unwrap();
+        // Up to a rule's end, and without the forbid that comes then.
+        let (first, rest) = text.split_at(text.find("@id(\"small-payments\")").unwrap());
+        let mut file = fs::File::create(&path).unwrap();
+        file.write_all(first.as_bytes()).unwrap();
+        file.sync_all().unwrap();
+        let mut writing = gate.being_written();
+        let mut status = gate.watch_status();
+        let waits = async {
+            tokio::select! {
+                told = writing.wait_for(|files| !files.is_empty()) => {
+                    assert!(told.unwrap()[0].ends_with("rules.cedar"));
+                }
+                _ = status.changed() => panic!("half a file was read"),
+            }
+        };
+        within("the gateway waits for the writer", waits).await;
+        let shown = policies(&gate).await;
+        let named = shown["being_written"][0].as_str().unwrap();
+        assert!(named.ends_with("rules.cedar"), "{shown}");
+        assert_eq!(shown["generation"], old.as_str());
+        pay(&gate, &work.token, 101)
+            .await
+            .refusal(403, "condition_denied");
+        // Others wait with it.
+        gate.write_policy("more.cedar", "// nothing\n");
+        file.write_all(rest.replace("> 100", "> 90").as_bytes())
+            .unwrap();
+        drop(file);
+        gate.notices("the whole file", |status| status.generation != old)
+            .await;
+        pay(&gate, &work.token, 90).await.expect(200);
+        pay(&gate, &work.token, 91)
+            .await
+            .refusal(403, "condition_denied");
+        assert_eq!(policies(&gate).await["being_written"], json!([]));
+
+        // Whoever orders it means the files as they are.
+        let mut file = fs::File::create(&path).unwrap();
+        file.write_all(first.as_bytes()).unwrap();
+        reload_by_api(&gate).await.expect(200);
+        pay(&gate, &work.token, 101).await.expect(200);
+        drop(file);
     });
 }
 

@@ -1,6 +1,8 @@
 use std::fs;
 use std::path::Path;
 
+use notify::event::{AccessKind, AccessMode, DataChange, ModifyKind};
+use notify::{Event, EventKind};
 use tempfile::TempDir;
 
 use super::*;
@@ -19,6 +21,11 @@ fn write(directory: &Path, id: &str) {
 }
 
 fn start() -> (TempDir, Reloader, Work) {
+    let (root, reloader, work, _) = start_with_bell();
+    (root, reloader, work)
+}
+
+fn start_with_bell() -> (TempDir, Reloader, Work, Arc<Bell>) {
     let root = tempfile::tempdir().unwrap();
     write(root.path(), "first");
     let sources = Sources {
@@ -27,8 +34,9 @@ fn start() -> (TempDir, Reloader, Work) {
         stand_in: None,
     };
     let (reloader, watcher) = Reloader::open(sources, &Clock::system(), Memory::default()).unwrap();
-    let work = watcher.into_work(&Arc::default());
-    (root, reloader, work)
+    let bell = Arc::default();
+    let work = watcher.into_work(&bell);
+    (root, reloader, work, bell)
 }
 
 #[test]
@@ -81,4 +89,46 @@ fn what_was_live_is_freed_by_who_compiles() {
     let outcome = work.look_unharmed(Look::IfTouched);
     assert!(matches!(outcome, Outcome::Unchanged));
     assert!(first.upgrade().is_none());
+}
+
+#[test]
+fn a_file_that_is_being_written_is_read_when_it_is_closed_or_by_order() {
+    let (root, reloader, mut work, bell) = start_with_bell();
+    let (file, roots) = (root.path().join("a.toml"), [root.path().to_owned()]);
+    let hear = |kind| bell.hear(Ok(Event::new(kind).add_path(file.clone())), &roots);
+    let changed = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+    let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+
+    write(root.path(), "second");
+    hear(changed);
+    let now = Instant::now();
+    assert!(matches!(
+        work.wait_for_writers(now),
+        Some(Outcome::Unchanged)
+    ));
+    assert_eq!(reloader.being_written().borrow().len(), 1);
+    assert!(reloader.status().last_refused.is_none());
+    // That it takes long is told, once.
+    let later = now + PATIENCE;
+    let told = work.wait_for_writers(later);
+    let Some(Outcome::Refused(problems)) = told else {
+        panic!("{told:?}");
+    };
+    assert!(problems.to_string().contains("a.toml"), "{problems}");
+    assert!(matches!(
+        work.wait_for_writers(later),
+        Some(Outcome::Unchanged)
+    ));
+    assert!(reloader.live().current().person("second").is_none());
+
+    hear(closed);
+    assert!(work.wait_for_writers(later).is_none());
+    assert!(matches!(work.look(Look::IfChanged), Outcome::Published(_)));
+    assert!(reloader.status().last_refused.is_none());
+    assert!(reloader.being_written().borrow().is_empty());
+
+    write(root.path(), "third");
+    hear(changed);
+    assert!(matches!(work.look(Look::Always), Outcome::Published(_)));
+    assert!(reloader.live().current().person("third").is_some());
 }

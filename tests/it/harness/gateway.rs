@@ -9,6 +9,7 @@ use http::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
+use tokio::sync::watch::Receiver;
 use tokio::task::block_in_place;
 
 use portcullis::app::Running;
@@ -166,6 +167,16 @@ impl Gateway {
         let mut status = self.running().reloader().watch_status();
         let noticed = within(what, status.wait_for(wanted)).await;
         noticed.unwrap().clone()
+    }
+
+    /// Every change of where the configuration stands from now on.
+    pub(crate) fn watch_status(&self) -> Receiver<Status> {
+        self.running().reloader().watch_status()
+    }
+
+    /// The policy files whose writers the gateway waits for.
+    pub(crate) fn being_written(&self) -> Receiver<Vec<String>> {
+        self.running().reloader().being_written()
     }
 
     /// The lines of the audit log that are on the disk now.
