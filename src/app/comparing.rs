@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::access::Compares;
-use crate::audit::{Backwards, ReadError};
+use crate::audit::{Backwards, ReadError, Record};
 use crate::base::Live;
 use crate::config::{Diagnostics, Snapshot, Sources, beside, compile};
 use crate::grants::Grants;
@@ -66,13 +66,14 @@ impl Comparing {
     }
 }
 
-/// Puts the newest decisions of a log to `candidate`, those since a moment.
+/// Puts the newest decisions of a log, those since a moment, to `live` and to `candidate`: what was recorded
+/// may be older than what is live.
 pub(super) fn replayed(
     audit: &Path,
-    candidate: &Snapshot,
+    (live, candidate): (&Snapshot, &Snapshot),
     since: Option<Timestamp>,
 ) -> Result<Replayed, ReadError> {
-    let mut replay = Replay::new(candidate);
+    let mut replay = Replay::beside(live, candidate);
     for line in Backwards::open(audit, None)?.take(RECORDS) {
         // What is no record is for `audit verify` to name.
         let Ok(record) = line?.record() else {
@@ -81,10 +82,19 @@ pub(super) fn replayed(
         if since.is_some_and(|since| record.at < since) {
             break;
         }
-        let place = record.request_id.clone().unwrap_or_default();
-        replay.put(&record, &place);
+        replay.put(&record, &place(&record));
     }
     Ok(replay.finish())
+}
+
+/// What a decision is found by in the log: calls by their own id, others by that of what was decided.
+fn place(record: &Record) -> String {
+    let request = record.request.as_ref().map(ToString::to_string);
+    let grant = record.grant.as_ref().map(ToString::to_string);
+    let task = record.task.as_ref().map(ToString::to_string);
+    let own = record.request_id.clone();
+    let found = own.or(request).or(grant).or(task);
+    found.unwrap_or_else(|| record.at.to_string())
 }
 
 fn cut(cuts: &Cuts) -> Value {
@@ -111,7 +121,7 @@ impl Compares for Comparing {
             "access": Differs::all_to_json(&compare(&live, &candidate)),
             "grants": self.ending(&candidate),
             "exchanges": cut(&self.gate.would_cut(&candidate)),
-            "replay": match replayed(&self.audit, &candidate, None) {
+            "replay": match replayed(&self.audit, (&live, &candidate), None) {
                 Ok(replayed) => replayed.to_json(),
                 Err(error) => json!({ "error": error.to_string() }),
             },

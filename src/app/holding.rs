@@ -37,7 +37,7 @@ pub(super) fn hold_policies(
             Hold::Access => access(live, candidate),
             Hold::Exchanges => cut(candidate, &gate, above),
             Hold::Grants => ended(candidate, &grants, above),
-            Hold::Replay => otherwise(candidate, &audit, clock.wall() - window, above),
+            Hold::Replay => otherwise((live, candidate), &audit, clock.wall() - window, above),
             Hold::Tests => tests(candidate, &sources),
         });
         reasons.collect()
@@ -70,8 +70,13 @@ fn cut(candidate: &Arc<Snapshot>, gate: &Gate, above: u64) -> Option<String> {
     (count > above).then(|| format!("exchanges: {count} running exchanges would be cut"))
 }
 
-fn otherwise(candidate: &Snapshot, audit: &Path, since: Timestamp, above: u64) -> Option<String> {
-    let replayed = match replayed(audit, candidate, Some(since)) {
+fn otherwise(
+    between: (&Snapshot, &Snapshot),
+    audit: &Path,
+    since: Timestamp,
+    above: u64,
+) -> Option<String> {
+    let replayed = match replayed(audit, between, Some(since)) {
         Ok(replayed) => replayed,
         Err(error) => return Some(format!("replay: {}", ErrorChain(&error))),
     };

@@ -175,6 +175,7 @@ fn describe(replayed: &Replayed) -> String {
         unknown,
         unknown_by,
         changes,
+        ..
     } = replayed;
     let mut text = format!(
         "{decisions} decisions: {same} the same, {untouched} made before any rule is asked, \

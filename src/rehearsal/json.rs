@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Change, Differs, Replayed};
 
 impl Replayed {
-    /// `{decisions, same, untouched, untouched_by, unknown, unknown_by, gains, losses, others}`.
+    /// `{decisions, same, untouched, untouched_by, unknown, unknown_by, drifted, gains, losses, others}`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let change = |change: &Change| {
@@ -14,6 +14,7 @@ impl Replayed {
                 "what": change.what,
                 "before": change.before,
                 "after": change.after,
+                "recorded": change.recorded,
                 "rules_before": strings(&change.rules_before),
                 "rules_after": strings(&change.rules_after),
                 "count": change.count,
@@ -31,6 +32,7 @@ impl Replayed {
             "untouched_by": self.untouched_by,
             "unknown": self.unknown,
             "unknown_by": self.unknown_by,
+            "drifted": self.drifted,
             "gains": of(Change::is_gain),
             "losses": of(Change::is_loss),
             "others": of(|change| !change.is_gain() && !change.is_loss()),

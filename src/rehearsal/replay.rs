@@ -30,6 +30,9 @@ pub struct Replayed {
     pub unknown: u64,
     /// Those, by what is missing.
     pub unknown_by: BTreeMap<&'static str, u64>,
+    /// How many of those that are the same were decided otherwise when they were recorded: what is live
+    /// has changed since.
+    pub drifted: u64,
     /// What differs, alike things together.
     pub changes: Vec<Change>,
 }
@@ -41,11 +44,13 @@ pub struct Change {
     pub agent: String,
     /// The operation, or the entitlement that was asked for.
     pub what: String,
-    /// `allow`, `pending` or a code, as recorded.
+    /// `allow`, `pending` or a code: as recorded, or as it is by what is live where that was asked.
     pub before: &'static str,
     /// The same, as it would be.
     pub after: &'static str,
-    /// The rules that decided.
+    /// The same, as recorded.
+    pub recorded: &'static str,
+    /// The rules that decided, before.
     pub rules_before: Vec<Arc<str>>,
     /// The rules that would decide.
     pub rules_after: Vec<Arc<str>>,
@@ -91,6 +96,8 @@ const OLDER: &str = "not_recorded";
 #[derive(Debug)]
 pub struct Replay<'s> {
     snapshot: &'s Snapshot,
+    /// What is live, where it is asked as well.
+    live: Option<Box<Self>>,
     /// Whether Cedar's own authorizer judges what the rules say.
     by_cedar: bool,
     facts: Facts,
@@ -102,8 +109,7 @@ pub struct Replay<'s> {
 type Alike = (
     String,
     String,
-    &'static str,
-    &'static str,
+    [&'static str; 3],
     Vec<Arc<str>>,
     Vec<Arc<str>>,
 );
@@ -151,6 +157,7 @@ impl<'s> Replay<'s> {
     pub fn new(snapshot: &'s Snapshot) -> Self {
         Self {
             snapshot,
+            live: None,
             by_cedar: false,
             facts: Facts::supposed(),
             replayed: Replayed::default(),
@@ -167,28 +174,59 @@ impl<'s> Replay<'s> {
         }
     }
 
+    /// The same, where a change is what `live` decides otherwise than `candidate`, whatever was recorded.
+    #[must_use]
+    pub fn beside(live: &'s Snapshot, candidate: &'s Snapshot) -> Self {
+        Self {
+            live: Some(Box::new(Self::new(live))),
+            ..Self::new(candidate)
+        }
+    }
+
     /// Puts one record; what is no decision is passed over. `place` is where it stands.
     pub fn put(&mut self, record: &Record, place: &str) {
-        let Some(before) = before(record) else {
+        let Some(recorded) = before(record) else {
             return;
         };
         self.replayed.decisions += 1;
-        let judged = match record.kind {
-            RecordKind::Call => self.call(record, before),
-            _ => self.request(record, before),
-        };
+        let by_live = self.live.as_ref().map(|live| live.judged(record, recorded));
+        let judged = self.judged(record, recorded);
         let replayed = &mut self.replayed;
-        match judged {
-            Judged::Unknown(missing) => {
+        let untouched = matches!(judged, Judged::Untouched)
+            && matches!(by_live, None | Some(Judged::Untouched));
+        if untouched {
+            replayed.untouched += 1;
+            *replayed.untouched_by.entry(recorded).or_default() += 1;
+            return;
+        }
+        let decided = |judged| match judged {
+            Judged::Now(verdict, rules, _) => Ok((verdict, rules)),
+            Judged::Untouched => Ok((recorded, record.rules.clone())),
+            Judged::Unknown(missing) => Err(missing),
+        };
+        match (
+            decided(by_live.unwrap_or(Judged::Untouched)),
+            decided(judged),
+        ) {
+            (Err(missing), _) | (_, Err(missing)) => {
                 replayed.unknown += 1;
                 *replayed.unknown_by.entry(missing).or_default() += 1;
             }
-            Judged::Untouched => {
-                replayed.untouched += 1;
-                *replayed.untouched_by.entry(before).or_default() += 1;
+            (Ok((before, _)), Ok((after, _))) if before == after => {
+                replayed.same += 1;
+                replayed.drifted += u64::from(after != recorded);
             }
-            Judged::Now(after, ..) if after == before => replayed.same += 1,
-            Judged::Now(after, rules, _) => self.differs(record, (before, after), rules, place),
+            (Ok((before, rules_before)), Ok((after, rules_after))) => {
+                let verdicts = [before, after, recorded];
+                self.differs(record, verdicts, [rules_before, rules_after], place);
+            }
+        }
+    }
+
+    fn judged(&self, record: &Record, before: &'static str) -> Judged {
+        match record.kind {
+            RecordKind::Call => self.call(record, before),
+            _ => self.request(record, before),
         }
     }
 
@@ -196,11 +234,7 @@ impl<'s> Replay<'s> {
     #[must_use]
     pub fn judge(&self, record: &Record) -> Option<Judgement> {
         let before = before(record)?;
-        let judged = match record.kind {
-            RecordKind::Call => self.call(record, before),
-            _ => self.request(record, before),
-        };
-        match judged {
+        match self.judged(record, before) {
             Judged::Now(after, rules, yes) => Some(Judgement {
                 before,
                 after,
@@ -227,8 +261,8 @@ impl<'s> Replay<'s> {
     fn differs(
         &mut self,
         record: &Record,
-        (before, after): (&'static str, &'static str),
-        rules: Vec<Arc<str>>,
+        [before, after, recorded]: [&'static str; 3],
+        [rules_before, rules_after]: [Vec<Arc<str>>; 2],
         place: &str,
     ) {
         let text = |id: Option<&str>| id.unwrap_or("-").to_owned();
@@ -240,16 +274,16 @@ impl<'s> Replay<'s> {
             what: text(operation.or(entitlement).or(target)),
             before,
             after,
-            rules_before: record.rules.clone(),
-            rules_after: rules,
+            recorded,
+            rules_before,
+            rules_after,
             count: 1,
             first: place.to_owned(),
         };
         let alike = (
             change.agent.clone(),
             change.what.clone(),
-            before,
-            after,
+            [before, after, recorded],
             change.rules_before.clone(),
             change.rules_after.clone(),
         );

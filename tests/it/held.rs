@@ -189,6 +189,62 @@ fn exchanges_that_would_be_cut_and_decisions_that_come_otherwise_hold() {
 }
 
 #[test]
+fn what_was_decided_before_an_accepted_change_is_no_difference_any_more() {
+    run(async {
+        let gate = plan("\"replay\"").start().await;
+        let work = gate.agent("bot").works("work").await;
+        let pay = |amount: i64| {
+            let call = gate.call("POST", "/shop/pay").bearer(&work.token);
+            call.json(&json!({ "amount": amount })).send()
+        };
+        let diff = || async {
+            let call = gate.control("POST", "/v1/policies/diff");
+            let told = call.bearer(&gate.operator()).send().await.expect(200);
+            told.json()["replay"].clone()
+        };
+        pay(500).await.refusal(403, "condition_denied");
+        pay(9).await.expect_bytes(200);
+        // What is written at last may not be on the disk yet; what was asked for before is.
+        diff().await;
+        gate.edit_policy("rules.cedar", "amount > 100", "amount > 1000");
+        let held = is_held(&gate, "replay: 1 of").await;
+        let (status, answer) = reload(&gate, &json!({ "accept": held })).await;
+        assert_eq!(status, 200, "{answer}");
+
+        // The files are what is live: nothing differs, whatever was recorded.
+        let same = diff().await;
+        for kind in ["gains", "losses", "others"] {
+            assert_eq!(same[kind], json!([]), "{same:#}");
+        }
+        assert_eq!(same["drifted"], 1, "{same:#}");
+        gate.edit_policy("rules.cedar", "amount > 1000", "amount > 900");
+        let (status, answer) = reload(&gate, &json!({})).await;
+        assert_eq!((status, &answer["held"]), (200, &Value::Null), "{answer}");
+
+        // What passes by what is live and would not is a loss, though it did not pass then.
+        gate.edit_policy("rules.cedar", "amount > 900", "amount > 100");
+        let lost = diff().await["losses"].clone();
+        let told = json!([
+            lost[0]["what"],
+            lost[0]["before"],
+            lost[0]["after"],
+            lost[0]["recorded"]
+        ]);
+        let expected = ["shop.pay", "allow", "condition_denied", "condition_denied"];
+        assert_eq!(told, json!(expected), "{lost:#}");
+        is_held(&gate, "replay: 1 of").await;
+
+        // What is no call is found by what was decided.
+        gate.edit_policy("entitlements.toml", "id = \"work\"", "id = \"labour\"");
+        let told = diff().await;
+        let changes = ["gains", "losses", "others"].map(|kind| told[kind].as_array().unwrap());
+        let mut changes = changes.into_iter().flatten();
+        let asked = changes.find(|one| one["what"] == "work").unwrap();
+        assert_ne!(asked["first"], "", "{told:#}");
+    });
+}
+
+#[test]
 fn a_change_may_touch_as_many_as_the_settings_say() {
     run(async {
         let plan = plan("\"grants\", \"replay\"").policies("hold_above = 2");

@@ -106,7 +106,7 @@ fn sections(document: &Value) -> Vec<Section> {
             ["request_id", "agent", "task", "operation"],
         ),
         (
-            "of late: would pass, and did not",
+            "of late: would pass, and does not",
             "/replay/gains",
             decisions,
         ),
@@ -119,7 +119,7 @@ fn sections(document: &Value) -> Vec<Section> {
     ];
     let sections = tables.into_iter().map(|(heading, pointer, columns)| {
         let items = document.pointer(pointer).and_then(Value::as_array);
-        let row = |item: &Value| columns.map(|name| field(item, name));
+        let row = |item: &Value| columns.map(|name| cell(item, name));
         Section {
             heading,
             columns,
@@ -127,6 +127,17 @@ fn sections(document: &Value) -> Vec<Section> {
         }
     });
     sections.collect()
+}
+
+/// What a column has of an item: what is live may decide otherwise than what was live when it was recorded.
+fn cell(item: &Value, name: &str) -> String {
+    let text = field(item, name);
+    match item.get("recorded").and_then(Value::as_str) {
+        Some(recorded) if name == "before" && recorded != text => {
+            format!("{text} (recorded: {recorded})")
+        }
+        _ => text,
+    }
 }
 
 fn describe(sections: &[Section]) -> String {
