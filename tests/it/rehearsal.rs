@@ -494,6 +494,56 @@ fn what_an_entitlement_could_do_without_is_told() {
         let shown = text(&portcullis(gate.root(), &arguments).stdout);
         assert!(shown.contains("unused  shop.stream"), "{shown}");
         assert!(shown.contains("max_calls = 4"), "{shown}");
+        assert!(shown.contains("shop.pay (1 call)"), "{shown}");
+        let other = [&arguments[..], &["--kind", "no such kind"]].concat();
+        assert_eq!(told(gate.root(), &other).1["items"], json!([]));
+        let kind = item["kind"].as_str().unwrap();
+        let same = [&arguments[..], &["--kind", kind]].concat();
+        assert_eq!(told(gate.root(), &same).1, report);
+    });
+}
+
+#[test]
+fn what_is_suggested_can_be_pasted_and_keeps_what_keeps_safe() {
+    run(async {
+        let safe = r#"
+[[entitlement]]
+id = "safe"
+operations = ["shop.list", "shop.read"]
+max_ttl = "1h30m"
+max_calls = 100
+max_bytes = "10MiB"
+max_concurrent = 2
+approval = { group = "leads", quorum = 1, mfa = false, expires = "45s" }
+proof = "dpop"
+reason_required = true
+"#;
+        let mut gate = Plan::new().file("safe.toml", safe).start().await;
+        some_of_everything(&gate).await;
+        gate.stop().await;
+        // As if the tasks had worked under the other one.
+        let log: String = gate.audit_text();
+        let log = log.replace("\"entitlement\":\"work\"", "\"entitlement\":\"safe\"");
+        fs::write(gate.root().join("log.jsonl"), log).unwrap();
+        let arguments = ["suggest", "--audit", "log.jsonl", "--policies", "policies"];
+        let (_, report) = told(gate.root(), &arguments);
+        let item = &report["items"][0];
+        let toml = item["toml"].as_str().unwrap();
+        for line in [
+            "operations = [\"shop.find\", \"shop.list\", \"shop.pay\", \"shop.read\"]",
+            "max_ttl = \"90m\"",
+            "max_calls = 4",
+            "max_bytes = \"10485760\"",
+            "max_concurrent = 2",
+            "approval = { group = \"leads\", quorum = 1, mfa = false, expires = \"45s\" }",
+            "proof = \"dpop\"",
+            "reason_required = true",
+        ] {
+            assert!(toml.lines().any(|one| one == line), "{line}\n{toml}");
+        }
+        fs::write(gate.policies().join("pasted.toml"), toml).unwrap();
+        let (code, report) = told(gate.root(), &["check", "policies"]);
+        assert_eq!(code, 0, "{report:#}");
     });
 }
 
