@@ -17,7 +17,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{self, Duration};
+use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -77,7 +77,7 @@ impl Watch {
         }
         self.identities = identities;
         // Between two watches nobody listens.
-        self.bell.writing().doubt(time::Instant::now());
+        self.bell.writing().doubt(Instant::now());
         self.kernel = self
             .listen()
             .inspect_err(
@@ -87,7 +87,7 @@ impl Watch {
     }
 
     /// The policy files that were changed and not closed since, as far as the kernel tells, and since when.
-    pub(super) fn being_written(&self, now: time::Instant) -> Vec<(PathBuf, time::Instant)> {
+    pub(super) fn being_written(&self, now: Instant) -> Vec<(PathBuf, Instant)> {
         let mut writing = self.bell.writing();
         writing.among(|| files::ids(&self.directories), now)
     }
@@ -149,15 +149,15 @@ impl Bell {
         // A notice that failed, or one without a path because the queue ran over, may be about
         // anything.
         let Ok(event) = event else {
-            self.writing().doubt(time::Instant::now());
+            self.writing().doubt(Instant::now());
             self.moved.store(true, Ordering::Release);
             self.rung.notify_one();
             return;
         };
         if event.need_rescan() {
-            self.writing().doubt(time::Instant::now());
+            self.writing().doubt(Instant::now());
         }
-        self.writing().hear(&event, time::Instant::now());
+        self.writing().hear(&event, Instant::now());
         match event.kind {
             // Our own reading is a notice, too.
             EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write) => return,

@@ -10,10 +10,11 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind};
+use tokio::time::Instant;
 
 /// How long a writer is waited for in silence. After that the files count as refused until it closes.
 pub(in crate::config) const PATIENCE: Duration = Duration::from_secs(10);
@@ -47,7 +48,8 @@ impl Writing {
             let id = id(path);
             if !changed {
                 // It may have been renamed since it was closed, so that the name leads nowhere or elsewhere.
-                self.0.retain(|known, change| id != Some(*known) && change.path != *path);
+                self.0
+                    .retain(|known, change| id != Some(*known) && change.path != *path);
                 continue;
             }
             // What is gone, or a directory, is nobody's half-written file.
