@@ -27,7 +27,9 @@ use crate::admin::{self, Admin, AdminParts, Face, KeptScores, LatestScores, Tran
 use crate::audit::{self, Audit};
 use crate::authn::{Authenticator, IssuerKeys};
 use crate::base::{Clock, Secret};
-use crate::config::{ListenerTls, Reloader, Settings, Sources, Template, Watcher, Webhook};
+use crate::config::{
+    Kept, ListenerTls, Reloader, Settings, Sources, Template, Watcher, Webhook, kept_beside,
+};
 use crate::grants::{Grants, Restored};
 use crate::model::{AgentId, DenyReason, EndReason};
 use crate::notices::{self, Notifier};
@@ -211,7 +213,8 @@ impl Core {
             EndReason::ALL.iter().map(|reason| reason.as_str()),
         ));
         let memory = Memory::counting(metrics.cedar_questions.clone());
-        let (reloader, watcher) = Reloader::open(sources, &clock, memory)?;
+        let kept = kept(settings)?;
+        let (reloader, watcher) = Reloader::open_kept(sources, &clock, memory, kept)?;
         metrics.live_generation(reloader.status().generation.as_str());
         let grants = Grants::new(
             clock.clone(),
@@ -519,6 +522,18 @@ impl Acceptors {
         let gateway = self.gateway.iter().cloned();
         gateway.chain(control).flatten().collect()
     }
+}
+
+/// Where the policies that are live are kept for the next start: where none have to wait, nowhere.
+fn kept(settings: &Settings) -> anyhow::Result<Option<Kept>> {
+    let kept = kept_beside(&settings.store);
+    if !settings.hold.is_empty() {
+        return Ok(Some(kept));
+    }
+    // It would be old by the time that some have to wait again.
+    let removed = kept.remove();
+    removed.context("the copy of the policies that were live last can't be removed")?;
+    Ok(None)
 }
 
 async fn open_store(path: PathBuf, options: &StartOptions) -> anyhow::Result<Arc<SqliteStore>> {

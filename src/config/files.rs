@@ -36,10 +36,20 @@ pub(super) struct PolicyFile {
     pub(super) directory: Arc<PathBuf>,
 }
 
+/// A policy file, and where it is in which of the directories.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    pub(super) directory: usize,
+    pub(super) path: PathBuf,
+    pub(super) text: Arc<Text>,
+}
+
 /// The policy files of one moment, sorted by name.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Files {
     pub(super) generation: Generation,
+    /// All of them, as the generation's hash knows them.
+    pub(super) named: Vec<Named>,
     pub(super) toml: Vec<PolicyFile>,
     pub(super) cedar: Vec<PolicyFile>,
 }
@@ -213,8 +223,7 @@ impl Walk {
 
 fn read(walk: &Walk) -> (Files, Diagnostics) {
     let mut problems = walk.problems.clone();
-    let mut toml = Vec::new();
-    let mut cedar = Vec::new();
+    let mut named = Vec::new();
     let mut table = Vec::new();
     for found in &walk.found {
         let name = found.path.to_string_lossy();
@@ -226,8 +235,7 @@ fn read(walk: &Walk) -> (Files, Diagnostics) {
             }
         };
         let (index, relative) = &found.name;
-        let digest = Digest::of(&bytes);
-        table.extend(format!("{index} {}\0{digest}\n", relative.to_string_lossy()).into_bytes());
+        table.extend(row(*index, relative, &bytes).into_bytes());
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
@@ -242,24 +250,54 @@ fn read(walk: &Walk) -> (Files, Diagnostics) {
             let problem = problems.about_file(&name, "this file is empty");
             problem.hint("delete it, or leave a comment in it");
         }
-        let directory = found.path.parent().unwrap_or(Path::new("")).to_owned();
-        let file = PolicyFile {
+        named.push(Named {
+            directory: *index,
+            path: relative.clone(),
             text: Text::new(name, text),
-            directory: Arc::new(directory),
-        };
-        if found.path.extension() == Some(OsStr::new("cedar")) {
-            cedar.push(file);
-        } else {
-            toml.push(file);
+        });
+    }
+    (
+        Files::new(Generation::new(Digest::of(&table)), named),
+        problems,
+    )
+}
+
+/// What the generation's hash knows of a file.
+fn row(directory: usize, path: &Path, bytes: &[u8]) -> String {
+    let digest = Digest::of(bytes);
+    format!("{directory} {}\0{digest}\n", path.to_string_lossy())
+}
+
+impl Files {
+    /// Files that are known by their texts, which have the names that they would be found by.
+    pub(super) fn of(named: Vec<Named>) -> Self {
+        let row = |one: &Named| row(one.directory, &one.path, one.text.text().as_bytes());
+        let table: String = named.iter().map(row).collect();
+        Self::new(Generation::new(Digest::of(table.as_bytes())), named)
+    }
+
+    fn new(generation: Generation, named: Vec<Named>) -> Self {
+        let (mut toml, mut cedar) = (Vec::new(), Vec::new());
+        for one in &named {
+            let path = Path::new(one.text.name().as_ref());
+            let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+            let file = PolicyFile {
+                text: Arc::clone(&one.text),
+                directory: Arc::new(directory),
+            };
+            if path.extension() == Some(OsStr::new("cedar")) {
+                cedar.push(file);
+            } else {
+                toml.push(file);
+            }
+        }
+        Self {
+            generation,
+            named,
+            toml,
+            cedar,
         }
     }
-    let generation = Generation::new(Digest::of(&table));
-    let files = Files {
-        generation,
-        toml,
-        cedar,
-    };
-    (files, problems)
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {

@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use super::compile::{Sources, compile_files};
 use super::diagnostics::Diagnostics;
 use super::files;
+use super::kept::Kept;
 use super::snapshot::Snapshot;
 use super::watch::Bell;
 use super::work::{Look, Work};
@@ -103,6 +104,8 @@ pub struct Reloader {
 /// What the handles and the work share.
 pub(super) struct Shared {
     pub(super) sources: Sources,
+    /// Where what is published is kept for the next start.
+    pub(super) kept: Option<Kept>,
     clock: Clock,
     pub(super) live: Arc<Live<Snapshot>>,
     status: watch::Sender<Status>,
@@ -132,11 +135,52 @@ impl Reloader {
     pub fn open(
         sources: Sources,
         clock: &Clock,
-        mut memory: Memory,
+        memory: Memory,
     ) -> Result<(Self, Watcher), Diagnostics> {
-        let stamp = files::stamp(&sources.directories);
-        let (files, problems) = files::gather(&sources.directories);
-        let (snapshot, warnings) = compile_files(files, problems, &sources, &mut memory)?;
+        Self::open_kept(sources, clock, memory, None)
+    }
+
+    /// The same, where the files of each generation are kept before it goes live. Where such are kept, and
+    /// others than those of this moment, they become the first live generation, and those of this moment
+    /// are a change like any other, once the [`Watcher`] runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reloader::open`]; and when what is kept can't be used, or can't be written.
+    pub fn open_kept(
+        sources: Sources,
+        clock: &Clock,
+        mut memory: Memory,
+        kept: Option<Kept>,
+    ) -> Result<(Self, Watcher), Diagnostics> {
+        let mut stamp = files::stamp(&sources.directories);
+        let (mut files, mut problems) = files::gather(&sources.directories);
+        let last = kept.as_ref().map(|kept| {
+            let loaded = kept.load(&sources.directories);
+            loaded.map_err(|error| kept.unusable(&error))
+        });
+        let last = last.transpose()?.flatten();
+        let last = last.filter(|last| !problems.is_empty() || last.generation != files.generation);
+        let is_kept = last.is_some();
+        if let Some(last) = last {
+            let generation = &last.generation;
+            tracing::info!(%generation, "the files have changed since; what was live last is live again first");
+            (files, problems) = (last, Diagnostics::default());
+            // What lies there is still to be looked at.
+            stamp = Digest::ZERO;
+        }
+        let copy = kept
+            .as_ref()
+            .filter(|_| !is_kept)
+            .map(|kept| (kept, files.clone()));
+        let compiled = compile_files(files, problems, &sources, &mut memory);
+        let (snapshot, warnings) = compiled.map_err(|problems| match &kept {
+            Some(kept) if is_kept => kept.unfit(problems),
+            _ => problems,
+        })?;
+        if let Some((kept, files)) = copy {
+            kept.save(&files).map_err(|error| kept.unwritten(&error))?;
+        }
         let status = Status {
             generation: snapshot.generation().clone(),
             since: clock.wall(),
@@ -147,6 +191,7 @@ impl Reloader {
         };
         let shared = Arc::new(Shared {
             sources,
+            kept,
             clock: clock.clone(),
             live: Arc::new(Live::new(snapshot)),
             status: watch::Sender::new(status),

@@ -112,6 +112,7 @@ impl Work {
         if look != Look::Always && generation.is_some() && generation == self.refused {
             return Outcome::Unchanged;
         }
+        let copy = self.shared.kept.as_ref().map(|_| files.clone());
         match compile_files(files, problems, &self.shared.sources, &mut self.memory) {
             Ok((snapshot, warnings)) => {
                 let snapshot = Arc::new(snapshot);
@@ -120,6 +121,12 @@ impl Work {
                     return Outcome::Held(held);
                 }
                 self.refused = None;
+                if let (Some(kept), Some(files)) = (&self.shared.kept, &copy)
+                    && let Err(error) = kept.save(files)
+                {
+                    // The next start would let an older one go live again.
+                    return self.shared.refuse(kept.unwritten(&error));
+                }
                 self.retired.push(self.shared.live.current());
                 self.shared.publish(&snapshot, warnings)
             }

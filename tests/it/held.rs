@@ -97,7 +97,10 @@ fn a_case_that_comes_otherwise_holds_until_an_operator_lets_go() {
             let details = lines.iter().filter_map(|line| line["detail"].as_str());
             details.into_iter().any(|detail| detail.contains(part))
         };
-        assert!(told("waits for an operator: tests: 1 cases"), "{lines:#?}");
+        assert!(
+            told("waits for an operator: tests: 1 cases"),
+            "{lines:#?}"
+        );
         assert!(told(": agreed with finance"), "{lines:#?}");
     });
 }
@@ -329,5 +332,89 @@ fn what_a_candidate_would_change_is_told_and_nothing_goes_live() {
             .control("POST", "/v1/policies/diff")
             .bearer(&work.token);
         agent.send().await.problem(403, "forbidden");
+    });
+}
+
+#[test]
+fn a_restart_lets_nothing_go_live_that_has_to_wait() {
+    run(async {
+        let mut gate = plan("\"access\"").start().await;
+        let live = gate.status().generation;
+        gate.edit_policy(
+            "rules.cedar",
+            "principal in AgentGroup::\"bots\"",
+            "principal",
+        );
+        let held = is_held(&gate, "access: ").await;
+        let waits = async |gate: &Gateway| {
+            let waits = gate.notices("that it waits", |status| status.held.is_some());
+            let status = waits.await;
+            assert_eq!(status.generation, live);
+            assert_eq!(status.held.unwrap().generation.as_str(), held);
+        };
+        gate.restart().await;
+        assert_eq!(gate.status().generation, live);
+        waits(&gate).await;
+        let outsider = gate.agent("outsider").opens().await;
+        let body = json!({ "task": outsider.task, "entitlement": "items" });
+        let call = gate.control("POST", "/v1/requests").bearer(&outsider.token);
+        assert_eq!(call.json(&body).send().await.status, 403);
+
+        // So it is when the files are changed while nobody looks.
+        gate.stop().await;
+        gate.edit_policy(
+            "rules.cedar",
+            "(principal, action == Action::\"request\"",
+            "(broken",
+        );
+        gate.restart().await;
+        let refused = gate.notices("a refusal", |status| status.last_refused.is_some());
+        assert_eq!(refused.await.generation, live);
+        gate.edit_policy(
+            "rules.cedar",
+            "(broken",
+            "(principal, action == Action::\"request\"",
+        );
+        waits(&gate).await;
+
+        let (status, answer) = reload(&gate, &json!({ "accept": held })).await;
+        assert_eq!(status, 200, "{answer}");
+        gate.restart().await;
+        assert_eq!(gate.status().generation.as_str(), held);
+
+        // What harms nobody goes live by itself, as ever.
+        gate.stop().await;
+        gate.edit_policy("rules.cedar", "amount > 100", "amount > 50");
+        gate.restart().await;
+        gate.notices("what harms nobody", |status| {
+            status.generation.as_str() != held
+        })
+        .await;
+
+        // Nothing starts beside a copy that can't be used.
+        gate.stop().await;
+        let copy = gate.root().join("data/policies.live.json");
+        std::fs::write(&copy, "{").unwrap();
+        let said = gate.try_restart().await.unwrap_err().to_string();
+        assert!(said.contains("policies.live.json"), "{said}");
+        assert!(said.contains("remove this file"), "{said}");
+        std::fs::remove_file(&copy).unwrap();
+        gate.restart().await;
+        assert!(copy.is_file());
+    });
+}
+
+#[test]
+fn where_nothing_has_to_wait_the_files_go_live_at_a_start() {
+    run(async {
+        let mut gate = Plan::new().start().await;
+        let copy = gate.root().join("data/policies.live.json");
+        std::fs::write(&copy, "{").unwrap();
+        let live = gate.status().generation;
+        gate.stop().await;
+        gate.edit_policy("rules.cedar", "amount > 100", "amount > 1000");
+        gate.restart().await;
+        assert_ne!(gate.status().generation, live);
+        assert!(!copy.exists());
     });
 }

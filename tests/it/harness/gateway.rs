@@ -19,7 +19,7 @@ use portcullis::tls::mint::DevelopmentIdentity;
 use portcullis::tls::{ClientFiles, Connector};
 
 use super::client::Side;
-use super::{Agent, Call, Upstream, within};
+use super::{Agent, Call, Plan, Upstream, within};
 
 /// A gateway that runs, with everything around it. It stops in order when it is dropped.
 pub(crate) struct Gateway {
@@ -32,6 +32,7 @@ pub(crate) struct Gateway {
     ca: Option<PathBuf>,
     address: SocketAddr,
     control: SocketAddr,
+    plan: Plan,
     running: Option<Running>,
 }
 
@@ -39,7 +40,7 @@ impl Gateway {
     pub(super) fn new(
         directory: TempDir,
         upstream: Upstream,
-        running: Running,
+        (plan, running): (Plan, Running),
         (clock, time): (Clock, Option<ManualClock>),
         [public_url, control_url]: [String; 2],
         identity: Option<&DevelopmentIdentity>,
@@ -54,6 +55,7 @@ impl Gateway {
             ca: identity.map(|identity| identity.ca.certificate.clone()),
             address: running.gateway_addresses()[0],
             control: running.control_address(),
+            plan,
             running: Some(running),
         }
     }
@@ -209,6 +211,22 @@ impl Gateway {
             within("the gateway stops", running.stop()).await.unwrap();
         }
         self.audit()
+    }
+
+    /// Stops the gateway, and starts it again as it was started before.
+    pub(crate) async fn restart(&mut self) {
+        if let Err(error) = self.try_restart().await {
+            panic!("{error:#}");
+        }
+    }
+
+    /// The same, where that may fail.
+    pub(crate) async fn try_restart(&mut self) -> anyhow::Result<()> {
+        self.stop().await;
+        let ports = [self.address.port(), self.control.port()];
+        let started = self.plan.start_again(self.root(), &self.clock, ports).await;
+        self.running = Some(started?);
+        Ok(())
     }
 
     fn running(&self) -> &Running {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis::app::{Sockets, StartOptions, start};
+use portcullis::app::{Running, Sockets, StartOptions, start};
 use portcullis::base::Clock;
 use portcullis::cli::{Enrolment, enroll};
 use portcullis::config::Settings;
@@ -161,15 +161,34 @@ impl Plan {
         let settings = self.parse(root, identity, address.port(), control.port());
         let urls = [&settings.gateway.public_url, &settings.control.public_url];
         let urls = urls.map(ToString::to_string);
-        let options = StartOptions {
+        let options = self.options(root, &clock, &settings);
+        let running = start(settings, sockets, options).await.unwrap();
+        let started = (self, running);
+        Gateway::new(directory, upstream, started, (clock, time), urls, identity)
+    }
+
+    /// Starts again what was started in `root`, at the same ports; without TLS.
+    pub(super) async fn start_again(
+        &self,
+        root: &Path,
+        clock: &Clock,
+        [port, control_port]: [u16; 2],
+    ) -> anyhow::Result<Running> {
+        assert!(!self.tls, "certificates are minted at the first start");
+        let settings = self.parse(root, None, port, control_port);
+        let sockets = Sockets::bind(&settings)?;
+        let options = self.options(root, clock, &settings);
+        start(settings, sockets, options).await
+    }
+
+    fn options(&self, root: &Path, clock: &Clock, settings: &Settings) -> StartOptions {
+        StartOptions {
             store_patience: None,
             clock: clock.clone(),
             sources: settings.sources(),
             operator_key: root.join("data/operator.key"),
             drain: self.drain,
-        };
-        let running = start(settings, sockets, options).await.unwrap();
-        Gateway::new(directory, upstream, running, (clock, time), urls, identity)
+        }
     }
 
     fn parse(
