@@ -58,7 +58,8 @@ fn access(live: &Snapshot, candidate: &Snapshot) -> Option<String> {
     });
     let named = named.collect::<Vec<_>>().join(", ");
     let count = gains.len();
-    (count > 0).then(|| format!("access: {count} ways become easier, such as {named}"))
+    let become_easier = counted(count as u64, ["way becomes", "ways become"]);
+    (count > 0).then(|| format!("access: {become_easier} easier, such as {named}"))
 }
 
 fn cut(candidate: &Arc<Snapshot>, gate: &Gate, above: u64) -> Option<String> {
@@ -67,7 +68,8 @@ fn cut(candidate: &Arc<Snapshot>, gate: &Gate, above: u64) -> Option<String> {
         return Some("exchanges: not every worker has told what it would cut".to_owned());
     }
     let count = cuts.count as u64;
-    (count > above).then(|| format!("exchanges: {count} running exchanges would be cut"))
+    let exchanges = counted(count, ["running exchange", "running exchanges"]);
+    (count > above).then(|| format!("exchanges: {exchanges} would be cut"))
 }
 
 fn otherwise(
@@ -88,7 +90,8 @@ fn otherwise(
     let named = named.collect::<Vec<_>>().join(", ");
     let total = replayed.decisions;
     (count > above).then(|| {
-        format!("replay: {count} of {total} decisions would come otherwise, such as {named}")
+        let decisions = counted(total, ["decision", "decisions"]);
+        format!("replay: {count} of {decisions} would come otherwise, such as {named}")
     })
 }
 
@@ -96,7 +99,8 @@ fn ended(candidate: &Snapshot, grants: &Grants, above: u64) -> Option<String> {
     let count = grants
         .would_end(|request| is_known(candidate, request))
         .len();
-    (count as u64 > above).then(|| format!("grants: {count} live grants would end"))
+    let grants = counted(count as u64, ["live grant", "live grants"]);
+    (count as u64 > above).then(|| format!("grants: {grants} would end"))
 }
 
 fn tests(candidate: &Snapshot, sources: &Sources) -> Option<String> {
@@ -125,5 +129,11 @@ fn tests(candidate: &Snapshot, sources: &Sources) -> Option<String> {
     });
     let named = named.collect::<Vec<_>>().join(", ");
     let count = failed.len();
-    (count > 0).then(|| format!("tests: {count} cases come otherwise, such as {named}"))
+    let come = counted(count as u64, ["case comes", "cases come"]);
+    (count > 0).then(|| format!("tests: {come} otherwise, such as {named}"))
+}
+
+/// So many of a thing, by its word for one and for more.
+fn counted(count: u64, [one, more]: [&str; 2]) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::exit;
 use super::output::{Output, colours};
-use crate::config::{Diagnostics, Settings, Snapshot, Sources, compile};
+use crate::config::{Diagnostics, Settings, Snapshot, Sources, compile, read_tables};
 use crate::pdp::Memory;
 
 /// What `check` takes.
@@ -33,7 +33,9 @@ pub(super) fn run(args: CheckArgs, output: Output) -> anyhow::Result<ExitCode> {
         }
         Err(found) => problems = problems.joined(found),
     }
-    show(&problems, output)
+    // What `test` could not read.
+    let (_, found) = read_tables(&sources.directories);
+    show(&problems.joined(found), output)
 }
 
 /// Which policies are meant: those in `directories`, else those of the configuration file, else those in
@@ -62,7 +64,10 @@ pub(super) fn sources(
                 sources = settings.sources();
                 problems = problems.joined(warnings);
             }
-            Err(found) => problems = problems.joined(found),
+            Err(found) => {
+                sources.directories = vec![Settings::policies_of(&file, std::env::vars())];
+                problems = problems.joined(found);
+            }
         }
     }
     if !directories.is_empty() {

@@ -17,6 +17,7 @@ mod tests;
 mod values;
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use super::snapshot::{Parts, ProtectedService, Snapshot};
 use super::tables::Tables;
 use super::text::{Place, Text};
 use crate::base::ErrorChain;
-use crate::model::{Agent, Operation, Service, UpstreamAddress};
+use crate::model::{Agent, GroupName, Operation, Service, UpstreamAddress};
 use crate::pdp::{self, Catalogue, Memory, Policies, Problem};
 use crate::upstream::{Injected, Target};
 
@@ -53,6 +54,9 @@ pub struct StandIn {
     /// The address that is used.
     pub used: UpstreamAddress,
 }
+
+/// A rule that wants people's agreement: its file, where its head stands in it, and the group.
+type Wanted = (Arc<str>, Range<usize>, GroupName);
 
 /// Compiles the files of this moment. `memory` makes the next time faster, and only that.
 ///
@@ -125,11 +129,13 @@ fn compile_with(
         operations: &drafted_operations,
         entitlements: &entitlements,
     };
-    let policies = conditions(&catalogue, &files.cedar, memory, &mut found);
+    let (policies, wanted) = conditions(&catalogue, &files.cedar, memory, &mut found);
+    if syntax.is_empty() {
+        let texts = by_name(&files.cedar);
+        approvals::warn_of_empty_groups(&wanted, &people, &texts, &mut found);
+    }
     if let Some(policies) = policies.as_ref().filter(|one| !one.rules().is_empty()) {
         entitlements::warn_of_unreachable(&raw, policies, &mut found);
-        let texts = by_name(&files.cedar);
-        approvals::warn_of_empty_groups(policies, &people, &texts, &mut found);
         let asking = (&drafted_agents[..], &people);
         approvals::warn_of_owners_alone(&raw, &entitlements, asking, policies, &mut found);
     }
@@ -168,22 +174,29 @@ fn read(files: &[PolicyFile], problems: &mut Diagnostics) -> (Raw, HashSet<Arc<s
     (raw, broken)
 }
 
-/// Compiles the Cedar files, and puts what the decision point says about them into place.
+/// Compiles the Cedar files, and puts what the decision point says about them into place; also returns the
+/// approvals that rules want, as far as they can be made out.
 fn conditions(
     catalogue: &Catalogue<'_>,
     files: &[PolicyFile],
     memory: &mut Memory,
     problems: &mut Diagnostics,
-) -> Option<Policies> {
+) -> (Option<Policies>, Vec<Wanted>) {
     let source = |file: &PolicyFile| pdp::Source {
         file: Arc::clone(file.text.name()),
         text: Arc::clone(file.text.text()),
     };
     let sources: Vec<pdp::Source> = files.iter().map(source).collect();
     let texts = by_name(files);
-    let (policies, found) = match Policies::compile(catalogue, &sources, memory) {
-        Ok((policies, warnings)) => (Some(policies), warnings),
-        Err(found) => (None, found),
+    let (policies, found, wanted) = match Policies::compile(catalogue, &sources, memory) {
+        Ok((policies, warnings)) => {
+            let wanted = policies.approvals();
+            let wanted =
+                wanted.map(|(rule, head, group)| (Arc::clone(&rule.file), head, group.clone()));
+            let wanted = wanted.collect();
+            (Some(policies), warnings, wanted)
+        }
+        Err(refused) => (None, refused.problems, refused.approvals),
     };
     // What is wrong with the names of files other than these was found there, with its place.
     let named = problems.has_errors();
@@ -197,7 +210,7 @@ fn conditions(
     if policies.is_none() && !problems.has_errors() {
         problems.about_file("", "the conditions can't be compiled");
     }
-    policies
+    (policies, wanted)
 }
 
 fn by_name(files: &[PolicyFile]) -> HashMap<&str, &Arc<Text>> {

@@ -7,7 +7,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents,
+    SourceCode, SourceSpan, SpanContents,
+};
 
 use super::diagnostics::{Diagnostic, Diagnostics, Severity};
 use super::text::Text;
@@ -30,7 +33,10 @@ pub(super) fn graphical(problems: &Diagnostics, colour: bool) -> String {
             let shown = sources
                 .entry(Arc::as_ptr(text))
                 .or_insert_with(|| shown(text, problems));
-            NamedSource::new(text.name(), Arc::clone(shown))
+            Shown {
+                name: Arc::clone(text.name()),
+                text: Arc::clone(shown),
+            }
         });
         let view = View { problem, source };
         // Writing to a string fails only where a source can't be read; then one line is left.
@@ -87,7 +93,37 @@ pub(super) fn printable(text: &str) -> String {
 #[derive(Debug)]
 struct View<'a> {
     problem: &'a Diagnostic,
-    source: Option<NamedSource<Arc<str>>>,
+    source: Option<Shown>,
+}
+
+/// A text whose columns are counted in characters, as they are everywhere else; miette counts bytes.
+#[derive(Debug)]
+struct Shown {
+    name: Arc<str>,
+    text: Arc<str>,
+}
+
+impl SourceCode for Shown {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let read = self.text.read_span(span, before, after)?;
+        let start = read.span().offset();
+        let line = start.checked_sub(read.column());
+        let left = line.and_then(|line| self.text.get(line..start));
+        let column = left.map_or(read.column(), |left| left.chars().count());
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.name.to_string(),
+            read.data(),
+            *read.span(),
+            read.line(),
+            column,
+            read.line_count(),
+        )))
+    }
 }
 
 impl fmt::Display for View<'_> {
@@ -113,7 +149,7 @@ impl miette::Diagnostic for View<'_> {
         Some(Box::new(self.problem.hint()?))
     }
 
-    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+    fn source_code(&self) -> Option<&dyn SourceCode> {
         Some(self.source.as_ref()?)
     }
 

@@ -272,6 +272,25 @@ impl Settings {
         }
     }
 
+    /// Where `file` says that the policies are, also where nothing else of it can be used; the default
+    /// where it does not say.
+    #[must_use]
+    pub fn policies_of(
+        file: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> PathBuf {
+        let overrides = environment::overrides(environment, &mut Diagnostics::default());
+        let named = overrides
+            .get("policies.directory")
+            .map(|at| at.value.clone());
+        let named = named.or_else(|| {
+            let text = fs::read_to_string(file).ok()?;
+            read::policies_directory(&text)
+        });
+        let directory = file.parent().unwrap_or(Path::new(""));
+        directory.join(named.unwrap_or_else(|| "policies".to_owned()))
+    }
+
     /// What the policies are compiled from.
     #[must_use]
     pub fn sources(&self) -> Sources {

@@ -40,6 +40,16 @@ pub struct Source {
     pub text: Arc<str>,
 }
 
+/// Why texts are no policies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Every problem of every file, errors and warnings, in the order of the files.
+    pub problems: Vec<Problem>,
+    /// The rules that want people's agreement, as far as they can be made out: the file, where the rule's head
+    /// stands in it, in bytes, and the group that has to agree.
+    pub approvals: Vec<(Arc<str>, Range<usize>, GroupName)>,
+}
+
 /// Compiled rules: immutable, shared by all who ask.
 pub struct Policies {
     /// No other policies of this process have the same.
@@ -74,12 +84,12 @@ impl Policies {
     ///
     /// # Errors
     ///
-    /// Every problem of every file, errors and warnings, in the order of the files.
+    /// Every problem of every file at once.
     pub fn compile(
         catalogue: &Catalogue<'_>,
         sources: &[Source],
         memory: &mut Memory,
-    ) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+    ) -> Result<(Self, Vec<Problem>), Refused> {
         let mut problems = schema::problems_of_names(catalogue);
         let schema = schema::schema(catalogue, &District::Whole);
         let digest = Digest::of(schema.as_bytes());
@@ -105,12 +115,17 @@ impl Policies {
         for (file, checked) in files.iter().zip(checked) {
             book.enter(file, checked);
         }
-        problems.extend(book.problems);
-        if problems.iter().any(|one| one.severity == Severity::Error) {
-            return Err(problems);
+        problems.append(&mut book.problems);
+        let wrong = problems.iter().any(|one| one.severity == Severity::Error);
+        if wrong && !statements.sound {
+            return Err(book.refused(problems));
         }
+        // What is doubtful is told beside what is wrong.
         let lints = lint(catalogue, &book.rules, &book.written);
         problems.extend(lints.problems);
+        if wrong {
+            return Err(book.refused(problems));
+        }
         let written = book.written.into_iter();
         let (heads, drafts) = written.map(|one| (one.head, one.draft)).unzip();
         let index = Index::new(drafts);
@@ -118,7 +133,11 @@ impl Policies {
             Ok(directory) => directory,
             Err(problem) => {
                 problems.push(problem);
-                return Err(problems);
+                let approvals = Vec::new();
+                return Err(Refused {
+                    problems,
+                    approvals,
+                });
             }
         };
         Ok((
@@ -178,14 +197,7 @@ impl Policies {
     /// The rules that want people's agreement: where each one's head stands in its file, in bytes, and the
     /// group that has to agree.
     pub fn approvals(&self) -> impl Iterator<Item = (&Rule, Range<usize>, &GroupName)> {
-        let rules = self.rules.iter().zip(&self.heads);
-        rules.flat_map(|(rule, head)| {
-            let groups = rule.requires.iter().filter_map(|one| match one {
-                Requirement::Approval(group) => Some(group),
-                Requirement::Mfa | Requirement::Proof(_) => None,
-            });
-            groups.map(move |group| (rule, head.clone(), group))
-        })
+        approvals(self.rules.iter().zip(&self.heads))
     }
 
     /// Whether any rule permits an agent to ask for an entitlement, under whichever conditions.
@@ -233,6 +245,18 @@ impl Policies {
     pub fn schema(&self) -> &str {
         &self.schema
     }
+}
+
+fn approvals<'r>(
+    rules: impl Iterator<Item = (&'r Rule, &'r Range<usize>)>,
+) -> impl Iterator<Item = (&'r Rule, Range<usize>, &'r GroupName)> {
+    rules.flat_map(|(rule, head)| {
+        let groups = rule.requires.iter().filter_map(|one| match one {
+            Requirement::Approval(group) => Some(group),
+            Requirement::Mfa | Requirement::Proof(_) => None,
+        });
+        groups.map(move |group| (rule, head.clone(), group))
+    })
 }
 
 /// A file and a line.
@@ -383,6 +407,17 @@ impl Book {
         }
         self.taken.insert(Arc::clone(id), place.clone());
         None
+    }
+
+    fn refused(&self, problems: Vec<Problem>) -> Refused {
+        let heads = self.written.iter().map(|one| &one.head);
+        let wanted = approvals(self.rules.iter().zip(heads));
+        let wanted =
+            wanted.map(|(rule, head, group)| (Arc::clone(&rule.file), head, group.clone()));
+        Refused {
+            problems,
+            approvals: wanted.collect(),
+        }
     }
 
     fn enter_rule(&mut self, id: Arc<str>, (file, line): Place, draft: &Draft) {

@@ -40,7 +40,7 @@ mod until;
 mod testing;
 
 pub use catalogue::Catalogue;
-pub use compile::{Policies, Source};
+pub use compile::{Policies, Refused, Source};
 pub use decision::{Decision, Denial, Depends, Pace, Permit, Watched};
 pub use memory::Memory;
 pub use prepared::Kept;

@@ -158,7 +158,8 @@ impl House {
                 text: Arc::from(*text),
             })
             .collect();
-        Policies::compile(&self.catalogue(), &sources, memory)
+        let compiled = Policies::compile(&self.catalogue(), &sources, memory);
+        compiled.map_err(|refused| refused.problems)
     }
 
     /// Compiles one text that has no errors.

@@ -68,7 +68,7 @@ fn a_case_that_comes_otherwise_holds_until_an_operator_lets_go() {
         let mut gate = plan("\"tests\"").start().await;
         let work = gate.agent("bot").works("work").await;
         gate.edit_policy("rules.cedar", "amount > 100", "amount > 1000");
-        let held = is_held(&gate, "tests: 1 cases come otherwise").await;
+        let held = is_held(&gate, "tests: 1 case comes otherwise").await;
         let pay = || {
             let call = gate.call("POST", "/shop/pay").bearer(&work.token);
             call.json(&json!({ "amount": 500 })).send()
@@ -80,7 +80,7 @@ fn a_case_that_comes_otherwise_holds_until_an_operator_lets_go() {
         let (status, _) = reload(&gate, &json!({ "accept": "so what" })).await;
         assert_eq!(status, 400);
         let said = policy_reload(&gate, &[]);
-        assert!(said.contains("held: tests: 1 cases"), "{said}");
+        assert!(said.contains("held: tests: 1 case comes"), "{said}");
         assert!(said.contains(&format!("--accept {held}")), "{said}");
         let body = json!({ "accept": held, "reason": "agreed with finance" });
         let (status, answer) = reload(&gate, &body).await;
@@ -98,7 +98,7 @@ fn a_case_that_comes_otherwise_holds_until_an_operator_lets_go() {
             details.into_iter().any(|detail| detail.contains(part))
         };
         assert!(
-            told("waits for an operator: tests: 1 cases"),
+            told("waits for an operator: tests: 1 case comes"),
             "{lines:#?}"
         );
         assert!(told(": agreed with finance"), "{lines:#?}");
@@ -112,7 +112,7 @@ fn grants_that_would_end_and_ways_that_become_easier_hold() {
         gate.agent("bot").works("items").await;
         let before = std::fs::read_to_string(gate.policies().join("entitlements.toml")).unwrap();
         gate.edit_policy("entitlements.toml", "id = \"items\"", "id = \"things\"");
-        is_held(&gate, "grants: 1 live grants would end").await;
+        is_held(&gate, "grants: 1 live grant would end").await;
         gate.write_policy("entitlements.toml", &before);
         let (status, answer) = reload(&gate, &json!({})).await;
         assert_eq!((status, &answer["held"]), (200, &Value::Null), "{answer}");
@@ -176,7 +176,7 @@ fn exchanges_that_would_be_cut_and_decisions_that_come_otherwise_hold() {
             json!(["bot", work.task, work.grant, "shop.stream"]),
         );
         assert!(!item["request_id"].as_str().unwrap().is_empty(), "{told:#}");
-        is_held(&gate, "exchanges: 1 running exchanges would be cut").await;
+        is_held(&gate, "exchanges: 1 running exchange would be cut").await;
         // It runs all the same.
         tap.send("two").await;
         assert_eq!(stream.text().await, "two");

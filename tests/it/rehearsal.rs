@@ -149,8 +149,14 @@ fn tables_that_cant_be_read_fail_and_a_gateway_never_reads_them() {
     let odd = portcullis(files.path(), &["test", "."]);
     assert_eq!(odd.status.code(), Some(1), "{odd:?}");
     assert!(text(&odd.stderr).contains("odd.toml"), "{odd:?}");
-    let check = portcullis(files.path(), &["check", "."]);
-    assert!(check.status.success(), "{check:?}");
+    let (code, report) = told(files.path(), &["check", "."]);
+    assert_eq!(code, 1, "{report:#}");
+    let diagnostics = report["diagnostics"].as_array().unwrap();
+    let about = |one: &Value| one["file"].as_str().unwrap().ends_with("tests/odd.toml");
+    assert!(diagnostics.iter().all(about), "{report:#}");
+    // What is compiled for a gateway is compiled without them.
+    let compared = portcullis(files.path(), &["policy", "diff", ".", "."]);
+    assert!(compared.status.success(), "{compared:?}");
 }
 
 #[test]
@@ -229,6 +235,73 @@ when { context has grant && context.grant.entitlement == "shut" };
             "more.toml:23:6: nobody can ask for `shut`: the rule `shutter` forbids it to all",
         ],
         "{report:#}"
+    );
+}
+
+#[test]
+fn check_tells_all_at_once_whatever_else_is_wrong() {
+    let files = Files::new();
+    let write = |name: &str, text: &str| {
+        let file = files.path().join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    };
+    let lines = |arguments: &[&str]| {
+        let (code, report) = told(files.path(), arguments);
+        let found = report["diagnostics"].as_array().unwrap().iter();
+        let line = |one: &Value| {
+            let of = |key: &str| one[key].as_str().unwrap().to_owned();
+            format!("{}: {}", of("file"), of("message"))
+        };
+        (code, found.map(line).collect::<Vec<_>>())
+    };
+    // The decision tables are read by `check`, too, though no gateway reads them.
+    write("q/shop.toml", "[[person]]\nid = \"ana@example.com\"\n");
+    write("q/tests/broken.toml", "[[case]\n");
+    let (code, found) = lines(&["check", "q"]);
+    assert_eq!(code, 1, "{found:?}");
+    assert!(found[0].starts_with("q/tests/broken.toml: "), "{found:?}");
+    fs::remove_dir_all(files.path().join("q/tests")).unwrap();
+
+    // One wrong type does not hide what is doubtful elsewhere.
+    write(
+        "doubts.cedar",
+        r#"
+@id("wrong") forbid (principal, action == Action::"shop.pay", resource)
+when { context.input.amount == "much" };
+@id("paid") @require("approval:nobody") permit (principal, action == Action::"shop.pay", resource)
+when { context.input.amount == 7 };
+@id("again") permit (principal, action == Action::"shop.pay", resource)
+when { context.input.amount == 8 };
+"#,
+    );
+    let (code, found) = lines(&["check", "."]);
+    assert_eq!(code, 1, "{found:?}");
+    for part in ["nobody can agree to this", "this rule changes nothing"] {
+        assert!(
+            found.iter().any(|one| one.contains(part)),
+            "{part}: {found:#?}"
+        );
+    }
+    fs::remove_file(files.path().join("doubts.cedar")).unwrap();
+
+    // A settings file that can't be used still says where the policies are.
+    let settings = "[gateway]\npublic_url = 7\n[policies]\ndirectory = \"q\"\n";
+    write("portcullis.toml", settings);
+    write("q/bad.toml", "[[person]]\nid = \"a b\"\n");
+    let (code, found) = lines(&["check", "--config", "portcullis.toml"]);
+    assert_eq!(code, 1, "{found:?}");
+    assert!(
+        found.iter().any(|one| one.starts_with("portcullis.toml: ")),
+        "{found:?}"
+    );
+    assert!(
+        found.iter().any(|one| one.starts_with("q/bad.toml: ")),
+        "{found:?}"
+    );
+    assert!(
+        !found.iter().any(|one| one.contains("can't be read")),
+        "{found:?}"
     );
 }
 

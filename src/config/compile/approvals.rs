@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::Wanted;
 use super::people::People;
 use crate::config::diagnostics::Diagnostics;
 use crate::config::raw::Raw;
@@ -12,19 +13,19 @@ use crate::pdp::Policies;
 
 /// Doubts about rules that want the agreement of a group nobody is in.
 pub(super) fn warn_of_empty_groups(
-    policies: &Policies,
+    wanted: &[Wanted],
     people: &People,
     texts: &HashMap<&str, &Arc<Text>>,
     problems: &mut Diagnostics,
 ) {
-    for (rule, head, group) in policies.approvals() {
+    for (file, head, group) in wanted {
         if people.members(group).next().is_some() {
             continue;
         }
-        if let Some(text) = texts.get(&*rule.file) {
+        if let Some(text) = texts.get(&**file) {
             let message = format!("nobody can agree to this: no person is in the group `{group}`");
             problems
-                .warning(&Place::new(text, head), message)
+                .warning(&Place::new(text, head.clone()), message)
                 .hint(format!(
                     "add it to the groups of a [[person]]: groups = [\"{group}\"]"
                 ));

@@ -27,6 +27,21 @@ fn the_line_is_shown_with_the_hint() {
 }
 
 #[test]
+fn columns_count_characters_wherever_they_are_told() {
+    let text = "# one\n# \u{e4}\u{1f980}\u{e4} wrong";
+    let (mut problems, place) = about(text, "wrong");
+    problems.error(&place, "this is wrong");
+    let (line, column) = problems.iter().next().unwrap().position();
+    assert_eq!((line, column), (2, 7));
+    let shown = problems.graphical(false);
+    assert!(shown.contains("a.toml:2:7]"), "{shown}");
+    assert!(
+        problems.to_string().starts_with("a.toml:2:7: "),
+        "{problems}"
+    );
+}
+
+#[test]
 fn a_secret_is_masked_wherever_its_line_is_shown() {
     let (mut problems, place) = about("id = \"a b\"\nkey = \"hunter2\"\n", "\"hunter2\"");
     problems.error(&place, "this is a secret").withhold();

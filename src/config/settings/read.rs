@@ -397,3 +397,11 @@ pub(super) fn read<T>(
         }
     }
 }
+
+/// `directory` of `[policies]`, as far as it can be made out.
+pub(super) fn policies_directory(text: &str) -> Option<String> {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let policies = table.get_ref().get("policies")?.get_ref().as_table()?;
+    let directory = policies.get("directory")?.get_ref().as_str()?;
+    Some(directory.to_owned())
+}

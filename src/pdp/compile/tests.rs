@@ -38,6 +38,46 @@ fn check(texts: &[&str], expected: &[&str]) {
     assert_eq!(shown(texts, &problems), expected, "{texts:#?}");
 }
 
+/// The same for texts with errors; what is doubtful about their rules beside them comes last, and is left out.
+fn check_errors(texts: &[&str], expected: &[&str]) {
+    let problems = House::new().compile(texts).unwrap_err();
+    let (told, doubts) = problems.split_at(expected.len());
+    assert_eq!(shown(texts, told), expected, "{texts:#?}");
+    let is_doubt = |one: &Problem| one.severity == Severity::Warning;
+    assert!(doubts.iter().all(is_doubt), "{doubts:#?}");
+}
+
+#[test]
+fn what_is_doubtful_is_told_beside_what_is_wrong() {
+    let texts = [
+        "@id(\"all\") permit(principal, action, resource);",
+        "@id(\"again\") permit(principal, action, resource) when { context.local.hour == 7 };\n\
+         @id(\"wrong\") @require(\"nothing\") permit(principal, action, resource);\n\
+         @id(\"asks\") @require(\"approval:leads\") permit(principal, action, resource);",
+    ];
+    let house = House::new();
+    let sources = [("a.cedar", texts[0]), ("b.cedar", texts[1])].map(|(file, text)| Source {
+        file: Arc::from(file),
+        text: Arc::from(text),
+    });
+    let refused = Policies::compile(&house.catalogue(), &sources, &mut Memory::default());
+    let Refused {
+        problems,
+        approvals,
+    } = refused.unwrap_err();
+    let told = |part: &str| problems.iter().any(|one| one.message.contains(part));
+    assert!(told("`@require` can't be `nothing`"), "{problems:#?}");
+    assert!(
+        told("`all` (a.cedar:1) permits all that it does"),
+        "{problems:#?}"
+    );
+    let [(file, head, group)] = &approvals[..] else {
+        panic!("{approvals:?}");
+    };
+    assert_eq!((&**file, group.as_str()), ("b.cedar", "leads"));
+    assert!(texts[1][head.clone()].starts_with("permit("));
+}
+
 #[test]
 fn sound_rules_have_no_problems() {
     check(
@@ -144,7 +184,7 @@ fn rules_that_can_never_apply_are_warned_of() {
 
 #[test]
 fn ids_are_given_once() {
-    check(
+    check_errors(
         &[
             "@id(\"x\") permit(principal, action, resource);\n\n@id(\"x\") permit(principal, action, resource);",
             "permit(principal, action, resource);\npermit(principal, action, resource);\n@id(\"x\") permit(principal, action, resource);",
@@ -160,7 +200,7 @@ fn ids_are_given_once() {
 
 #[test]
 fn annotations_are_read_strictly() {
-    check(
+    check_errors(
         &[r#"
             @id("1") @require("aproval:leads") permit(principal, action, resource);
             @id("2") @on_change("stop") forbid(principal, action, resource);
