@@ -75,7 +75,7 @@ fn what_is_doubtful_is_told_beside_what_is_wrong() {
         panic!("{approvals:?}");
     };
     assert_eq!((&**file, group.as_str()), ("b.cedar", "leads"));
-    assert!(texts[1][head.clone()].starts_with("permit("));
+    assert!(texts[1].get(head.clone()).unwrap().starts_with("permit("));
 }
 
 #[test]
