@@ -40,8 +40,8 @@ use mimalloc::MiMalloc;
 use portcullis::base::Clock;
 use portcullis::config::{Snapshot, Sources, compile};
 use portcullis::model::{
-    Ask, AuthFacts, GrantFacts, GrantId, History, HttpFacts, InputValue, Inputs, Proof, Question,
-    RiskFacts, SourceFacts, TaskFacts, TaskId, UsualFacts,
+    Agreed, Ask, AuthFacts, GrantFacts, GrantId, History, HttpFacts, InputValue, Inputs, Proof,
+    Question, RiskFacts, SourceFacts, TaskFacts, TaskId, UsualFacts,
 };
 use portcullis::pdp::{Decision, Memory};
 use server::{ANSWER, serve};
@@ -214,7 +214,7 @@ fn decision(snapshot: &Snapshot) -> Duration {
                 age_seconds: 60,
                 calls_left: None,
                 bytes_left: None,
-                approved_by: &[],
+                approved_by: Agreed::default(),
             }),
             http: HttpFacts {
                 method: "GET",

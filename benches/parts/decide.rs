@@ -8,10 +8,10 @@ use std::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use jiff::tz::TimeZone;
 use portcullis::model::{
-    Agent, Ask, AuthFacts, Entitlement, GrantFacts, GrantId, History, HttpFacts, Input, InputKind,
-    InputSource, InputValue, Inputs, Operation, OperationId, Proof, Protocol, Question, Risk,
-    RiskFacts, Service, ServiceMatch, SourceFacts, TaskFacts, TaskId, Timeouts, UpstreamProtocol,
-    UpstreamTls, UsualFacts,
+    Agent, Agreed, Ask, AuthFacts, Entitlement, GrantFacts, GrantId, History, HttpFacts, Input,
+    InputKind, InputSource, InputValue, Inputs, Operation, OperationId, Proof, Protocol, Question,
+    Risk, RiskFacts, Service, ServiceMatch, SourceFacts, TaskFacts, TaskId, Timeouts,
+    UpstreamProtocol, UpstreamTls, UsualFacts,
 };
 use portcullis::pdp::{Catalogue, Decision, Kept, Memory, Policies, Source};
 
@@ -151,7 +151,7 @@ pub(crate) fn ask<T>(answer: impl FnOnce(&Question<'_>) -> T) -> T {
                 age_seconds: 60,
                 calls_left: None,
                 bytes_left: None,
-                approved_by: &[],
+                approved_by: Agreed::default(),
             }),
             http: HttpFacts {
                 method: "POST",

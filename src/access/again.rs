@@ -12,8 +12,8 @@ use crate::audit::{AskedAgreement, AskedCode, AskedExtent, AskedPart, AskedRenew
 use crate::config::Snapshot;
 use crate::grants::{Extent, Renewed};
 use crate::model::{
-    AgentId, ApprovalRule, Budget, Circumstances, DenyReason, Entitlement, GrantId, GrantRequest,
-    GroupName, PersonId, Proof, RequestId, Right, Shared, TaskId,
+    AgentId, Agreed, ApprovalRule, Budget, Circumstances, DenyReason, Entitlement, GrantId,
+    GrantRequest, PersonId, Proof, RequestId, Right, Shared, TaskId,
 };
 use crate::pdp::Decision;
 
@@ -161,7 +161,7 @@ impl Asker<'_> {
     pub fn renew_again(
         &self,
         entitlement: &Entitlement,
-        approved_by: &[GroupName],
+        approved_by: Agreed<'_>,
         asked: &AskedRenewal,
     ) -> Again {
         if !asked.held {
@@ -194,7 +194,7 @@ impl Asker<'_> {
     pub fn receive_again(
         &self,
         entitlement: &Entitlement,
-        approved_by: &[GroupName],
+        approved_by: Agreed<'_>,
         asked: AskedPart,
     ) -> Again {
         if !asked.held {

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::requests::who_agrees;
 use super::{Identity, SupposedSignals};
+use crate::authn::factors;
 use crate::base::BootInstant;
 use crate::config::{EnrolledAgent, Snapshot};
 use crate::grants::LiveTask;
 use crate::model::{
-    Ask, AuthFacts, Circumstances, Entitlement, GroupName, Holder, Proof, Question, RiskFacts,
-    SourceFacts, TaskFacts, TaskId, UsualFacts,
+    Agreed, ApprovalRule, Ask, AuthFacts, Circumstances, Entitlement, Holder, Proof, Question,
+    RiskFacts, Shared, SourceFacts, TaskFacts, TaskId, UsualFacts,
 };
-use crate::pdp::{Decision, Requirement};
+use crate::pdp::Decision;
 use crate::signals::Signals;
 use crate::tokens::Confirmation;
 
@@ -30,6 +32,8 @@ pub struct Asker<'a> {
     pub task: Option<&'a Arc<LiveTask>>,
     /// How it proved who it is.
     pub methods: &'a [&'a str],
+    /// The `acr` values by which its token's issuer can tell of several factors; none where it can't.
+    pub acr: &'a [String],
     /// What its token is bound to.
     pub holder: Option<Holder>,
     /// Its address.
@@ -65,6 +69,7 @@ impl<'a> Asker<'a> {
             risk: risk_of(snapshot, signals, &identity.agent, task),
             habits: Some(signals),
             methods: identity.authenticated.methods(),
+            acr: identity.authenticated.acr(),
             holder: identity.authenticated.confirmation().map(holder),
             source,
             now,
@@ -97,7 +102,7 @@ impl<'a> Asker<'a> {
             task: self.task.map(|live| self.task_facts(live)),
             auth: AuthFacts {
                 methods: self.methods,
-                factors: whole(self.methods.len() as u64),
+                factors: factors(self.methods),
                 proof: self.proof(),
             },
             usual,
@@ -133,8 +138,15 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// Decides whether the agent may have `entitlement`, people of `approved_by` having agreed.
-    pub fn decide_request(&self, entitlement: &Entitlement, approved_by: &[GroupName]) -> Decision {
+    /// How many factors count as shown.
+    #[must_use]
+    pub fn factors(&self) -> i64 {
+        let supposed = self.supposed.and_then(|supposed| supposed.factors);
+        supposed.unwrap_or_else(|| factors(self.methods))
+    }
+
+    /// Decides whether the agent may have `entitlement`, people having agreed as `approved_by` tells.
+    pub fn decide_request(&self, entitlement: &Entitlement, approved_by: Agreed<'_>) -> Decision {
         let ask = Ask::Request {
             entitlement: &entitlement.id,
             approved_by,
@@ -159,31 +171,28 @@ impl<'a> Asker<'a> {
         self.supposed.is_some_and(|supposed| supposed.by_cedar)
     }
 
-    /// Whether the agent may ask for `entitlement` now, and if so whether a person has to approve. An
-    /// agent without a task is judged as if it had just opened one: that is what it is told to do.
+    /// Whether the agent may ask for `entitlement` now, and if so whom that asks to approve it. An agent
+    /// without a task is judged as if it had just opened one: that is what it is told to do.
     #[must_use]
-    pub fn may_ask(&self, entitlement: &Entitlement) -> Option<bool> {
-        let ask = Ask::Request {
-            entitlement: &entitlement.id,
-            approved_by: &[],
+    pub fn may_ask(&self, entitlement: &Entitlement) -> Option<Option<Shared<ApprovalRule>>> {
+        let (utc, fresh) = (TimeZone::UTC, TaskId::random());
+        let decide = |approved_by: Agreed<'_>| {
+            let ask = Ask::Request {
+                entitlement: &entitlement.id,
+                approved_by,
+            };
+            let mut question = self.question(ask, &utc);
+            question.task.get_or_insert(TaskFacts {
+                id: &fresh,
+                kind: "",
+                age_seconds: 0,
+                depth: 0,
+                opened_by: self.agent.agent.id.as_str(),
+            });
+            self.decide(&question)
         };
-        let utc = TimeZone::UTC;
-        let mut question = self.question(ask, &utc);
-        let fresh = TaskId::random();
-        question.task.get_or_insert(TaskFacts {
-            id: &fresh,
-            kind: "",
-            age_seconds: 0,
-            depth: 0,
-            opened_by: self.agent.agent.id.as_str(),
-        });
-        match self.decide(&question) {
-            Decision::Allow(_) => Some(entitlement.approval.is_some()),
-            Decision::Deny(denial) => match denial.requires {
-                Some(Requirement::Approval(_)) => Some(true),
-                Some(Requirement::Mfa | Requirement::Proof(_)) | None => None,
-            },
-        }
+        let (_, approval) = who_agrees(entitlement, decide).ok()?;
+        Some(approval)
     }
 
     /// What is known of the asker besides its name, to be kept with what it asks for.

@@ -11,8 +11,7 @@ use crate::audit::{Asked, AskedExtent, AskedPart, AskedRenewal, AskedStep, Recor
 use crate::config::EnrolledAgent;
 use crate::grants::{Carving, Extent, GrantsError, LiveGrant, LiveTask, agreed_life};
 use crate::model::{
-    Circumstances, DenyReason, Entitlement, EntitlementId, Grant, GrantRequest, GroupName,
-    OperationId,
+    Agreed, Circumstances, DenyReason, Entitlement, EntitlementId, Grant, GrantRequest, OperationId,
 };
 use crate::pdp::Decision;
 
@@ -198,12 +197,13 @@ fn permitted(
 pub(super) fn may_receive(
     receiving: &Asker<'_>,
     entitlement: &Entitlement,
-    approved_by: &[GroupName],
+    approved_by: Agreed<'_>,
     own: bool,
 ) -> Result<Rules, Refused> {
     let (permit, approval) = judge(receiving, entitlement)?;
-    let agreed = |group| own && approved_by.contains(group);
+    let agreed = |group| own && approved_by.groups.contains(group);
     match approval {
+        None => Ok(permit.rules().to_vec()),
         Some(rule) if !agreed(&rule.group) => Err(Refused::No {
             reason: DenyReason::ApprovalRequired,
             detail: format!(
@@ -212,7 +212,11 @@ pub(super) fn may_receive(
             ),
             rules: permit.rules().to_vec(),
         }),
-        Some(_) | None => Ok(permit.rules().to_vec()),
+        // A second factor that is demanded now has to have been shown then.
+        Some(_) => match receiving.decide_request(entitlement, approved_by) {
+            Decision::Allow(permit) => Ok(permit.rules().to_vec()),
+            Decision::Deny(denial) => Err(denied(entitlement, denial)),
+        },
     }
 }
 

@@ -11,14 +11,15 @@ use std::time::Duration;
 pub use ask::Ask;
 use ask::well_formed;
 pub use verdict::Refused;
-pub(super) use verdict::{denied, judge, no_rule, unrecorded};
+use verdict::own_agreement;
+pub(super) use verdict::{denied, judge, no_rule, unrecorded, who_agrees};
 
 use super::Asker;
 use crate::audit::{Asked, Audit, Record, RecordKind, Verdict};
 use crate::base::Clock;
 use crate::grants::{Asking, Grants, LiveGrant, LiveTask, PendingGrant};
 use crate::model::{
-    AgentId, ApprovalRule, DenyReason, EndReason, Entitlement, EntitlementId, GroupName, Inputs,
+    AgentId, Agreed, ApprovalRule, DenyReason, EndReason, Entitlement, EntitlementId, Inputs,
     Shared, TaskId,
 };
 use crate::pdp::Permit;
@@ -160,12 +161,13 @@ impl Requests {
             let refused = no_rule(&ask.entitlement);
             // Where it could be the name of one, what was asked can be asked of policies that have it.
             let id = ask.entitlement.parse::<EntitlementId>().ok();
-            let asked = |id| asker.asked(id, &[], Some(DenyReason::ConditionDenied));
+            let asked = |id| asker.asked(id, Agreed::default(), Some(DenyReason::ConditionDenied));
             let asked = id.as_ref().and_then(asked);
             return Err(self.record_refusal(asker, id.as_ref(), asked, refused));
         };
         let (permit, approval) = judge(asker, entitlement).map_err(|refused| {
-            let asked = |reason| asker.asked(&entitlement.id, own_group(entitlement), Some(reason));
+            let asked =
+                |reason| asker.asked(&entitlement.id, own_agreement(entitlement), Some(reason));
             let asked = refused.reason().and_then(asked);
             self.record_refusal(asker, Some(&entitlement.id), asked, refused)
         })?;
@@ -306,16 +308,10 @@ impl Requests {
     }
 }
 
-/// In whose name people are asked because the entitlement says so.
-fn own_group(entitlement: &Entitlement) -> &[GroupName] {
-    let group = entitlement.approval.as_ref().map(|rule| &rule.group);
-    group.map_or(&[], std::slice::from_ref)
-}
-
 impl Permitted {
     fn asked(&self, asker: &Asker<'_>) -> Option<Box<Asked>> {
         let entitlement = &self.entitlement;
-        asker.asked(&entitlement.id, own_group(entitlement), None)
+        asker.asked(&entitlement.id, own_agreement(entitlement), None)
     }
 
     fn asking<'a>(&'a self, asker: &Asker<'_>, task: &'a Arc<LiveTask>) -> Asking<'a> {

@@ -14,8 +14,8 @@ use super::requests::{denied, judge};
 use crate::audit::Asked;
 use crate::config::Diagnostics;
 use crate::model::{
-    Ask, DenyReason, Entitlement, EntitlementId, GrantId, GroupName, Inputs, OperationId, Question,
-    RiskFacts, UsualFacts,
+    Agreed, Ask, DenyReason, Entitlement, EntitlementId, GrantId, GroupName, Inputs, OperationId,
+    Question, RiskFacts, UsualFacts,
 };
 use crate::pdp::{Decision, Seen};
 
@@ -111,18 +111,18 @@ impl Explanation {
 }
 
 impl Asker<'_> {
-    /// Tells what would become of asking for `entitlement`. With `approved_by` people of these groups
-    /// have agreed already.
+    /// Tells what would become of asking for `entitlement`. With `approved_by` people have
+    /// agreed already.
     #[must_use]
     pub fn explain_request(
         &self,
         entitlement: &Entitlement,
-        approved_by: Option<&[GroupName]>,
+        approved_by: Option<Agreed<'_>>,
     ) -> Explanation {
         let judged = match approved_by {
             None => judge(self, entitlement)
                 .map(|(permit, rule)| (permit, rule.map(|r| r.group.clone()))),
-            Some(groups) => match self.decide_request(entitlement, groups) {
+            Some(agreed) => match self.decide_request(entitlement, agreed) {
                 Decision::Allow(permit) => Ok((permit, None)),
                 Decision::Deny(denial) => Err(denied(entitlement, denial)),
             },
@@ -142,7 +142,7 @@ impl Asker<'_> {
     pub fn asked(
         &self,
         entitlement: &EntitlementId,
-        approved_by: &[GroupName],
+        approved_by: Agreed<'_>,
         ruled: Option<DenyReason>,
     ) -> Option<Box<Asked>> {
         let ask = Ask::Request {

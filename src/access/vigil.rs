@@ -281,6 +281,7 @@ impl Vigil {
             agent,
             task: task.as_ref(),
             methods: &methods,
+            acr: &[],
             holder: request.asked.holder,
             source: request.asked.source,
             risk: risk_of(snapshot, self.grants.signals(), agent, task.as_ref()),

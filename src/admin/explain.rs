@@ -81,6 +81,7 @@ pub(super) async fn explain(
         agent: &standing.agent,
         task: standing.task.as_ref(),
         methods: &methods,
+        acr: &standing.acr,
         holder: standing.asked.holder,
         source: source(&body)?.unwrap_or(standing.asked.source),
         risk: risk_of(
@@ -109,6 +110,8 @@ struct Standing {
     agent: Arc<EnrolledAgent>,
     task: Option<Arc<LiveTask>>,
     asked: Circumstances,
+    /// See [`Asker::acr`].
+    acr: Vec<String>,
     disbelieved: Option<(DenyReason, &'static str)>,
 }
 
@@ -157,6 +160,7 @@ async fn of_agent(
             methods: methods.collect(),
             holder: authenticated.confirmation().map(holder),
         },
+        acr: authenticated.acr().to_vec(),
         disbelieved,
     })
 }
@@ -199,6 +203,7 @@ fn of_any(
                 methods: vec![ORDINARY_METHOD.into()],
                 holder: None,
             }),
+        acr: Vec::new(),
         disbelieved: revoked.or(disbelieved),
     })
 }

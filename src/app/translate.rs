@@ -51,6 +51,7 @@ pub(super) fn event_keys(configured: &config::SsfTransmitter) -> anyhow::Result<
         audience: configured.audience.clone(),
         agent_claim: "sub".to_owned(),
         task_claim: None,
+        mfa_acr: Arc::default(),
     })))
 }
 
@@ -61,6 +62,7 @@ pub(super) fn issuer_keys(configured: &config::TrustedIssuer) -> anyhow::Result<
         audience: configured.audience.clone(),
         agent_claim: configured.agent_claim.clone(),
         task_claim: configured.task_claim.clone(),
+        mfa_acr: configured.mfa_acr.clone().into(),
     })))
 }
 

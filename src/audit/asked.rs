@@ -51,6 +51,8 @@ pub struct Asked {
     pub grant: Option<AskedGrant>,
     /// The groups in whose name people had agreed to a request.
     pub approved_by: Vec<GroupName>,
+    /// Whether all of them had shown a second factor.
+    pub approved_mfa: bool,
     /// The declared length of the body.
     pub content_length: Option<i64>,
     /// The inputs.
@@ -90,6 +92,8 @@ pub struct AskedGrant {
     pub bytes_left: Option<i64>,
     /// The groups in whose name people had agreed to it.
     pub approved_by: Vec<GroupName>,
+    /// Whether all of them had shown a second factor.
+    pub approved_mfa: bool,
 }
 
 impl Asked {

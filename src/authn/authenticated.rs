@@ -1,5 +1,7 @@
 //! A verified identity.
 
+use std::sync::Arc;
+
 use crate::base::BootInstant;
 use crate::model::AgentId;
 use crate::tokens::Confirmation;
@@ -22,6 +24,8 @@ pub struct Authenticated {
     pub(super) deadline: BootInstant,
     pub(super) confirmation: Option<Confirmation>,
     pub(super) methods: Vec<&'static str>,
+    /// The `acr` values by which its issuer tells of several factors, where it can.
+    pub(super) acr: Option<Arc<[String]>>,
     pub(super) epoch: u64,
     pub(super) token_id: Option<String>,
     /// The second in which the token was made; none where there is no token.
@@ -64,6 +68,13 @@ impl Authenticated {
     #[must_use]
     pub fn methods(&self) -> &[&'static str] {
         &self.methods
+    }
+
+    /// The `acr` values by which the token's issuer can tell that several factors were shown; none where it
+    /// can't (RFC 9470 §3).
+    #[must_use]
+    pub fn acr(&self) -> &[String] {
+        self.acr.as_deref().unwrap_or_default()
     }
 
     /// The state of the verifying keys when the token was verified; see

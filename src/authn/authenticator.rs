@@ -6,6 +6,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::factors::{MFA, TRUSTED_ISSUER, registered};
 use super::{Authenticated, IssuerKeys, Method, Subject};
 use crate::base::{Clock, Digest};
 use crate::model::AgentId;
@@ -122,6 +123,7 @@ impl Authenticator {
             deadline: self.clock.now() + CERTIFICATE_STANDS,
             confirmation: Some(Confirmation::X5tS256(certificate)),
             methods: vec![method.name()],
+            acr: None,
             epoch: self.epoch(),
             token_id: None,
             issued: None,
@@ -187,8 +189,20 @@ impl Authenticator {
             Some(name) => claims.text(name)?.map(str::to_owned),
             None => None,
         };
-        let methods = vec!["trusted_issuer"];
-        Ok(self.authenticated(claims, Subject::Outside(subject), task, methods, epoch))
+        let mut methods = vec![TRUSTED_ISSUER];
+        let several = |acr: &String| trusted.mfa_acr.contains(acr);
+        let by_class = claims.acr.as_ref().is_some_and(several).then_some(MFA);
+        let said = claims.amr.iter().filter_map(|name| registered(name));
+        for method in said.chain(by_class) {
+            if !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
+        let can = !trusted.mfa_acr.is_empty();
+        Ok(Authenticated {
+            acr: can.then(|| Arc::clone(&trusted.mfa_acr)),
+            ..self.authenticated(claims, Subject::Outside(subject), task, methods, epoch)
+        })
     }
 
     fn authenticated(
@@ -208,6 +222,7 @@ impl Authenticator {
             deadline: self.clock.now() + left,
             confirmation: claims.cnf,
             methods,
+            acr: None,
             epoch,
             token_id: claims.jti,
             issued: Some(claims.iat),

@@ -37,6 +37,8 @@ pub struct TrustedIssuer {
     pub agent_claim: String,
     /// The claim that names the task.
     pub task_claim: Option<String>,
+    /// The values of `acr` that tell of several factors.
+    pub mfa_acr: Arc<[String]>,
 }
 
 /// Where a key set is read from. No token can name one.

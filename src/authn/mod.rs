@@ -7,12 +7,14 @@
 
 mod authenticated;
 mod authenticator;
+mod factors;
 mod fetch;
 mod issuer_keys;
 mod method;
 
 pub use authenticated::{Authenticated, Subject};
 pub use authenticator::Authenticator;
+pub use factors::factors;
 pub use fetch::FetchError;
 pub use issuer_keys::{IssuerKeys, KeySource, TrustedIssuer};
 pub use method::Method;

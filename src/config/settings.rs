@@ -214,6 +214,8 @@ pub struct TrustedIssuer {
     pub agent_claim: String,
     /// The claim that names the task.
     pub task_claim: Option<String>,
+    /// The values of `acr` that tell of several factors.
+    pub mfa_acr: Vec<String>,
 }
 
 /// Where an issuer's keys are.

@@ -75,7 +75,7 @@ pub struct Case {
     pub proof: Proof,
     /// How the agent proved who it is.
     pub methods: Vec<String>,
-    /// With how many factors, where that is not the number of methods.
+    /// With how many factors, where the methods don't tell.
     pub factors: Option<i64>,
     /// The task; none where the token names none.
     pub task: Option<CaseTask>,
@@ -119,6 +119,8 @@ pub enum CaseAsk {
         entitlement: String,
         /// The groups in whose name people have agreed; none where nobody was asked.
         approved_by: Option<Vec<String>>,
+        /// Whether each of them has shown a second factor.
+        approved_mfa: bool,
     },
 }
 
@@ -185,6 +187,8 @@ pub struct CaseGrant {
     pub bytes_left: Option<u64>,
     /// The group in whose name people have agreed; the entitlement's own if absent.
     pub approved_by: Option<String>,
+    /// Whether they have shown a second factor; as the entitlement wants it if absent.
+    pub approved_mfa: Option<bool>,
     /// What calls have to agree with.
     #[serde(default)]
     pub input: Map<String, Json>,
@@ -381,6 +385,7 @@ fn ask(fields: &mut Fields<'_, '_>) -> Option<CaseAsk> {
     let body = fields.json("body");
     let approved_by = fields.has("approved_by");
     let approved_by = approved_by.then(|| values(fields.strings("approved_by")));
+    let approved_mfa = fields.boolean("approved_mfa");
     let place = fields.place().clone();
     match (call, request) {
         (Some(call), None) => {
@@ -407,6 +412,7 @@ fn ask(fields: &mut Fields<'_, '_>) -> Option<CaseAsk> {
         (None, Some(request)) => Some(CaseAsk::Request {
             entitlement: request.value,
             approved_by,
+            approved_mfa,
         }),
         (Some(_), Some(_)) | (None, None) => {
             let message = "a [[case]] has either a `call` or a `request`";
@@ -440,6 +446,7 @@ impl GrantWord {
                 calls_left: None,
                 bytes_left: None,
                 approved_by: None,
+                approved_mfa: None,
                 input: Map::new(),
                 suspended: false,
             },

@@ -21,8 +21,8 @@ use super::unstored::{Names, Note as _, Noted};
 use super::{EndCell, EndSignal};
 use crate::base::BootInstant;
 use crate::model::{
-    Budget, ClosedGrant, EndReason, Grant, GrantId, GrantRequest, GrantState, GroupName,
-    Transition, TransitionError,
+    Agreed, Budget, ClosedGrant, EndReason, Grant, GrantId, GrantRequest, GrantState, Transition,
+    TransitionError,
 };
 use crate::pdp::Kept;
 use crate::store::GrantMark;
@@ -36,6 +36,8 @@ pub struct LiveGrant {
     request: Arc<GrantRequest>,
     /// Whether people have agreed to it.
     approved: bool,
+    /// Whether all of them have shown a second factor.
+    approved_mfa: bool,
     rules: Kept,
     starts: BootInstant,
     /// Nanoseconds on the boot clock.
@@ -105,6 +107,9 @@ impl LiveGrant {
         let calls = |left| Box::new(Calls::restored(left, budget.unwrap_or(left)));
         Self {
             approved: grant.term().is_some_and(|term| !term.approvals.is_empty()),
+            approved_mfa: grant
+                .term()
+                .is_some_and(|term| term.approvals.iter().all(|approval| approval.mfa)),
             rules: Kept::default(),
             starts,
             deadline: AtomicU64::new(deadline.as_nanos()),
@@ -147,17 +152,15 @@ impl LiveGrant {
         &self.request
     }
 
-    /// The groups in whose name people have agreed.
+    /// How people have agreed.
     #[must_use]
-    pub fn approved_by(&self) -> &[GroupName] {
-        let rule = self
-            .request
-            .right
-            .approval
-            .as_ref()
-            .filter(|_| self.approved);
-        rule.map(|rule| &rule.group)
-            .map_or(&[], std::slice::from_ref)
+    pub fn approved_by(&self) -> Agreed<'_> {
+        let rule = self.request.right.approval.as_ref();
+        let rule = rule.filter(|_| self.approved);
+        rule.map_or_else(Agreed::default, |rule| Agreed {
+            groups: std::slice::from_ref(&rule.group),
+            mfa: self.approved_mfa,
+        })
     }
 
     /// The rules that its calls are asked about by.

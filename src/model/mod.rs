@@ -29,7 +29,7 @@ pub use name::{
 };
 pub use principal::{Agent, Owner, Person};
 pub use question::{
-    Ask, AuthFacts, GrantFacts, History, HttpFacts, OperationHistory, Question, RiskFacts,
+    Agreed, Ask, AuthFacts, GrantFacts, History, HttpFacts, OperationHistory, Question, RiskFacts,
     SourceFacts, TaskFacts, UsualFacts,
 };
 pub(crate) use reason::codes;

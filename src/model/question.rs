@@ -53,9 +53,18 @@ pub enum Ask<'a> {
     Request {
         /// Which one.
         entitlement: &'a EntitlementId,
-        /// The groups in whose name people have agreed.
-        approved_by: &'a [GroupName],
+        /// How people have agreed.
+        approved_by: Agreed<'a>,
     },
+}
+
+/// How people have agreed to a request, or to the grant that it became.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Agreed<'a> {
+    /// The groups in whose name they have.
+    pub groups: &'a [GroupName],
+    /// Whether each of them has shown a second factor.
+    pub mfa: bool,
 }
 
 /// Where the agent is.
@@ -139,8 +148,8 @@ pub struct GrantFacts<'a> {
     pub calls_left: Option<i64>,
     /// Bytes left, where they are limited.
     pub bytes_left: Option<i64>,
-    /// The groups in whose name people have agreed to it.
-    pub approved_by: &'a [GroupName],
+    /// How people have agreed to it.
+    pub approved_by: Agreed<'a>,
 }
 
 /// The request in its canonical form.

@@ -74,6 +74,7 @@ impl OAuth {
             habits: Some(self.grants.signals()),
             task,
             methods,
+            acr: &[],
             holder: applicant.confirmation.map(holder),
             source: applicant.source,
             now: self.clock.now(),

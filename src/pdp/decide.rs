@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use crate::base::ErrorChain;
 use crate::model::{
-    AgentId, Ask, AuthFacts, DenyReason, GrantFacts, GroupName, InputKind, InputValue, Inputs,
+    AgentId, Agreed, Ask, AuthFacts, DenyReason, GrantFacts, InputKind, InputValue, Inputs,
     OperationId, Question,
 };
 
@@ -403,14 +403,14 @@ const fn kind_of(value: &InputValue) -> InputKind {
 /// What has been shown of what permits may require.
 struct Shown<'a> {
     auth: &'a AuthFacts<'a>,
-    approved_by: &'a [GroupName],
+    approved_by: Agreed<'a>,
 }
 
 impl<'a> Shown<'a> {
     fn of(question: &'a Question<'_>) -> Self {
         let approved_by = match &question.ask {
-            Ask::Call { grant, .. } => grant.as_ref().map_or(&[][..], |one| one.approved_by),
-            Ask::Request { approved_by, .. } => approved_by,
+            Ask::Call { grant, .. } => grant.map(|one| one.approved_by).unwrap_or_default(),
+            Ask::Request { approved_by, .. } => *approved_by,
         };
         Self {
             auth: &question.auth,
@@ -420,8 +420,8 @@ impl<'a> Shown<'a> {
 
     fn meets(&self, requirement: &Requirement) -> bool {
         match requirement {
-            Requirement::Approval(group) => self.approved_by.contains(group),
-            Requirement::Mfa => self.auth.factors >= 2,
+            Requirement::Approval(group) => self.approved_by.groups.contains(group),
+            Requirement::Mfa => self.auth.factors >= 2 || self.approved_by.mfa,
             Requirement::Proof(proof) => self.auth.proof == *proof,
         }
     }
@@ -439,6 +439,7 @@ impl<'a> Shown<'a> {
             rules: vec![Arc::clone(&rule.id)],
             message: rule.message.clone(),
             requires,
+            demands: rule.requires.clone(),
             ..Denial::because(reason)
         }
     }

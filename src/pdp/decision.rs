@@ -119,6 +119,8 @@ pub struct Denial {
     pub message: Option<Arc<str>>,
     /// What would turn this into a yes.
     pub requires: Option<Requirement>,
+    /// All that the same rule demands, also what is met: another grant has to meet all of it.
+    pub demands: Vec<Requirement>,
     /// What went wrong on our side. For logs only: it may quote what a rule compares.
     pub error: Option<String>,
 }
@@ -130,6 +132,7 @@ impl Denial {
             rules: Vec::new(),
             message: None,
             requires: None,
+            demands: Vec::new(),
             error: None,
         }
     }

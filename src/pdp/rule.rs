@@ -57,7 +57,7 @@ pub enum OnChange {
 pub enum Requirement {
     /// That people have agreed in the name of a group.
     Approval(GroupName),
-    /// That the agent has authenticated with two factors.
+    /// That the agent has authenticated with two factors, or that all who have agreed have shown a second one.
     Mfa,
     /// That the token is bound to its holder in this way.
     Proof(Proof),

@@ -12,10 +12,10 @@ use jiff::tz::TimeZone;
 
 use super::{Catalogue, Decision, Memory, Policies, Problem, Source};
 use crate::model::{
-    Agent, AgentId, Ask, AuthFacts, Entitlement, EntitlementId, GrantFacts, GrantId, GroupName,
-    History, HttpFacts, Input, InputKind, InputSource, InputValue, Inputs, Operation, OperationId,
-    Proof, Protocol, Question, Risk, RiskFacts, Service, ServiceMatch, SourceFacts, TaskFacts,
-    TaskId, UsualFacts,
+    Agent, AgentId, Agreed, Ask, AuthFacts, Entitlement, EntitlementId, GrantFacts, GrantId,
+    GroupName, History, HttpFacts, Input, InputKind, InputSource, InputValue, Inputs, Operation,
+    OperationId, Proof, Protocol, Question, Risk, RiskFacts, Service, ServiceMatch, SourceFacts,
+    TaskFacts, TaskId, UsualFacts,
 };
 
 /// The nouns of a catalogue.
@@ -182,6 +182,7 @@ pub(super) struct Asked {
     pub(super) grant_age: i64,
     pub(super) calls_left: Option<i64>,
     pub(super) approved_by: Vec<GroupName>,
+    pub(super) approved_mfa: bool,
     pub(super) content_length: Option<i64>,
     pub(super) input: Inputs,
     pub(super) history: History,
@@ -210,6 +211,7 @@ impl Asked {
             grant_age: 60,
             calls_left: None,
             approved_by: Vec::new(),
+            approved_mfa: false,
             content_length: None,
             input: input.map(|(name, value)| (name.into(), value)).into(),
             history: BTreeMap::new(),
@@ -264,13 +266,17 @@ impl Asked {
     /// Runs `ask` on the question.
     pub(super) fn ask<T>(&self, ask: impl FnOnce(&Question<'_>) -> T) -> T {
         let grant_id: GrantId = "g-1".parse().unwrap();
+        let approved_by = Agreed {
+            groups: &self.approved_by,
+            mfa: self.approved_mfa,
+        };
         let grant = self.granted.then_some(GrantFacts {
             id: &grant_id,
             entitlement: &self.entitlement,
             age_seconds: self.grant_age,
             calls_left: self.calls_left,
             bytes_left: None,
-            approved_by: &self.approved_by,
+            approved_by,
         });
         let wanted = match &self.operation {
             Some(operation) => Ask::Call {
@@ -287,7 +293,7 @@ impl Asked {
             },
             None => Ask::Request {
                 entitlement: &self.entitlement,
-                approved_by: &self.approved_by,
+                approved_by,
             },
         };
         ask(&Question {

@@ -341,6 +341,7 @@ fn refuse_denial(denial: Denial) -> Refusal {
     if let Some(Requirement::Proof(Proof::Mtls)) = denial.requires {
         refusal = refusal.for_certificate();
     }
+    refusal = refusal.with_demands(denial.demands);
     match denial.error {
         Some(error) => refusal.with_internal(error),
         None => refusal,

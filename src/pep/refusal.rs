@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::request_id::RequestId;
 use crate::audit::Written;
 use crate::model::DenyReason;
+use crate::pdp::Requirement;
 use crate::wire::{Body, Challenge, DPOP_ALGORITHMS, PROBLEM_JSON, Problem, WEBSOCKET_VERSION};
 
 /// The header that carries the nonce for the next proof (RFC 9449 §8.1).
@@ -32,6 +33,10 @@ pub(super) struct Refusal {
     next: Option<Value>,
     /// The entitlement that would help.
     scope: Option<String>,
+    /// All that the rule demands that would permit the call.
+    demands: Vec<Requirement>,
+    /// What `acr` has to say in another token, where its issuer can say so.
+    step_up: Option<StepUp>,
     /// A certificate is missing rather than a DPoP proof.
     certificate: bool,
     /// The server's nonce is missing in a proof that is otherwise in order.
@@ -46,6 +51,15 @@ pub(super) struct Refusal {
     asked: Option<Written>,
 }
 
+/// A token that tells of more factors (RFC 9470).
+#[derive(Clone, Debug)]
+struct StepUp {
+    /// The values of `acr` that do, with blanks between them.
+    acr_values: String,
+    /// Whether such tokens come bound to a DPoP key, as this one did.
+    dpop: bool,
+}
+
 impl Refusal {
     pub(super) fn new(reason: DenyReason, detail: impl Into<String>) -> Self {
         Self {
@@ -55,6 +69,8 @@ impl Refusal {
             rules: Vec::new(),
             next: None,
             scope: None,
+            demands: Vec::new(),
+            step_up: None,
             certificate: false,
             nonce: false,
             retry_after: None,
@@ -88,6 +104,26 @@ impl Refusal {
     /// Names the entitlement that would help.
     pub(super) fn with_scope(mut self, entitlement: &str) -> Self {
         self.scope = Some(entitlement.to_owned());
+        self
+    }
+
+    /// Keeps what the rule demands.
+    pub(super) fn with_demands(mut self, demands: Vec<Requirement>) -> Self {
+        self.demands = demands;
+        self
+    }
+
+    pub(super) fn demanded(&self) -> &[Requirement] {
+        &self.demands
+    }
+
+    /// Another token is what is missing: one whose `acr` is one of these.
+    pub(super) fn for_step_up(mut self, acr_values: &str, dpop: bool) -> Self {
+        self.status = Some(StatusCode::UNAUTHORIZED);
+        self.step_up = Some(StepUp {
+            acr_values: acr_values.to_owned(),
+            dpop,
+        });
         self
     }
 
@@ -280,15 +316,22 @@ impl Refusal {
                 };
                 Some(challenge.with("resource_metadata", metadata))
             }
-            R::MfaRequired if self.status() == StatusCode::UNAUTHORIZED => {
-                Some(because("insufficient_user_authentication"))
+            R::MfaRequired => {
+                let StepUp { acr_values, dpop } = self.step_up.as_ref()?;
+                let challenge = if *dpop {
+                    Challenge::dpop().with("algs", DPOP_ALGORITHMS)
+                } else {
+                    bearer()
+                };
+                let challenge = challenge.with("error", "insufficient_user_authentication");
+                let challenge = challenge.with("error_description", &self.detail);
+                Some(challenge.with("acr_values", acr_values))
             }
             R::ApprovalRequired
             | R::AuditUnavailable
             | R::BudgetExhausted
             | R::ConditionDenied
             | R::InputInvalid
-            | R::MfaRequired
             | R::NotEntitled
             | R::OperationUnknown
             | R::Overloaded

@@ -12,7 +12,8 @@ use crate::access::Asker;
 use crate::audit::Written;
 use crate::config::Endpoint;
 use crate::grants::LiveGrant;
-use crate::model::{DenyReason, Entitlement, EntitlementId};
+use crate::model::{Agreed, DenyReason, Entitlement, EntitlementId, Holder};
+use crate::pdp::Requirement;
 
 /// The right that a call is made by.
 #[derive(Debug)]
@@ -41,27 +42,30 @@ impl Facts {
         if grants.is_empty() {
             let refusal = self.next_step(asker, endpoint);
             let asked = endpoint.covering.first();
-            let asked = asked.and_then(|id| asker.asked(id, &[], Some(refusal.reason())));
+            let asked =
+                asked.and_then(|id| asker.asked(id, Agreed::default(), Some(refusal.reason())));
             return Err(refusal.with_asked(asked.as_deref().map(Written::from)));
         }
         Ok(Right::Grants(grants))
     }
 
-    /// Tells an agent that a rule sends to a person what to ask one for.
+    /// Tells an agent of which a rule demands more what leads to it: a grant that people agree to as the rule
+    /// wants, or another token of an issuer that can tell of more factors. Where nothing does, nothing is said.
     pub(super) fn advise(
         &self,
         refusal: Refusal,
         asker: &Asker<'_>,
         endpoint: &Endpoint,
     ) -> Refusal {
-        let reason = refusal.reason();
-        if !matches!(
-            reason,
-            DenyReason::ApprovalRequired | DenyReason::MfaRequired
-        ) {
-            return refusal;
+        match refusal.reason() {
+            DenyReason::MfaRequired if !asker.acr.is_empty() => {
+                let bound = matches!(asker.holder, Some(Holder::DpopKey(_)));
+                return refusal.for_step_up(&asker.acr.join(" "), bound);
+            }
+            DenyReason::ApprovalRequired | DenyReason::MfaRequired => {}
+            _ => return refusal,
         }
-        let Some((entitlement, _)) = narrowest(asker, endpoint) else {
+        let Some(entitlement) = narrowest_meeting(asker, endpoint, refusal.demanded()) else {
             return refusal;
         };
         let task = asker.task.map(|task| task.task().id.as_str());
@@ -128,6 +132,27 @@ impl Facts {
 fn narrowest<'s>(asker: &Asker<'s>, endpoint: &Endpoint) -> Option<(&'s Entitlement, bool)> {
     endpoint.covering.iter().find_map(|id| {
         let entitlement = asker.snapshot.entitlement(id.as_str())?;
-        Some((&**entitlement, asker.may_ask(entitlement)?))
+        let approval = asker.may_ask(entitlement)?;
+        Some((&**entitlement, approval.is_some()))
+    })
+}
+
+/// The narrowest of those whose grant, once people have agreed to it, has all that is demanded: one grant has
+/// to, since what was agreed to of another does not count for it. How the token is bound is another matter.
+fn narrowest_meeting<'s>(
+    asker: &Asker<'s>,
+    endpoint: &Endpoint,
+    demands: &[Requirement],
+) -> Option<&'s Entitlement> {
+    let shown = asker.factors() >= 2 || !asker.acr.is_empty();
+    endpoint.covering.iter().find_map(|id| {
+        let entitlement = asker.snapshot.entitlement(id.as_str())?;
+        let rule = asker.may_ask(entitlement)??;
+        let met = demands.iter().all(|demand| match demand {
+            Requirement::Approval(group) => rule.group == *group,
+            Requirement::Mfa => shown || rule.mfa,
+            Requirement::Proof(_) => true,
+        });
+        met.then_some(&**entitlement)
     })
 }

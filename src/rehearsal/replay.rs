@@ -12,7 +12,7 @@ use crate::access::{Again, Asker, Explanation, SupposedCall, SupposedSignals};
 use crate::audit::{Asked, AskedGrant, AskedStep, Record, RecordKind, Verdict};
 use crate::config::{EnrolledAgent, Snapshot};
 use crate::grants::LiveGrant;
-use crate::model::{DenyReason, Entitlement, Inputs, Proof, TaskId};
+use crate::model::{Agreed, DenyReason, Entitlement, Inputs, Proof, TaskId};
 use crate::pep::Facts;
 
 /// What became of records.
@@ -396,7 +396,10 @@ impl<'s> Replay<'s> {
         entitlement: &Entitlement,
         (asked, step): (&Asked, &AskedStep),
     ) -> Judged {
-        let approved_by = &asked.approved_by[..];
+        let approved_by = Agreed {
+            groups: &asked.approved_by,
+            mfa: asked.approved_mfa,
+        };
         let (again, done) = match step {
             AskedStep::Agreement(agreement) => {
                 let (Some(request), Some(person)) = (&record.request, &record.person) else {
@@ -491,6 +494,7 @@ impl<'s> Replay<'s> {
             calls_left: count(grant.calls_left),
             bytes_left: count(grant.bytes_left),
             approved_by: grant.approved_by.first().cloned(),
+            approved_mfa: grant.approved_mfa,
             // It agreed, or the rules would not have been asked; so did the proof.
             input: Inputs::new(),
             proof: Proof::Bearer,

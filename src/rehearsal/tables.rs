@@ -12,7 +12,7 @@ use crate::access::{Explanation, SupposedCall, SupposedSignals};
 use crate::config::{Case, CaseAsk, CaseGrant, CaseRisk, EnrolledAgent, Expected, Place, Snapshot};
 use crate::grants::LiveGrant;
 use crate::model::{
-    GrantId, GroupName, InputKind, InputValue, Inputs, RiskFacts, TaskId, UsualFacts,
+    Agreed, GrantId, GroupName, InputKind, InputValue, Inputs, RiskFacts, TaskId, UsualFacts,
 };
 use crate::pdp::Rule;
 use crate::pep::Facts;
@@ -133,6 +133,7 @@ fn answer(
         CaseAsk::Request {
             entitlement,
             approved_by,
+            approved_mfa,
         } => {
             let unknown = || format!("there is no entitlement `{entitlement}`");
             let entitlement = snapshot.entitlement(entitlement).ok_or_else(unknown)?;
@@ -142,7 +143,11 @@ fn answer(
             });
             let groups = groups.transpose().map_err(|error| error.to_string())?;
             let explanation = world.ask(snapshot, |asker| {
-                asker.explain_request(entitlement, groups.as_deref())
+                let agreed = groups.as_deref().map(|groups| Agreed {
+                    groups,
+                    mfa: *approved_mfa,
+                });
+                asker.explain_request(entitlement, agreed)
             });
             let waits = explanation.approval.is_some() && groups.is_none();
             let got = match explanation.code {
@@ -244,6 +249,8 @@ fn holds(
         ),
         None => entitlement.approval.as_ref().map(|rule| rule.group.clone()),
     };
+    let own_mfa = || entitlement.approval.as_ref().is_some_and(|rule| rule.mfa);
+    let approved_mfa = grant.approved_mfa.unwrap_or_else(own_mfa);
     let mut input = Inputs::new();
     for (name, value) in &grant.input {
         let declared = entitlement.operations.iter().find_map(|operation| {
@@ -270,6 +277,7 @@ fn holds(
         calls_left: grant.calls_left.or(entitlement.max_calls),
         bytes_left: grant.bytes_left.or(entitlement.max_bytes),
         approved_by,
+        approved_mfa,
         input,
         proof: entitlement.proof,
         suspended: grant.suspended,

@@ -59,6 +59,8 @@ pub(super) struct Holding {
     pub(super) bytes_left: Option<u64>,
     /// The group in whose name people have agreed.
     pub(super) approved_by: Option<GroupName>,
+    /// Whether they have shown a second factor.
+    pub(super) approved_mfa: bool,
     pub(super) input: Inputs,
     pub(super) proof: Proof,
     pub(super) suspended: bool,
@@ -90,6 +92,7 @@ impl World {
             agent: &self.agent,
             task: self.task.as_ref(),
             methods: &methods,
+            acr: &[],
             holder,
             source: self.source,
             risk: RiskFacts::UNKNOWN,
@@ -147,13 +150,13 @@ pub(super) fn grant(
     entitlement: &Entitlement,
     holding: Holding,
 ) -> Arc<LiveGrant> {
-    let group = holding.approved_by;
+    let (group, mfa) = (holding.approved_by, holding.approved_mfa);
     let approvals = group.iter().filter_map(|_| {
         let person: PersonId = SOMEBODY.parse().ok()?;
         Some(Approval {
             person,
             at: Timestamp::UNIX_EPOCH,
-            mfa: true,
+            mfa,
             at_most: None,
         })
     });
@@ -180,7 +183,7 @@ pub(super) fn grant(
                 let rule = ApprovalRule {
                     group,
                     quorum: 1,
-                    mfa: true,
+                    mfa,
                     expires: LONG,
                 };
                 rule.into()

@@ -1,7 +1,7 @@
 //! People stand in between: what waits, who may agree, and that nobody agrees to their own.
 
 mod decisions;
-mod factors;
+pub(crate) mod factors;
 mod people;
 mod waiting;
 
@@ -80,7 +80,7 @@ fn plan() -> Plan {
 }
 
 /// A key that the built-in operator makes for a person who has none.
-async fn key_of(gate: &Gateway, person: &str) -> String {
+pub(crate) async fn key_of(gate: &Gateway, person: &str) -> String {
     make_key(gate, &gate.operator(), person)
         .await
         .expect(201)
@@ -121,7 +121,7 @@ async fn step(gate: &Gateway, key: &str, request: &Value, step: &str, body: &Val
         .await
 }
 
-async fn approve(gate: &Gateway, key: &str, request: &Value) -> Answer {
+pub(crate) async fn approve(gate: &Gateway, key: &str, request: &Value) -> Answer {
     let body = json!({ "digest": request["digest"] });
     step(gate, key, request, "approve", &body).await
 }

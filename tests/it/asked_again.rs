@@ -16,6 +16,14 @@ async fn demand(gate: &Gateway, what: &str) {
     gate.publish().await;
 }
 
+const SIGNED: &str = r#"
+[[entitlement]]
+id = "signed"
+operations = ["shop.list", "shop.read", "shop.sealed"]
+max_ttl = "30m"
+approval = { group = "leads", mfa = true, expires = "10m" }
+"#;
+
 #[test]
 fn a_call_that_a_demand_overtakes_is_told_the_next_step() {
     run(async {
@@ -26,7 +34,8 @@ fn a_call_that_a_demand_overtakes_is_told_the_next_step() {
         ] {
             let stub = Stub::bind().await;
             let services = stub.service();
-            let mut gate = Plan::new().file("services.toml", &services).start().await;
+            let plan = Plan::new().file("services.toml", &services);
+            let mut gate = plan.file("signed.toml", SIGNED).start().await;
             let work = gate.agent("bot").works("items").await;
             let call = gate.call("GET", "/shop/items").bearer(&work.token).send();
             let (overtaken, ()) = tokio::join!(call, async {
@@ -63,6 +72,7 @@ when { context has grant && context.grant.age_seconds < 200 };
 fn a_stream_is_cut_when_only_a_demand_is_left_of_what_permits_it() {
     run(async {
         let plan = Plan::new().file("free.cedar", UNTIL_THEN).manual_clock();
+        let plan = plan.file("signed.toml", SIGNED);
         let mut gate = plan.start().await;
         let work = gate.agent("bot").works("work").await;
         let (feed, body) = pipe();

@@ -23,6 +23,7 @@ mod audit;
 mod budgets;
 mod control;
 mod countries;
+mod demands;
 mod deploy;
 mod durability;
 mod explain;

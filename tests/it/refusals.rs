@@ -336,7 +336,7 @@ fn a_rule_that_says_no_is_named_and_explained_but_never_quoted() {
 }
 
 #[test]
-fn a_rule_that_wants_a_person_or_a_second_factor_says_what_to_ask_for() {
+fn a_rule_that_wants_a_person_or_a_second_factor_names_no_grant_that_nobody_is_asked_for() {
     run(async {
         let gate = Plan::new().start().await;
         let work = gate.agent("bot").works("work").await;
@@ -348,14 +348,8 @@ fn a_rule_that_wants_a_person_or_a_second_factor_says_what_to_ask_for() {
             let problem = answer.refusal(403, code);
             no_challenge(&answer);
             assert_eq!(problem["rule"], rule);
-            let next = &problem["next"];
-            let requests = format!("{}/v1/requests", gate.control_url);
-            assert_eq!(next["request_url"], requests, "{problem}");
-            assert_eq!(next["approval"], true);
-            let details = json!([{
-                "type": "portcullis_grant", "entitlement": "work", "task": work.task,
-            }]);
-            assert_eq!(next["authorization_details"], details);
+            // All that covers it is given without asking anybody: another such grant would meet the same.
+            assert_eq!(problem.get("next"), None, "{problem}");
         }
         nothing_arrived(&gate);
     });

@@ -18,7 +18,7 @@ fn portcullis(directory: &Path, arguments: &[&str]) -> Output {
 }
 
 /// What a command prints as JSON, and how it ends.
-fn told(directory: &Path, arguments: &[&str]) -> (i32, Value) {
+pub(crate) fn told(directory: &Path, arguments: &[&str]) -> (i32, Value) {
     let mut all = arguments.to_vec();
     all.extend(["--output", "json"]);
     let output = portcullis(directory, &all);

@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 use portcullis::cli::{Enrolment, enroll};
 use portcullis::config::{Allowed, Snapshot, Sources, compile};
 use portcullis::model::{
-    Ask, AuthFacts, EntitlementId, GrantFacts, GrantId, History, HttpFacts, InputValue, Inputs,
-    OperationId, Proof, Question, RiskFacts, SourceFacts, TaskFacts, TaskId, UsualFacts,
+    Agreed, Ask, AuthFacts, EntitlementId, GrantFacts, GrantId, History, HttpFacts, InputValue,
+    Inputs, OperationId, Proof, Question, RiskFacts, SourceFacts, TaskFacts, TaskId, UsualFacts,
 };
 use portcullis::pdp::{Decision, Memory};
 
@@ -88,7 +88,7 @@ fn decide(snapshot: &Snapshot, call: &Call<'_>, entitlement: Option<&str>) -> St
     let ask = if entitlement.is_some() {
         Ask::Request {
             entitlement: &entitlement_id,
-            approved_by: &[],
+            approved_by: Agreed::default(),
         }
     } else {
         Ask::Call {
@@ -99,7 +99,7 @@ fn decide(snapshot: &Snapshot, call: &Call<'_>, entitlement: Option<&str>) -> St
                 age_seconds: 1,
                 calls_left: None,
                 bytes_left: None,
-                approved_by: &[],
+                approved_by: Agreed::default(),
             }),
             http: HttpFacts {
                 method: "POST",

@@ -12,7 +12,7 @@ use crate::approvals::{Unfit, digest, redefined};
 use crate::audit::{Asked, Record};
 use crate::config::Snapshot;
 use crate::grants::{LiveTask, Verdict};
-use crate::model::{Generation, GrantRequest, GroupName};
+use crate::model::{Agreed, Generation, GrantRequest};
 
 /// The request as it would be if it were made now.
 pub(super) struct Anew {
@@ -88,6 +88,7 @@ impl Approvals {
             agent,
             task: Some(&task),
             methods: &methods,
+            acr: &[],
             holder: request.asked.holder,
             source: request.asked.source,
             risk: risk_of(snapshot, self.grants.signals(), agent, Some(&task)),
@@ -112,10 +113,14 @@ impl Approvals {
                 (asked.cloned(), explained.rules, Err(why.as_str().into()))
             }
         };
-        let agreed = approval.iter().map(|rule| rule.group.clone());
-        let agreed: Vec<GroupName> = agreed.collect();
+        let agreed = approval
+            .as_ref()
+            .map_or_else(Agreed::default, |rule| Agreed {
+                groups: std::slice::from_ref(&rule.group),
+                mfa: rule.mfa,
+            });
         let asked = asker
-            .asked(&entitlement.id, &agreed, ruled)
+            .asked(&entitlement.id, agreed, ruled)
             .map(|mut asked| {
                 asked.source = Some(asker.source);
                 asked

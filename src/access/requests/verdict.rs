@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::access::Asker;
 use crate::grants::GrantsError;
-use crate::model::{ApprovalRule, DenyReason, Entitlement, Shared};
+use crate::model::{Agreed, ApprovalRule, DenyReason, Entitlement, Shared};
 use crate::pdp::{Decision, Denial, Permit, Requirement};
 
 /// How long people may take where a rule, and not the entitlement, wants them asked.
@@ -48,25 +48,57 @@ pub(in crate::access) fn judge(
     asker: &Asker<'_>,
     entitlement: &Entitlement,
 ) -> Result<(Permit, Option<Shared<ApprovalRule>>), Refused> {
+    let decide = |agreed: Agreed<'_>| asker.decide_request(entitlement, agreed);
+    who_agrees(entitlement, decide).map_err(|denial| denied(entitlement, denial))
+}
+
+/// The same, `decide` telling what the rules say once people have agreed in a way.
+pub(in crate::access) fn who_agrees(
+    entitlement: &Entitlement,
+    decide: impl Fn(Agreed<'_>) -> Decision,
+) -> Result<(Permit, Option<Shared<ApprovalRule>>), Denial> {
     let own = entitlement.approval.as_ref();
-    let groups = own.map(|rule| rule.group.clone());
-    let denial = match asker.decide_request(entitlement, groups.as_slice()) {
+    let denial = match decide(own_agreement(entitlement)) {
         Decision::Allow(permit) => return Ok((permit, own.cloned())),
         Decision::Deny(denial) => denial,
     };
-    let (Some(Requirement::Approval(group)), None) = (&denial.requires, own) else {
-        return Err(denied(entitlement, denial));
+    let demanded = denial.demands.iter().find_map(|demand| match demand {
+        Requirement::Approval(group) => Some(group),
+        Requirement::Mfa | Requirement::Proof(_) => None,
+    });
+    let (Some(group), None) = (demanded, own) else {
+        return Err(denial);
+    };
+    // A second factor is asked of people only where that makes the difference.
+    let agree = |mfa| {
+        decide(Agreed {
+            groups: std::slice::from_ref(group),
+            mfa,
+        })
+    };
+    let (decision, mfa) = match agree(false) {
+        Decision::Deny(denial) if denial.requires == Some(Requirement::Mfa) => (agree(true), true),
+        decision => (decision, false),
     };
     let rule = ApprovalRule {
         group: group.clone(),
         quorum: 1,
-        mfa: false,
+        mfa,
         expires: RULE_EXPIRES,
     };
-    match asker.decide_request(entitlement, std::slice::from_ref(group)) {
+    match decision {
         Decision::Allow(permit) => Ok((permit, Some(rule.into()))),
-        Decision::Deny(denial) => Err(denied(entitlement, denial)),
+        Decision::Deny(denial) => Err(denial),
     }
+}
+
+/// How people will have agreed where the entitlement says who is asked.
+pub(in crate::access) fn own_agreement(entitlement: &Entitlement) -> Agreed<'_> {
+    let rule = entitlement.approval.as_ref();
+    rule.map_or_else(Agreed::default, |rule| Agreed {
+        groups: std::slice::from_ref(&rule.group),
+        mfa: rule.mfa,
+    })
 }
 
 pub(in crate::access) fn unrecorded(unavailable: impl fmt::Display) -> Refused {

@@ -34,6 +34,8 @@ pub(in crate::audit) struct AskedLine {
     grant: Option<GrantLine>,
     #[serde(default)]
     approved_by: Vec<String>,
+    #[serde(default)]
+    approved_mfa: bool,
     content_length: Option<i64>,
     #[serde(default)]
     input: BTreeMap<Arc<str>, InputLine>,
@@ -53,6 +55,8 @@ struct GrantLine {
     bytes_left: Option<i64>,
     #[serde(default)]
     approved_by: Vec<String>,
+    #[serde(default)]
+    approved_mfa: bool,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +108,7 @@ pub(in crate::audit) fn read(asked: AskedLine) -> Result<Asked, RecordError> {
             calls_left: grant.calls_left,
             bytes_left: grant.bytes_left,
             approved_by: groups(grant.approved_by)?,
+            approved_mfa: grant.approved_mfa,
         })
     });
     Ok(Asked {
@@ -133,6 +138,7 @@ pub(in crate::audit) fn read(asked: AskedLine) -> Result<Asked, RecordError> {
         task: asked.task,
         grant: grant.transpose()?,
         approved_by: groups(asked.approved_by)?,
+        approved_mfa: asked.approved_mfa,
         content_length: asked.content_length,
         input: asked
             .input

@@ -10,8 +10,8 @@ use crate::audit::{
 };
 use crate::base::Digest;
 use crate::model::{
-    ApprovalRule, Ask, AuthFacts, GrantFacts, HttpFacts, InputValue, OperationHistory, SourceFacts,
-    TaskFacts,
+    Agreed, ApprovalRule, Ask, AuthFacts, GrantFacts, HttpFacts, InputValue, OperationHistory,
+    SourceFacts, TaskFacts,
 };
 
 /// What is kept of a call with these inputs after this history.
@@ -27,7 +27,10 @@ fn kept(input: &Inputs, history: &History) -> Option<Asked> {
                 age_seconds: 5,
                 calls_left: Some(19),
                 bytes_left: None,
-                approved_by: &groups,
+                approved_by: Agreed {
+                    groups: &groups,
+                    mfa: true,
+                },
             }),
             http: HttpFacts {
                 method: "POST",
@@ -110,6 +113,7 @@ fn a_question_reads_back_whole() {
         grant: None,
         content_length: None,
         approved_by: vec!["leads".parse().unwrap()],
+        approved_mfa: true,
         input: Inputs::new(),
         history: History::new(),
         ..asked.clone()

@@ -10,8 +10,8 @@ use super::read::read;
 use crate::audit::line::{self, RecordError, first_key, key};
 use crate::audit::step::{self, AskedStep};
 use crate::model::{
-    Ask, DenyReason, GrantFacts, GroupName, History, InputValue, Inputs, OperationHistory, Proof,
-    Question, RiskFacts, UsualFacts,
+    Agreed, Ask, DenyReason, GrantFacts, GroupName, History, InputValue, Inputs, OperationHistory,
+    Proof, Question, RiskFacts, UsualFacts,
 };
 
 /// The most bytes of text that the inputs of a question may have. Beyond it the question is not kept.
@@ -48,7 +48,7 @@ impl Written {
                 opened_by: task.opened_by,
             }),
             grant: None,
-            approved_by: &[],
+            approved_by: Agreed::default(),
             content_length: None,
             input: None,
             history: None,
@@ -70,7 +70,7 @@ impl Written {
                 view.input = Some(input);
                 view.history = Some(history);
             }
-            Ask::Request { approved_by, .. } => view.approved_by = approved_by,
+            Ask::Request { approved_by, .. } => view.approved_by = *approved_by,
         }
         let mut out = Vec::with_capacity(USUAL);
         write_view(&mut out, &view, question.auth.methods.iter().copied());
@@ -128,7 +128,7 @@ struct View<'a> {
     proof: Proof,
     task: Option<TaskView<'a>>,
     grant: Option<GrantFacts<'a>>,
-    approved_by: &'a [GroupName],
+    approved_by: Agreed<'a>,
     content_length: Option<i64>,
     input: Option<&'a Inputs>,
     history: Option<&'a History>,
@@ -159,6 +159,7 @@ pub(in crate::audit) fn write(out: &mut Vec<u8>, asked: &Asked) {
         task,
         grant,
         approved_by,
+        approved_mfa,
         content_length,
         input,
         history,
@@ -186,9 +187,15 @@ pub(in crate::audit) fn write(out: &mut Vec<u8>, asked: &Asked) {
             age_seconds: grant.age_seconds,
             calls_left: grant.calls_left,
             bytes_left: grant.bytes_left,
-            approved_by: &grant.approved_by,
+            approved_by: Agreed {
+                groups: &grant.approved_by,
+                mfa: grant.approved_mfa,
+            },
         }),
-        approved_by,
+        approved_by: Agreed {
+            groups: approved_by,
+            mfa: *approved_mfa,
+        },
         content_length: *content_length,
         input: Some(input),
         history: Some(history),
@@ -245,8 +252,7 @@ fn write_view<'a>(out: &mut Vec<u8>, view: &View<'a>, methods: impl Iterator<Ite
         });
     }
     write_grant(out, grant.as_ref());
-    let groups = approved_by.iter().map(GroupName::as_str);
-    line::list(out, key!("approved_by"), groups);
+    write_agreed(out, approved_by);
     line::signed(out, key!("content_length"), *content_length);
     if let Some(input) = input.filter(|input| !input.is_empty()) {
         line::object(out, key!("input"), |out| {
@@ -278,9 +284,16 @@ fn write_grant(out: &mut Vec<u8>, grant: Option<&GrantFacts<'_>>) {
             line::signed(out, key!("age_seconds"), Some(grant.age_seconds));
             line::signed(out, key!("calls_left"), grant.calls_left);
             line::signed(out, key!("bytes_left"), grant.bytes_left);
-            let groups = grant.approved_by.iter().map(GroupName::as_str);
-            line::list(out, key!("approved_by"), groups);
+            write_agreed(out, &grant.approved_by);
         });
+    }
+}
+
+fn write_agreed(out: &mut Vec<u8>, agreed: &Agreed<'_>) {
+    let groups = agreed.groups.iter().map(GroupName::as_str);
+    line::list(out, key!("approved_by"), groups);
+    if agreed.mfa {
+        line::truth(out, key!("approved_mfa"), true);
     }
 }
 

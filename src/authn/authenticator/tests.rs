@@ -43,6 +43,7 @@ impl World {
             audience: GATE.to_owned(),
             agent_claim: "sub".to_owned(),
             task_claim: Some("task".to_owned()),
+            mfa_acr: Default::default(),
         }));
         keys.read_once(&mut Digest::ZERO.clone(), &clock)
             .await

@@ -45,6 +45,7 @@ impl Server {
             audience: "https://gate.example".to_owned(),
             agent_claim: "sub".to_owned(),
             task_claim: None,
+            mfa_acr: Default::default(),
         })
     }
 

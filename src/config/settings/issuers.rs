@@ -48,6 +48,12 @@ impl<'s> Issuers<'s> {
         let task = fields
             .string("task_claim")
             .filter(|text| not_empty(&mut fields, text));
+        let mfa_acr = fields.strings("mfa_acr");
+        let mfa_acr: Vec<_> = mfa_acr
+            .into_iter()
+            .filter(|value| is_class(&mut fields, value))
+            .map(|value| value.value)
+            .collect();
         if let Some(issuer) = &issuer {
             self.claim(issuer, &mut fields);
         }
@@ -64,6 +70,7 @@ impl<'s> Issuers<'s> {
             audience,
             agent_claim: agent.map_or_else(|| "sub".into(), |text| text.value),
             task_claim: task.map(|text| text.value),
+            mfa_acr,
         });
     }
 
@@ -111,6 +118,17 @@ pub(super) fn jwks(
             None
         }
     }
+}
+
+/// `acr_values` is a list with blanks between its values, in quotes (RFC 9470 §3).
+fn is_class(fields: &mut Fields<'_, '_>, value: &At<String>) -> bool {
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
+    let fits = !value.value.is_empty() && value.value.chars().all(plain);
+    if !fits {
+        let message = "an `acr` value is printable ASCII without blanks, quotes and backslashes";
+        fields.problems().error(&value.place, message);
+    }
+    fits
 }
 
 pub(super) fn not_empty(fields: &mut Fields<'_, '_>, text: &At<String>) -> bool {

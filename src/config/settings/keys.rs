@@ -248,6 +248,11 @@ const KEYS: &[Key] = &[
         "The claim that names the task; else the header `Portcullis-Task` does.",
     ),
     Key::list(
+        "trusted_issuer[].mfa_acr",
+        "",
+        "The `acr` values that tell of several factors, such as `[\"phr\"]`: what `mfa_required` asks for.",
+    ),
+    Key::list(
         "ssf_transmitter[].issuer",
         "",
         "The `iss` of security event tokens that are taken at `/ssf/events`.",

@@ -131,7 +131,7 @@ async fn the_last_person_needed_brings_the_grant_into_force() {
         panic!("not active");
     };
     pending.decided().await;
-    assert_eq!(grant.approved_by(), ["leads".parse().unwrap()]);
+    assert_eq!(grant.approved_by().groups, ["leads".parse().unwrap()]);
     let deadline = world.clock.now() + world.entitlement.max_ttl;
     assert_eq!(grant.deadline(), deadline, "its time starts now");
     assert_eq!(task.grants().len(), 1);

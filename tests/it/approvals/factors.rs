@@ -27,13 +27,13 @@ fn code(secret: &str, second: i64) -> String {
 }
 
 /// A person's key, and an app that knows the secret.
-struct Holder {
-    key: String,
+pub(crate) struct Holder {
+    pub(crate) key: String,
     secret: String,
 }
 
 impl Holder {
-    async fn enrol(gate: &Gateway, person: &str) -> Self {
+    pub(crate) async fn enrol(gate: &Gateway, person: &str) -> Self {
         let key = key_of(gate, person).await;
         let path = format!("/v1/people/{person}/totp");
         let enrolled = gate.control("POST", &path).bearer(&key).send().await;
@@ -49,11 +49,11 @@ impl Holder {
         holder
     }
 
-    fn code(&self, gate: &Gateway) -> String {
+    pub(crate) fn code(&self, gate: &Gateway) -> String {
         code(&self.secret, gate.clock.wall().as_second())
     }
 
-    async fn approves(&self, gate: &Gateway, request: &Value, totp: &str) -> Answer {
+    pub(crate) async fn approves(&self, gate: &Gateway, request: &Value, totp: &str) -> Answer {
         let body = json!({ "digest": request["digest"], "totp": totp });
         step(gate, &self.key, request, "approve", &body).await
     }

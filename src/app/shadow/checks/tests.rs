@@ -88,6 +88,7 @@ impl World {
             task: None,
             grant: None,
             approved_by: Vec::new(),
+            approved_mfa: false,
             step: None,
             content_length: None,
             input: Inputs::from([("most".into(), InputValue::Long(most))]),
