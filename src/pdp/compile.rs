@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::Digest;
-use crate::model::{AgentId, EntitlementId, GroupName, OperationId};
+use crate::model::{AgentId, Entitlement, EntitlementId, GroupName, OperationId};
 use crate::telemetry::Counter;
 
-use super::catalogue::{Directory, Names};
+use super::catalogue::{Directory, KnownOperation, Names};
 use super::check::{Checked, Checker, Draft};
 use super::context::Addresses;
 use super::fact::Fact;
@@ -198,6 +198,55 @@ impl Policies {
     /// group that has to agree.
     pub fn approvals(&self) -> impl Iterator<Item = (&Rule, Range<usize>, &GroupName)> {
         approvals(self.rules.iter().zip(&self.heads))
+    }
+
+    /// The rules that want people's agreement to calls of an operation that no grant brings it for: where each
+    /// one's head stands, the group, and such an operation. A grant brings the agreement of those whom its
+    /// entitlement asks, or whom a rule does where that asks nobody.
+    #[must_use]
+    pub fn agreements_of_no_grant<'p>(
+        &'p self,
+        entitlements: &'p [Entitlement],
+    ) -> Vec<(&'p Rule, Range<usize>, &'p GroupName, &'p OperationId)> {
+        let wants = |rule: &Rule, group: &GroupName| {
+            let wanted =
+                |one: &Requirement| matches!(one, Requirement::Approval(of) if of == group);
+            rule.requires.iter().any(wanted)
+        };
+        let brings = |entitlement: &Entitlement, group: &GroupName| match &entitlement.approval {
+            Some(rule) => rule.group == *group,
+            None => {
+                let target = self.directory.entitlement(&entitlement.id);
+                let mut rules = self.rules.iter().enumerate();
+                target.is_some_and(|target| {
+                    rules.any(|(number, rule)| {
+                        wants(rule, group) && self.index.concerns(number, target)
+                    })
+                })
+            }
+        };
+        let mut found = Vec::new();
+        for (number, (rule, head)) in self.rules.iter().zip(&self.heads).enumerate() {
+            for requirement in &rule.requires {
+                let Requirement::Approval(group) = requirement else {
+                    continue;
+                };
+                let lacks = |(id, operation): &(&OperationId, &KnownOperation)| {
+                    let mut covering = entitlements
+                        .iter()
+                        .filter(|one| one.operations.contains(*id))
+                        .peekable();
+                    !operation.baseline
+                        && self.index.concerns(number, &operation.target)
+                        && covering.peek().is_some()
+                        && !covering.any(|one| brings(one, group))
+                };
+                if let Some((operation, _)) = self.directory.operations().find(lacks) {
+                    found.push((rule, head.clone(), group, operation));
+                }
+            }
+        }
+        found
     }
 
     /// Whether any rule permits an agent to ask for an entitlement, under whichever conditions.

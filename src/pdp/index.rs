@@ -62,17 +62,8 @@ impl Draft {
         self.annotations.on_change.is_some() && !(of_calls && self.reads.are_told())
     }
 
-    /// Whether the scope takes in agents of this kind and this target.
-    fn is_in_scope(&self, agent: &KnownAgent, target: &Target) -> bool {
-        let principal = match &self.scope.principal {
-            PrincipalConstraint::Any => true,
-            PrincipalConstraint::Eq(uid) => *uid == agent.uid,
-            PrincipalConstraint::In(uid) => agent.anchors.contains(uid),
-            PrincipalConstraint::Is(name) => is(&agent.uid, name),
-            PrincipalConstraint::IsIn(name, uid) => {
-                is(&agent.uid, name) && agent.anchors.contains(uid)
-            }
-        };
+    /// Whether the scope takes in this target, whoever asks.
+    fn concerns(&self, target: &Target) -> bool {
         let action = match &self.scope.action {
             ActionConstraint::Any => true,
             ActionConstraint::Eq(uid) => *uid == target.action,
@@ -86,7 +77,21 @@ impl Draft {
                 is(&target.resource, name) && *uid == target.resource
             }
         };
-        principal && action && resource
+        action && resource
+    }
+
+    /// Whether the scope takes in agents of this kind and this target.
+    fn is_in_scope(&self, agent: &KnownAgent, target: &Target) -> bool {
+        let principal = match &self.scope.principal {
+            PrincipalConstraint::Any => true,
+            PrincipalConstraint::Eq(uid) => *uid == agent.uid,
+            PrincipalConstraint::In(uid) => agent.anchors.contains(uid),
+            PrincipalConstraint::Is(name) => is(&agent.uid, name),
+            PrincipalConstraint::IsIn(name, uid) => {
+                is(&agent.uid, name) && agent.anchors.contains(uid)
+            }
+        };
+        principal && self.concerns(target)
     }
 }
 
@@ -168,7 +173,20 @@ impl fmt::Debug for Index {
     }
 }
 
+impl Slice {
+    /// What the forbids read that say what becomes of grants.
+    pub(super) const fn turning_reads(&self) -> &Reads {
+        &self.turning_reads
+    }
+}
+
 impl Index {
+    /// Whether the rule of this number is about a target, whoever asks.
+    pub(super) fn concerns(&self, rule: usize, target: &Target) -> bool {
+        let rule = self.policies.get(rule);
+        rule.is_some_and(|draft| draft.concerns(target))
+    }
+
     /// Indexes policies. Each one's place is its number.
     pub(super) fn new(policies: Vec<Arc<Draft>>) -> Self {
         let mut index = Self {

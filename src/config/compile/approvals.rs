@@ -33,6 +33,27 @@ pub(super) fn warn_of_empty_groups(
     }
 }
 
+/// Doubts about rules that want an agreement to calls which no entitlement has people asked for.
+pub(super) fn warn_of_unasked_groups(
+    policies: &Policies,
+    entitlements: &[Entitlement],
+    texts: &HashMap<&str, &Arc<Text>>,
+    problems: &mut Diagnostics,
+) {
+    for (rule, head, group, operation) in policies.agreements_of_no_grant(entitlements) {
+        if let Some(text) = texts.get(&*rule.file) {
+            let message = format!(
+                "no grant can meet this for `{operation}`: no entitlement that covers it asks `{group}`"
+            );
+            problems
+                .warning(&Place::new(text, head), message)
+                .hint(format!(
+                    "make one that does: approval = {{ group = \"{group}\" }}"
+                ));
+        }
+    }
+}
+
 /// Doubts about entitlements that no agent can get, because those who approve are those who own it:
 /// nobody approves what an agent of theirs asked for.
 pub(super) fn warn_of_owners_alone(

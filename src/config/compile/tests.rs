@@ -530,6 +530,49 @@ fn what_no_rule_lets_anybody_ask_for_is_doubtful() {
     assert_eq!(warned(&format!("{billing});")), Vec::<String>::new());
 }
 
+#[test]
+fn an_agreement_that_no_grant_brings_is_doubtful() {
+    let said = |entitlement: &str, rules: &str| {
+        let text =
+            format!("{GOOD}\n[[person]]\nid = \"sam\"\ngroups = [\"security\"]\n{entitlement}");
+        let rules = format!(
+            "@id(\"ask\") permit (principal, action == Action::\"request\", resource);\n{rules}"
+        );
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.toml"), text).unwrap();
+        std::fs::write(directory.path().join("a.cedar"), rules).unwrap();
+        let sources = sources(&[directory.path().to_str().unwrap()]);
+        let (_, warnings) = compile(&sources, &mut Memory::default()).unwrap();
+        let warnings = warnings.to_string();
+        let lines = warnings
+            .lines()
+            .filter(|line| line.contains("no grant can meet this"));
+        lines.count()
+    };
+    let call = "@id(\"secured\") @require(\"approval:security\") \
+                permit (principal, action == Action::\"orders.read\", resource);";
+    let asks = |id: &str| {
+        format!(
+            "[[entitlement]]\nid = \"{id}\"\noperations = [\"orders.read\"]\nmax_ttl = \"5m\"\n\
+             approval = {{ group = \"security\" }}\n"
+        )
+    };
+    assert_eq!(said("", call), 1);
+    assert_eq!(said(&asks("secure"), call), 0);
+    let request = "@id(\"asked\") @require(\"approval:security\") \
+                   permit (principal, action == Action::\"request\", resource);";
+    assert_eq!(
+        said("", &format!("{call}\n{request}")),
+        0,
+        "a rule asks them"
+    );
+    assert_eq!(
+        said("", request),
+        0,
+        "people are asked for the request itself"
+    );
+}
+
 /// How many entitlements the good file has.
 fn snapshot_entitlements() -> usize {
     GOOD.matches("[[entitlement]]").count()
