@@ -38,4 +38,4 @@ pub use supposed::{
     Compares, Explains, Explanation, ShadowWish, Shadows, SupposedCall, SupposedSignals,
 };
 pub use used_once::{NotOnce, UsedOnce};
-pub use vigil::Vigil;
+pub use vigil::{Vigil, suspension_reads};

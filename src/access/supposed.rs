@@ -84,6 +84,8 @@ pub struct Explanation {
     pub rules: Vec<Arc<str>>,
     /// What these rules, and the others that could apply, were given to read.
     pub signals: Seen,
+    /// What of the signals would have to be otherwise, all of it, for the rules not to stand in the way.
+    pub needs: Vec<String>,
     /// The least step that would help, as the refusal would tell it.
     pub next: Option<serde_json::Value>,
     /// The operation that it calls.

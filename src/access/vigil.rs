@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use foldhash::quality::FixedState;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, watch};
 use tokio::task::yield_now;
@@ -24,10 +23,12 @@ use super::roster::Roster;
 use crate::audit::{Audit, Record, RecordKind, Unavailable};
 use crate::base::{BootInstant, Clock, ErrorChain, Live, Seconds};
 use crate::config::Snapshot;
-use crate::grants::{Grants, GrantsError, LiveGrant, Move, Switch};
-use crate::model::{Ask, EndReason, GrantFacts, GrantId, History, HttpFacts, Inputs, OperationId};
-use crate::pdp::{OnChange, Turned, Watched};
-use crate::signals::Changed;
+use crate::grants::{Grants, GrantsError, LiveGrant, LiveTask, Move, Switch};
+use crate::model::{
+    Ask, EndReason, GrantFacts, GrantId, History, HttpFacts, Inputs, OperationId, Question,
+};
+use crate::pdp::{OnChange, Seen, Turned, TurnedRule, Watched};
+use crate::signals::{Changed, Signals};
 use crate::telemetry::Metrics;
 
 /// So many grants are asked about before others get their turn.
@@ -65,7 +66,7 @@ type Book = Roster<Arc<LiveGrant>>;
 type Swept = Sweep<Arc<LiveGrant>>;
 
 /// A rule that has turned, and what it says becomes of grants.
-type Rule = (OnChange, Arc<str>);
+type Rule = TurnedRule;
 
 /// What the rules ask of grants, to be done together.
 #[derive(Debug, Default)]
@@ -270,34 +271,18 @@ impl Vigil {
         (now, wall): (BootInstant, Timestamp),
     ) -> Turned<Rule> {
         let mut all = Turned::default();
-        let request = grant.request();
-        let Some(agent) = snapshot.agent(request.agent.as_str()) else {
-            return all;
-        };
-        let task = self.grants.task(&request.task);
-        let methods: Vec<&str> = request.asked.methods.iter().map(AsRef::as_ref).collect();
-        let asker = Asker {
+        let task = self.grants.task(&grant.request().task);
+        at_rest(
             snapshot,
-            agent,
-            task: task.as_ref(),
-            methods: &methods,
-            acr: &[],
-            holder: request.asked.holder,
-            source: request.asked.source,
-            risk: risk_of(snapshot, self.grants.signals(), agent, task.as_ref()),
-            habits: Some(self.grants.signals()),
-            now,
-            wall,
-            supposed: None,
-        };
-        for operation in &request.right.operations {
-            if let Some(zone) = snapshot.operation(operation.as_str()) {
-                let zone = &zone.service.service.time_zone;
-                all = all.and(turned(&asker, operation, zone, grant), |(what, _)| {
-                    *what == OnChange::End
-                });
-            }
-        }
+            self.grants.signals(),
+            (grant, task.as_ref()),
+            (now, wall),
+            |question| {
+                let turned = snapshot.policies().turned(question);
+                let sofar = std::mem::take(&mut all);
+                all = sofar.and(turned, |rule| rule.on_change == OnChange::End);
+            },
+        );
         all
     }
 
@@ -327,7 +312,7 @@ impl Vigil {
             record.task = Some(request.task.clone());
             record.grant = Some(request.grant.clone());
             record.entitlement = Some(request.right.entitlement.clone());
-            record.rules = rule.map(|(_, rule)| rule).into_iter().collect();
+            record.rules = rule.map(|rule| rule.id).into_iter().collect();
             record.detail = Some(format!("{what} by a condition"));
             let mut place = self.audit.reserve();
             if matches!(place, Err(Unavailable::Full)) && self.audit.flush().await.is_ok() {
@@ -344,13 +329,21 @@ impl Vigil {
 impl Steps {
     /// Adds what is to become of a grant, of which this is what has turned.
     fn add(&mut self, grant: Arc<LiveGrant>, rule: Option<Rule>) {
-        match rule {
-            Some(rule @ (OnChange::End, _)) => self.ends.push((grant, rule)),
-            Some(rule @ (OnChange::Suspend, _)) if !grant.is_suspended() => {
-                self.switches.push((grant, Switch::Suspend, Some(rule)));
+        let Some(rule) = rule else {
+            if grant.is_suspended() {
+                self.switches.push((grant, Switch::Resume, None));
             }
-            None if grant.is_suspended() => self.switches.push((grant, Switch::Resume, None)),
-            Some((OnChange::Suspend, _)) | None => {}
+            return;
+        };
+        match rule.on_change {
+            OnChange::End => self.ends.push((grant, rule)),
+            OnChange::Suspend => {
+                // Also of one that is suspended already: after a restart, or by another rule.
+                grant.note_suspender(rule.clone());
+                if !grant.is_suspended() {
+                    self.switches.push((grant, Switch::Suspend, Some(rule)));
+                }
+            }
         }
     }
 
@@ -379,35 +372,79 @@ fn enter(watched: &mut Book, grant: &Arc<LiveGrant>, found: Watched) {
     watched.enter(&request.grant, &request.agent, found, Arc::clone(grant));
 }
 
-fn turned(
-    asker: &Asker<'_>,
-    operation: &OperationId,
-    time_zone: &TimeZone,
-    grant: &LiveGrant,
-) -> Turned<Rule> {
-    let (input, history) = (Inputs::new(), History::new());
-    let call = Ask::Call {
-        operation,
-        grant: Some(GrantFacts {
-            id: &grant.request().grant,
-            entitlement: &grant.request().right.entitlement,
-            age_seconds: whole(asker.now.saturating_since(grant.starts()).as_secs()),
-            calls_left: grant.calls_left().map(whole),
-            bytes_left: grant.bytes_left().map(whole),
-            approved_by: grant.approved_by(),
-        }),
-        // No rule that says what becomes of grants reads any of these.
-        http: HttpFacts {
-            method: "",
-            host: "",
-            path: "",
-            content_length: None,
-        },
-        input: &input,
-        history: &history,
+/// What the rules read that a suspended grant is asked about, of all its operations.
+pub fn suspension_reads(asker: &Asker<'_>, grant: &LiveGrant) -> Seen {
+    let mut all = Seen::new();
+    let Some(signals) = asker.habits else {
+        return all;
     };
-    let question = asker.question(call, time_zone);
-    asker.snapshot.policies().turned(&question)
+    let times = (asker.now, asker.wall);
+    at_rest(
+        asker.snapshot,
+        signals,
+        (grant, asker.task),
+        times,
+        |question| {
+            all.extend(asker.snapshot.policies().turning_reads(question));
+        },
+    );
+    all
+}
+
+/// Puts the question about a grant at rest, once for each of its operations.
+fn at_rest(
+    snapshot: &Snapshot,
+    signals: &Signals,
+    (grant, task): (&LiveGrant, Option<&Arc<LiveTask>>),
+    (now, wall): (BootInstant, Timestamp),
+    mut put: impl FnMut(&Question<'_>),
+) {
+    let request = grant.request();
+    let Some(agent) = snapshot.agent(request.agent.as_str()) else {
+        return;
+    };
+    let methods: Vec<&str> = request.asked.methods.iter().map(AsRef::as_ref).collect();
+    let asker = Asker {
+        snapshot,
+        agent,
+        task,
+        methods: &methods,
+        acr: &[],
+        holder: request.asked.holder,
+        source: request.asked.source,
+        risk: risk_of(snapshot, signals, agent, task),
+        habits: Some(signals),
+        now,
+        wall,
+        supposed: None,
+    };
+    let (input, history) = (Inputs::new(), History::new());
+    for operation in &request.right.operations {
+        let Some(endpoint) = snapshot.operation(operation.as_str()) else {
+            continue;
+        };
+        let call = Ask::Call {
+            operation,
+            grant: Some(GrantFacts {
+                id: &request.grant,
+                entitlement: &request.right.entitlement,
+                age_seconds: whole(now.saturating_since(grant.starts()).as_secs()),
+                calls_left: grant.calls_left().map(whole),
+                bytes_left: grant.bytes_left().map(whole),
+                approved_by: grant.approved_by(),
+            }),
+            // No rule that says what becomes of grants reads any of these.
+            http: HttpFacts {
+                method: "",
+                host: "",
+                path: "",
+                content_length: None,
+            },
+            input: &input,
+            history: &history,
+        };
+        put(&asker.question(call, &endpoint.service.service.time_zone));
+    }
 }
 
 /// Some of what was told has been missed.

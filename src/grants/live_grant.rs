@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use once_cell::race::OnceBox;
 
@@ -24,7 +25,7 @@ use crate::model::{
     Agreed, Budget, ClosedGrant, EndReason, Grant, GrantId, GrantRequest, GrantState, Transition,
     TransitionError,
 };
-use crate::pdp::Kept;
+use crate::pdp::{Kept, TurnedRule};
 use crate::store::GrantMark;
 
 /// A grant in force. What never changes is plain data; what does is atomic.
@@ -45,6 +46,8 @@ pub struct LiveGrant {
     place: Place,
     end: EndCell,
     suspended: AtomicBool,
+    /// The rule that last suspended it.
+    suspender: ArcSwapOption<TurnedRule>,
     /// What it was carved from: out of force, that takes it along.
     above: Option<Arc<Self>>,
     /// Its calls, where they are limited.
@@ -116,6 +119,7 @@ impl LiveGrant {
             place: Place::default(),
             end: EndCell::new(),
             suspended: AtomicBool::new(matches!(grant.state, GrantState::Suspended(_))),
+            suspender: ArcSwapOption::empty(),
             above: None,
             calls: calls_left.map(calls),
             bytes: Left::new(bytes_left),
@@ -216,6 +220,23 @@ impl LiveGrant {
         self.above
             .as_ref()
             .is_some_and(|above| above.is_out_of_force())
+    }
+
+    /// Notes which rule suspends it.
+    pub fn note_suspender(&self, rule: TurnedRule) {
+        self.suspender.store(Some(Arc::new(rule)));
+    }
+
+    /// The rule that suspends it, or what it was carved from, where that is the same agent's. None while it is in
+    /// force, or where it is not known: after a restart, until the rules have been asked once more.
+    #[must_use]
+    pub fn suspender(&self) -> Option<Arc<TurnedRule>> {
+        let mut part = self;
+        while !part.is_suspended() {
+            part = part.above.as_ref()?;
+        }
+        let own = part.request.agent == self.request.agent;
+        part.suspender.load_full().filter(|_| own)
     }
 
     /// Waits for its end.

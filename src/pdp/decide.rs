@@ -22,12 +22,14 @@ use crate::model::{
 use super::catalogue::{KnownAgent, KnownOperation, Target};
 use super::context::Facts;
 use super::index::{Alone, Slice, Way};
+use super::needs;
 use super::prepared::{Kept, Key, Prepared};
 use super::program::{Asked, Deciding, Stumbled};
 use super::reads::Reads;
 use super::seen::{self, Seen};
 use super::{
-    Decision, Denial, Depends, OnChange, Permit, Policies, Requirement, Rule, Turned, Watched,
+    Decision, Denial, Depends, Effect, OnChange, Permit, Policies, Requirement, Rule, Turned,
+    TurnedRule, Watched,
 };
 
 impl Policies {
@@ -78,11 +80,56 @@ impl Policies {
         (self.decide(question), seen.unwrap_or_default())
     }
 
+    /// What the rules that a grant at rest is asked about read of it; the question is about a call, of which they
+    /// read nothing.
+    #[must_use]
+    pub fn turning_reads(&self, question: &Question<'_>) -> Seen {
+        let Ask::Call { operation, .. } = &question.ask else {
+            return Seen::new();
+        };
+        let Some((agent, target, slice)) = self.call_slice(question.agent, operation) else {
+            return Seen::new();
+        };
+        let request = self.request(question, &agent.uid, target, slice.turning_reads());
+        let seen = request.map(|request| seen::of(&request, slice.turning_reads()));
+        seen.unwrap_or_default()
+    }
+
+    /// The least that would have to be otherwise of what was read for these rules, which decided against a question,
+    /// not to stand in its way; where there is none, of what the permit lacks that comes closest. Only comparisons
+    /// with constants are told.
+    #[must_use]
+    pub fn needs(&self, question: &Question<'_>, rules: &[Arc<str>], seen: &Seen) -> Vec<String> {
+        let Ok((agent, target)) = self.admit(question) else {
+            return Vec::new();
+        };
+        let slice = self.index.slice(agent, target);
+        let all = slice.policies.policies();
+        let all = all.filter_map(|policy| Some((policy, self.rules.get(number(policy.id())?)?)));
+        if rules.is_empty() {
+            let permits = all.filter(|(_, rule)| rule.effect == Effect::Permit);
+            let lacking = permits.filter_map(|(policy, rule)| {
+                let lacks = needs::to_meet(policy, seen)?;
+                Some((lacks.len(), &rule.id, lacks))
+            });
+            let nearest = lacking.min_by(|one, other| (one.0, one.1).cmp(&(other.0, other.1)));
+            return nearest.map(|(_, _, lacks)| lacks).unwrap_or_default();
+        }
+        let deciding = all.filter(|(_, rule)| rules.contains(&rule.id));
+        let forbids = deciding.filter(|(_, rule)| rule.effect == Effect::Forbid);
+        let mut lifting: Vec<_> = forbids
+            .filter_map(|(policy, _)| needs::to_lift(policy, seen))
+            .collect();
+        lifting.sort_unstable();
+        lifting.dedup();
+        lifting
+    }
+
     /// The forbid that has turned against a grant at rest, and what it says becomes of the grant: of
     /// several the hardest. The question is about a call, of which these rules read nothing. A rule that
     /// can't be evaluated has turned.
     #[must_use]
-    pub fn turned(&self, question: &Question<'_>) -> Turned<(OnChange, Arc<str>)> {
+    pub fn turned(&self, question: &Question<'_>) -> Turned<TurnedRule> {
         let mut turned = Turned::default();
         let Ask::Call { operation, .. } = &question.ask else {
             return turned;
@@ -104,9 +151,14 @@ impl Policies {
             };
             turned.until = turned.until.min(until);
             let rule = self.rules.get(one.rule)?;
-            holds.then_some((rule.on_change?, Arc::clone(&rule.id)))
+            let on_change = rule.on_change.filter(|_| holds)?;
+            Some(TurnedRule {
+                on_change,
+                id: Arc::clone(&rule.id),
+                message: rule.message.clone(),
+            })
         });
-        turned.rule = holding.max_by_key(|(what, _)| *what == OnChange::End);
+        turned.rule = holding.max_by_key(|turned| turned.on_change == OnChange::End);
         turned
     }
 

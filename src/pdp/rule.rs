@@ -52,6 +52,17 @@ pub enum OnChange {
     Suspend,
 }
 
+/// A forbid that has turned true against a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnedRule {
+    /// What becomes of the grant.
+    pub on_change: OnChange,
+    /// The rule's id.
+    pub id: Arc<str>,
+    /// What a refused agent is told.
+    pub message: Option<Arc<str>>,
+}
+
 /// What has to be shown before a permit counts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Requirement {

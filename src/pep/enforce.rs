@@ -171,7 +171,8 @@ fn first_that_permits<D: Deciding>(
             Ok(place) => return Ok((Some(place), permit)),
             Err(closed) => {
                 let asked = deciding.asked();
-                exhausted.get_or_insert_with(|| refuse_closed(closed).with_asked(asked));
+                let refusal = refuse_closed_grant(closed, grant);
+                exhausted.get_or_insert_with(|| refusal.with_asked(asked));
             }
         }
     }
@@ -335,7 +336,10 @@ fn refuse_denial(denial: Denial) -> Refusal {
         (Some(Requirement::Proof(proof)), None) => {
             format!("a token bound by {} is needed", proof.as_str())
         }
-        (None, None) => "no rule permits this call now".to_owned(),
+        (None, None) if denial.rules.is_empty() || denial.error.is_some() => {
+            "no rule permits this call now".to_owned()
+        }
+        (None, None) => "a rule forbids this call now".to_owned(),
     };
     let mut refusal = Refusal::new(denial.reason, detail).with_rules(&denial.rules);
     if let Some(Requirement::Proof(Proof::Mtls)) = denial.requires {
@@ -346,6 +350,24 @@ fn refuse_denial(denial: Denial) -> Refusal {
         Some(error) => refusal.with_internal(error),
         None => refusal,
     }
+}
+
+/// The refusal of a call whose grant can't take it. Of a suspended one it names the rule that it rests by.
+pub(super) fn refuse_closed_grant(closed: Closed, grant: &LiveGrant) -> Refusal {
+    let suspender = match closed {
+        Closed::Suspended => grant.suspender(),
+        Closed::Busy | Closed::Ended(_) | Closed::Exhausted => None,
+    };
+    let Some(rule) = suspender else {
+        return refuse_closed(closed);
+    };
+    let silent = "the grant is suspended: a condition it was given under no longer holds";
+    let detail = match &rule.message {
+        Some(message) => format!("the grant is suspended: {message}"),
+        None => silent.to_owned(),
+    };
+    let rules = [Arc::clone(&rule.id)];
+    Refusal::new(DenyReason::ConditionDenied, detail).with_rules(&rules)
 }
 
 /// The refusal of a call whose grant can't take it.

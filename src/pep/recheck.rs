@@ -18,7 +18,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::yield_now;
 
 use super::canonical::Canonical;
-use super::enforce::{refuse_closed, refuse_withdrawn, still_permits};
+use super::enforce::{refuse_closed_grant, refuse_withdrawn, still_permits};
 use super::gate::Gate;
 use super::probe::Probe;
 use super::refusal::Refusal;
@@ -171,12 +171,9 @@ fn recheck(gate: &Gate, snapshot: &Snapshot, running: &Running, change: &Change)
         if !change.concerns(standing) {
             return None;
         }
-        if standing
-            .grant
-            .as_ref()
-            .is_some_and(|grant| grant.is_out_of_force())
-        {
-            return Some(refuse_closed(Closed::Suspended));
+        let grant = standing.grant.as_ref();
+        if let Some(grant) = grant.filter(|grant| grant.is_out_of_force()) {
+            return Some(refuse_closed_grant(Closed::Suspended, grant));
         }
         match still_allowed(gate, snapshot, standing, change.reason()) {
             Ok(permit) => {

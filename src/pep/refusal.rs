@@ -8,11 +8,11 @@ mod tests;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::request_id::RequestId;
 use crate::audit::Written;
-use crate::model::DenyReason;
+use crate::model::{DenyReason, Proof};
 use crate::pdp::Requirement;
 use crate::wire::{Body, Challenge, DPOP_ALGORITHMS, PROBLEM_JSON, Problem, WEBSOCKET_VERSION};
 
@@ -196,8 +196,27 @@ impl Refusal {
         &self.detail
     }
 
-    pub(super) const fn next(&self) -> Option<&Value> {
-        self.next.as_ref()
+    /// What would help: what the refusal says of it, and how to show what is missing where only its challenge says
+    /// that.
+    pub(super) fn least_step(&self) -> Option<Value> {
+        if self.next.is_some() {
+            return self.next.clone();
+        }
+        match self.reason {
+            DenyReason::MfaRequired => {
+                let step_up = self.step_up.as_ref()?;
+                Some(json!({ "acr_values": step_up.acr_values }))
+            }
+            DenyReason::ProofRequired => {
+                let proof = if self.certificate {
+                    Proof::Mtls
+                } else {
+                    Proof::Dpop
+                };
+                Some(json!({ "proof": proof.as_str() }))
+            }
+            _ => None,
+        }
     }
 
     pub(super) const fn reason(&self) -> DenyReason {

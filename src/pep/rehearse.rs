@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Request, StatusCode, Uri};
+use serde_json::json;
 
 use super::canonical::{Canonical, check_lines};
 use super::describe;
@@ -13,7 +14,7 @@ use super::enforce::{Call, Deciding, weigh};
 use super::gate::{Facts, Gate};
 use super::judging::route;
 use super::refusal::Refusal;
-use crate::access::{Asker, Explains, Explanation, SupposedCall};
+use crate::access::{Asker, Explains, Explanation, SupposedCall, suspension_reads};
 use crate::audit::Written;
 use crate::config::Matched;
 use crate::grants::{Closed, LiveGrant};
@@ -38,7 +39,7 @@ impl Facts {
                 explanation.code = Some(refusal.reason());
                 explanation.detail = Some(refusal.detail().to_owned());
                 explanation.rules = refusal.rules().to_vec();
-                explanation.next = refusal.next().cloned();
+                explanation.next = refusal.least_step();
                 explanation.internal = refusal.internal().map(str::to_owned);
             }
         }
@@ -97,6 +98,20 @@ impl Facts {
             explanation.entitlement = Some(grant.request().right.entitlement.clone());
         }
         explanation.signals = supposing.seen;
+        explanation.needs = supposing.needs;
+        if let Err(refusal) = &weighed
+            && matches!(
+                refusal.reason(),
+                DenyReason::MfaRequired | DenyReason::ProofRequired
+            )
+        {
+            let auth = json!({
+                "methods": asker.methods,
+                "factors": asker.factors(),
+                "proof": asker.proof().as_str(),
+            });
+            explanation.signals.insert("auth".to_owned(), auth);
+        }
         let (_, permit) = weighed.map_err(|refusal| self.advise(refusal, asker, endpoint))?;
         Ok(permit.rules().to_vec())
     }
@@ -138,6 +153,8 @@ struct Supposing {
     /// What was read for the question that counts: the one that was answered last, unless an earlier
     /// grant's refusal is the one that is told.
     seen: Seen,
+    /// What of it would have to be otherwise; not told where much is supposed.
+    needs: Vec<String>,
 }
 
 impl Deciding for Supposing {
@@ -150,6 +167,16 @@ impl Deciding for Supposing {
         }
         let (decision, seen) = policies.explain(question);
         if self.seen.is_empty() || matches!(decision, Decision::Allow(_)) {
+            self.needs = match &decision {
+                Decision::Deny(denial)
+                    if denial.reason == DenyReason::ConditionDenied
+                        && denial.error.is_none()
+                        && asker.supposed.is_none() =>
+                {
+                    policies.needs(question, &denial.rules, &seen)
+                }
+                Decision::Allow(_) | Decision::Deny(_) => Vec::new(),
+            };
             self.seen = seen;
         }
         decision
@@ -159,7 +186,12 @@ impl Deciding for Supposing {
         match grant.refuses(asker.now) {
             None => Ok(Arc::clone(grant)),
             Some(closed) => {
-                self.first.get_or_insert_with(|| Arc::clone(grant));
+                if self.first.is_none() {
+                    self.first = Some(Arc::clone(grant));
+                    if closed == Closed::Suspended && asker.supposed.is_none() {
+                        self.seen.extend(suspension_reads(asker, grant));
+                    }
+                }
                 Err(closed)
             }
         }

@@ -324,6 +324,7 @@ fn a_stream_is_not_cut_for_having_been_counted() {
 
 const TURNING: &str = r#"
 @id("hold-payments")
+@message("payments are held")
 @on_change("suspend")
 forbid (principal, action == Action::"shop.pay", resource) when { context.risk.known && context.risk.score > 70 };
 
@@ -369,7 +370,13 @@ fn a_rule_suspends_the_grants_that_it_turns_against_and_they_come_back() {
         becomes(&gate, &work, "suspended").await;
         let problem = lists(&gate, &work).await.refusal(403, "condition_denied");
         let detail = problem["detail"].as_str().unwrap();
-        assert!(detail.contains("suspended"), "{problem}");
+        assert_eq!(detail, "the grant is suspended: payments are held");
+        assert_eq!(problem["rule"], "hold-payments", "{problem}");
+        let asked = json!({ "method": "GET", "url": "/shop/items" });
+        let told = gate.control("POST", "/v1/explain").bearer(&work.token);
+        let told = told.json(&asked).send().await.expect(200).json();
+        assert_eq!(told["rules"], json!(["hold-payments"]), "{told}");
+        assert_eq!(told["signals"]["risk"]["score"], 80, "{told}");
         assert_eq!(grant(&gate, &other).await["state"], "active");
         assert_eq!(
             grant(&gate, &reading).await["state"],

@@ -125,6 +125,13 @@ pub(in crate::access) fn denied(entitlement: &Entitlement, denial: Denial) -> Re
             Requirement::Mfa => "a second factor is needed".to_owned(),
             Requirement::Proof(proof) => format!("a token bound by {} is needed", proof.as_str()),
         });
+    let forbidden = denial.error.is_none() && !denial.rules.is_empty();
+    let silent = if forbidden {
+        let id = &entitlement.id;
+        format!("a rule forbids this agent to ask for `{id}` now")
+    } else {
+        silent
+    };
     let said = denial.message.map(|message| message.to_string());
     Refused::No {
         reason: denial.reason,

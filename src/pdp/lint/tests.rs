@@ -288,7 +288,7 @@ proptest! {
                 let covers = house.entitlements.iter().any(|one| {
                     one.id == asked.entitlement && asked.operation.as_ref().is_none_or(|it| one.operations.contains(it))
                 });
-                let turned = |policies: &Policies| asked.ask(|one| policies.turned(one).rule.map(|(what, _)| what));
+                let turned = |policies: &Policies| asked.ask(|one| policies.turned(one).rule.map(|rule| rule.on_change));
                 prop_assert!(!covers || turned(&policies) == turned(&fewer), "without {:?} of\n{}", gone, text);
             }
         }

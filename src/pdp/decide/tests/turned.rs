@@ -8,7 +8,7 @@ use crate::pdp::Until;
 /// What has turned, and until when.
 fn turned(policies: &Policies, asked: &Asked) -> (Option<String>, Until) {
     let turned = asked.ask(|question| policies.turned(question));
-    (turned.rule.map(|(_, id)| id.to_string()), turned.until)
+    (turned.rule.map(|rule| rule.id.to_string()), turned.until)
 }
 
 #[test]

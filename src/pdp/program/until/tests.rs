@@ -4,9 +4,8 @@ use proptest::sample::select;
 use super::*;
 use crate::model::Question;
 use crate::pdp::testing::{Asked, House};
-use crate::pdp::{OnChange, Policies, Turned};
+use crate::pdp::{Policies, Turned, TurnedRule};
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,7 +18,7 @@ fn rule(condition: &str) -> Policies {
     House::new().policies(&text)
 }
 
-fn turned(policies: &Policies, asked: &Asked) -> Turned<(OnChange, Arc<str>)> {
+fn turned(policies: &Policies, asked: &Asked) -> Turned<TurnedRule> {
     asked.ask(|question: &Question<'_>| policies.turned(question))
 }
 
