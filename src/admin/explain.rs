@@ -15,9 +15,11 @@ use serde_json::{Map, Value, json};
 use super::caller::{AgentCaller, Caller};
 use super::error::ApiError;
 use super::json::Json;
+use super::recorded::Recorded;
 use super::risk;
 use super::state::Admin;
 use crate::access::{Asker, Explanation, SupposedCall, holder, risk_of};
+use crate::audit::Record;
 use crate::base::BootInstant;
 use crate::config::{EnrolledAgent, Snapshot};
 use crate::grants::LiveTask;
@@ -28,18 +30,21 @@ use crate::wire::Peer;
 /// How an agent is supposed to have proved who it is, where nothing tells.
 const ORDINARY_METHOD: &str = "private_key_jwt";
 
-/// A call that is only supposed.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
+/// A call that is only supposed, or one that was made.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExplainBody {
     /// The agent; the caller's own if absent, or the task's.
     agent: Option<String>,
     /// The task; the token's if absent.
     task: Option<String>,
+    /// The id of a call that was made, as its refusal, its answer's headers and its record name it: what was
+    /// decided then, and what would be now. Nothing else is given with it.
+    request_id: Option<String>,
     /// The method of the call.
-    method: String,
+    method: Option<String>,
     /// Its URL, or its path on the gateway.
-    url: String,
+    url: Option<String>,
     /// Its headers: a text each, or a list of texts.
     #[schema(value_type = Object)]
     headers: Option<BTreeMap<String, Value>>,
@@ -61,20 +66,32 @@ pub(super) async fn explain(
     Extension(peer): Extension<Peer>,
     Json(body): Json<ExplainBody>,
 ) -> Result<Answer<Value>, ApiError> {
-    let snapshot = admin.snapshot.current();
-    let now = admin.clock.now();
-    let standing = match &caller {
-        Caller::Agent(agent) => of_agent(&admin, agent, &body, now).await?,
-        Caller::Person(person) if person.is_operator() => {
-            of_any(&admin, &snapshot, &body, peer, now)?
-        }
+    let operator = match &caller {
+        Caller::Agent(_) => false,
+        Caller::Person(person) if person.is_operator() => true,
         Caller::Person(_) => {
             let detail = "operators explain calls of any agent, agents their own";
             return Err(ApiError::forbidden(detail));
         }
     };
-    let operator = matches!(caller, Caller::Person(_));
-    let call = call(&body, standing.disbelieved)?;
+    let recorded = match &body.request_id {
+        None => None,
+        Some(id) => Some(Recorded::find(&admin, &caller, id).await?),
+    };
+    let body = match &recorded {
+        None => body,
+        Some(recorded) => repeated(&body, &recorded.record)?,
+    };
+    let snapshot = admin.snapshot.current();
+    let now = admin.clock.now();
+    let standing = match &caller {
+        Caller::Agent(agent) => of_agent(&admin, agent, &body, now).await?,
+        Caller::Person(_) => of_any(&admin, &snapshot, &body, peer, now)?,
+    };
+    let mut call = call(&body, standing.disbelieved)?;
+    if let Some(asked) = recorded.as_ref().and_then(|one| one.record.asked.as_ref()) {
+        call.inputs = Some(asked.input.clone());
+    }
     let methods: Vec<&str> = standing.asked.methods.iter().map(AsRef::as_ref).collect();
     let asker = Asker {
         snapshot: &snapshot,
@@ -97,12 +114,38 @@ pub(super) async fn explain(
     };
     let explanation = admin.explains.explain(&asker, call);
     let mut view = view(&snapshot, &explanation, operator);
+    if let Some(recorded) = &recorded {
+        let told = recorded.view((!operator).then_some(&explanation.signals));
+        view.insert("recorded".to_owned(), told);
+    }
     if operator {
         let task = asker.task.map(|task| &task.task().id);
         let risk = risk::view(admin.grants.signals(), &asker.agent.agent.id, task);
         view.insert("risk".to_owned(), json!(risk));
     }
     Ok(Answer(Value::Object(view)))
+}
+
+/// A call that was made, as one that would be made now.
+fn repeated(body: &ExplainBody, record: &Record) -> Result<ExplainBody, ApiError> {
+    if body.method.is_some() || body.url.is_some() || body.task.is_some() || body.body.is_some() {
+        let detail = "a `request_id` says which call: name nothing else of it";
+        return Err(ApiError::malformed(detail));
+    }
+    let (Some(method), Some(path)) = (&record.method, &record.path) else {
+        let detail = "this call could not be read as one that may be asked about";
+        return Err(ApiError::malformed(detail));
+    };
+    let host = record.host.as_ref();
+    Ok(ExplainBody {
+        agent: record.agent.as_ref().map(ToString::to_string),
+        task: record.task.as_ref().map(ToString::to_string),
+        method: Some(method.clone()),
+        url: Some(path.clone()),
+        headers: host.map(|host| [("host".to_owned(), Value::from(host.as_str()))].into()),
+        source_ip: record.source.map(|source| source.to_string()),
+        ..ExplainBody::default()
+    })
 }
 
 /// Who is supposed to call.
@@ -236,7 +279,10 @@ fn call(
     body: &ExplainBody,
     disbelieved: Option<(DenyReason, &'static str)>,
 ) -> Result<SupposedCall, ApiError> {
-    let method = Method::from_bytes(body.method.as_bytes());
+    let missing = || ApiError::malformed("say which call: `method` and `url`, or a `request_id`");
+    let (method, url) = (body.method.as_ref(), body.url.as_ref());
+    let (method, url) = method.zip(url).ok_or_else(missing)?;
+    let method = Method::from_bytes(method.as_bytes());
     let method = method.map_err(|_| ApiError::malformed("`method` is not a method"))?;
     let mut headers = headers(body.headers.as_ref())?;
     let bytes = body.body.as_ref().map(|value| match value {
@@ -249,7 +295,7 @@ fn call(
     });
     Ok(SupposedCall {
         method,
-        url: body.url.clone(),
+        url: url.clone(),
         headers,
         body: bytes,
         inputs: None,
@@ -320,6 +366,9 @@ fn view(snapshot: &Snapshot, explanation: &Explanation, operator: bool) -> Map<S
         let generation = snapshot.generation().as_str();
         view.insert("generation".to_owned(), generation.into());
         view.insert("sources".to_owned(), sources(snapshot, explanation));
+        if !explanation.needs.is_empty() {
+            view.insert("needs".to_owned(), json!(explanation.needs));
+        }
         if let Some(internal) = &explanation.internal {
             view.insert("internal".to_owned(), internal.as_str().into());
         }

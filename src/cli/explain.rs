@@ -18,9 +18,14 @@ use crate::model::TaskId;
 #[derive(Clone, Debug, Args)]
 pub(super) struct ExplainArgs {
     /// The method of the call
-    method: String,
+    #[arg(required_unless_present = "request_id")]
+    method: Option<String>,
     /// Its URL, or its path on the gateway
-    url: String,
+    #[arg(required_unless_present = "request_id")]
+    url: Option<String>,
+    /// A call that was made, by the id in its refusal or its record, instead
+    #[arg(long, value_name = "ID", conflicts_with_all = ["method", "url", "task", "body", "headers", "source_ip", "at"])]
+    request_id: Option<String>,
     /// The task that it would be made for
     #[arg(long, value_name = "ID")]
     task: Option<TaskId>,
@@ -40,8 +45,13 @@ pub(super) struct ExplainArgs {
 
 pub(super) async fn run(args: ExplainArgs, connection: &Connection) -> anyhow::Result<ExitCode> {
     let control = connection.as_operator()?;
+    let agent = match args.request_id {
+        Some(_) => None,
+        None => connection.agent_name(),
+    };
     let body = json!({
-        "agent": connection.agent_name(),
+        "agent": agent,
+        "request_id": args.request_id,
         "task": args.task.as_ref().map(TaskId::as_str),
         "method": args.method,
         "url": args.url,
@@ -101,6 +111,10 @@ fn describe(answer: &Value) -> String {
             let value = field(&json!({ "value": value }), "value");
             text.push_str(&format!("  {} = {value}\n", clean(name)));
         }
+    }
+    let needs = answer.get("needs").and_then(Value::as_array);
+    for need in needs.into_iter().flatten().filter_map(Value::as_str) {
+        text.push_str(&format!("needs: {}\n", clean(need)));
     }
     if let Some(next) = answer.get("next").filter(|next| !next.is_null()) {
         text.push_str(&format!("next: {}\n", clean(&next.to_string())));

@@ -223,6 +223,9 @@ unless { context.source.ip.isInRange(ip("10.0.0.0/8")) };
             assert_eq!(told.get("code").and_then(Value::as_str), code, "{told}");
             assert_eq!(told["rules"], json!([rule]), "{told}");
             assert_eq!(told["signals"]["source"]["ip"], ip, "{told}");
+            if rule == "office-only" {
+                assert_eq!(told["detail"], "a rule forbids this call now");
+            }
         }
         for odd in [
             json!({ "method": "GET" }),
@@ -238,6 +241,101 @@ unless { context.source.ip.isInRange(ip("10.0.0.0/8")) };
                 .await
                 .problem(400, "request_malformed");
         }
+    });
+}
+
+const CALM: &str = r#"
+@id("calm")
+forbid (principal, action == Action::"shop.list", resource)
+when { context.risk.known && context.risk.score > 70 };
+
+@id("bound")
+@require("proof:dpop")
+permit (principal, action == Action::"shop.silent", resource);
+
+@id("early")
+permit (principal, action == Action::"shop.sealed", resource)
+when { context.local.hour < 6 && context.risk.known };
+"#;
+
+async fn risk(gate: &Gateway, score: i64) {
+    let signal = json!({ "agent": "bot", "score": score, "source": "siem", "reason": "odd" });
+    let call = gate.control("POST", "/v1/signals").bearer(&gate.operator());
+    call.json(&signal).send().await.expect(204);
+}
+
+#[test]
+fn the_least_that_would_help_is_told() {
+    run(async {
+        let rules = "@id(\"open\") permit (principal, action == Action::\"shop.list\", resource);\n\
+                     @id(\"ask\") permit (principal, action == Action::\"request\", resource);";
+        let plan = Plan::new().file("rules.cedar", rules);
+        let gate = plan.file("calm.cedar", CALM).start().await;
+        let work = gate.agent("bot").works("work").await;
+        risk(&gate, 85).await;
+        let key = gate.operator();
+        for (path, needs) in [
+            ("/shop/items", json!(["context.risk.score <= 70 (is 85)"])),
+            ("/shop/sealed", json!(["context.local.hour < 6 (is 12)"])),
+            ("/shop/second", Value::Null),
+        ] {
+            let body = json!({
+                "task": work.task, "method": "GET", "url": path, "at": "2026-11-27T12:00:00Z",
+            });
+            let told = explain(&gate, &key, &body).await;
+            assert_eq!(told["code"], "condition_denied", "{told}");
+            assert_eq!(told["needs"], needs, "{told}");
+            let told = explain(&gate, &work.token, &body).await;
+            assert_eq!(
+                told.get("needs"),
+                None,
+                "agents don't hear what rules say: {told}"
+            );
+        }
+        let bound = json!({ "method": "GET", "url": "/shop/silent" });
+        let told = explain(&gate, &work.token, &bound).await;
+        assert_eq!(told["code"], "proof_required", "{told}");
+        assert_eq!(told["next"], json!({ "proof": "dpop" }), "{told}");
+        let auth = json!({ "methods": ["private_key_jwt"], "factors": 1, "proof": "bearer" });
+        assert_eq!(told["signals"]["auth"], auth, "{told}");
+    });
+}
+
+#[test]
+fn a_call_that_was_made_is_told_as_it_was_and_as_it_would_be() {
+    run(async {
+        let gate = Plan::new().file("calm.cedar", CALM).start().await;
+        let work = gate.agent("bot").works("work").await;
+        let rival = gate.agent("rival").works("work").await;
+        risk(&gate, 85).await;
+        let refused = gate.call("GET", "/shop/items").bearer(&work.token);
+        let refused = refused.send().await.refusal(403, "condition_denied");
+        let made = json!({ "request_id": refused["request_id"] });
+        let told = explain(&gate, &work.token, &made).await;
+        assert_eq!(told["decision"], "deny", "{told}");
+        risk(&gate, 10).await;
+        for key in [work.token.clone(), gate.operator()] {
+            let told = explain(&gate, &key, &made).await;
+            assert_eq!(told["decision"], "allow", "{told}");
+            assert_eq!(told["rules"], json!(["open"]), "{told}");
+            let recorded = &told["recorded"];
+            assert_eq!(recorded["decision"], "deny", "{told}");
+            assert_eq!(recorded["code"], "condition_denied", "{told}");
+            assert_eq!(recorded["rules"], json!(["calm"]), "{told}");
+            assert_eq!(recorded["signals"]["risk"], 85, "{told}");
+        }
+        // That of another agent looks like none at all.
+        let none = json!({ "request_id": "none" });
+        for (token, body) in [(&rival.token, &made), (&work.token, &none)] {
+            let call = gate.control("POST", "/v1/explain").bearer(token);
+            call.json(body).send().await.problem(404, "not_found");
+        }
+        let both = json!({ "request_id": refused["request_id"], "method": "GET", "url": "/" });
+        let call = gate.control("POST", "/v1/explain").bearer(&work.token);
+        call.json(&both)
+            .send()
+            .await
+            .problem(400, "request_malformed");
     });
 }
 
