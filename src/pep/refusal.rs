@@ -36,7 +36,7 @@ pub(super) struct Refusal {
     /// All that the rule demands that would permit the call.
     demands: Vec<Requirement>,
     /// What `acr` has to say in another token, where its issuer can say so.
-    step_up: Option<StepUp>,
+    step_up: Option<Box<StepUp>>,
     /// A certificate is missing rather than a DPoP proof.
     certificate: bool,
     /// The server's nonce is missing in a proof that is otherwise in order.
@@ -120,10 +120,8 @@ impl Refusal {
     /// Another token is what is missing: one whose `acr` is one of these.
     pub(super) fn for_step_up(mut self, acr_values: &str, dpop: bool) -> Self {
         self.status = Some(StatusCode::UNAUTHORIZED);
-        self.step_up = Some(StepUp {
-            acr_values: acr_values.to_owned(),
-            dpop,
-        });
+        let acr_values = acr_values.to_owned();
+        self.step_up = Some(Box::new(StepUp { acr_values, dpop }));
         self
     }
 
@@ -336,7 +334,7 @@ impl Refusal {
                 Some(challenge.with("resource_metadata", metadata))
             }
             R::MfaRequired => {
-                let StepUp { acr_values, dpop } = self.step_up.as_ref()?;
+                let StepUp { acr_values, dpop } = self.step_up.as_deref()?;
                 let challenge = if *dpop {
                     Challenge::dpop().with("algs", DPOP_ALGORITHMS)
                 } else {

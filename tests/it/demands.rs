@@ -220,7 +220,7 @@ impl Outside {
         Self { key, gate }
     }
 
-    fn token(&self, work: &Work, more: Value) -> String {
+    fn token(&self, work: &Work, more: &Value) -> String {
         let mut claims = json!({
             "iss": ISSUER, "aud": self.gate.public_url, "sub": "bot", "iat": now_seconds(),
             "exp": now_seconds() + 300, "task": work.task,
@@ -251,7 +251,7 @@ fn an_issuers_token_brings_its_factors() {
             (json!({ "acr": "1" }), false),
             (json!({ "acr": "phrh" }), true),
         ] {
-            let token = outside.token(&work, claims.clone());
+            let token = outside.token(&work, &claims);
             let answer = call(gate, "/shop/second", &token).await;
             if passes {
                 assert_eq!(answer.status, 200, "{claims} {}", answer.text());
@@ -293,7 +293,7 @@ fn a_bound_token_is_challenged_by_its_own_scheme() {
         let work = gate.agent("bot").works("aaa").await;
         let mut holder = Holder::stranger(gate);
         let bound = json!({ "cnf": { "jkt": holder.thumbprint() }, "amr": ["pwd"] });
-        let token = outside.token(&work, bound.clone());
+        let token = outside.token(&work, &bound);
         // The first answer brings the nonce.
         holder.reads("/shop/second", &token).await.expect(401);
         let answer = holder.reads("/shop/second", &token).await;
@@ -305,7 +305,7 @@ fn a_bound_token_is_challenged_by_its_own_scheme() {
         assert_eq!(challenge.param("acr_values"), "phr");
         let mut stronger = bound;
         stronger["acr"] = json!("phr");
-        let token = outside.token(&work, stronger);
+        let token = outside.token(&work, &stronger);
         holder.reads("/shop/second", &token).await.expect(200);
     });
 }
@@ -316,7 +316,7 @@ fn an_issuer_that_can_tell_of_no_factor_leads_to_people() {
         let outside = Outside::start("").await;
         let gate = &outside.gate;
         let work = gate.agent("bot").works("aaa").await;
-        let token = outside.token(&work, json!({ "acr": "phr" }));
+        let token = outside.token(&work, &json!({ "acr": "phr" }));
         let answer = call(gate, "/shop/second", &token).await;
         assert_eq!(answer.challenge(), None);
         let refused = answer.refusal(403, "mfa_required");
