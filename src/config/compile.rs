@@ -137,7 +137,7 @@ fn compile_with(
     if let Some(policies) = policies.as_ref().filter(|one| !one.rules().is_empty()) {
         entitlements::warn_of_unreachable(&raw, policies, &mut found);
         let texts = by_name(&files.cedar);
-        approvals::warn_of_unasked_groups(policies, &entitlements, &texts, &mut found);
+        approvals::warn_of_unasked_groups(policies, (&entitlements, &people), &texts, &mut found);
         let asking = (&drafted_agents[..], &people);
         approvals::warn_of_owners_alone(&raw, &entitlements, asking, policies, &mut found);
     }

@@ -36,11 +36,15 @@ pub(super) fn warn_of_empty_groups(
 /// Doubts about rules that want an agreement to calls which no entitlement has people asked for.
 pub(super) fn warn_of_unasked_groups(
     policies: &Policies,
-    entitlements: &[Entitlement],
+    (entitlements, people): (&[Entitlement], &People),
     texts: &HashMap<&str, &Arc<Text>>,
     problems: &mut Diagnostics,
 ) {
     for (rule, head, group, operation) in policies.agreements_of_no_grant(entitlements) {
+        // Of these it is said already that nobody can agree.
+        if people.members(group).next().is_none() {
+            continue;
+        }
         if let Some(text) = texts.get(&*rule.file) {
             let message = format!(
                 "no grant can meet this for `{operation}`: no entitlement that covers it asks `{group}`"
