@@ -46,8 +46,6 @@ pub struct LiveGrant {
     place: Place,
     end: EndCell,
     suspended: AtomicBool,
-    /// The rule that last suspended it.
-    suspender: ArcSwapOption<TurnedRule>,
     /// What it was carved from: out of force, that takes it along.
     above: Option<Arc<Self>>,
     /// Its calls, where they are limited.
@@ -56,8 +54,8 @@ pub struct LiveGrant {
     /// Where it says that it has changed; nowhere where it is only supposed.
     changes: Option<Arc<Names<GrantId>>>,
     noted: Noted,
-    /// Marks are written one after the other; held across the write. Made by the first.
-    turn: OnceBox<tokio::sync::Mutex<()>>,
+    /// Made when it is first needed.
+    seldom: OnceBox<Seldom>,
     running: AtomicU32,
     /// Exchanges that run under it and under what was carved from it, where their number is limited; of a part
     /// those of the whole count.
@@ -66,6 +64,15 @@ pub struct LiveGrant {
     cut: AtomicU32,
     /// The stored form. Read and stepped only by the service, never on the request path.
     state: Mutex<GrantState>,
+}
+
+/// What most grants never need.
+#[derive(Debug, Default)]
+struct Seldom {
+    /// Marks are written one after the other; held across the write.
+    turn: tokio::sync::Mutex<()>,
+    /// The rule that last suspended it.
+    suspender: ArcSwapOption<TurnedRule>,
 }
 
 /// Why an exchange can't run under a grant.
@@ -119,13 +126,12 @@ impl LiveGrant {
             place: Place::default(),
             end: EndCell::new(),
             suspended: AtomicBool::new(matches!(grant.state, GrantState::Suspended(_))),
-            suspender: ArcSwapOption::empty(),
             above: None,
             calls: calls_left.map(calls),
             bytes: Left::new(bytes_left),
             changes: None,
             noted: Noted::default(),
-            turn: OnceBox::new(),
+            seldom: OnceBox::new(),
             running: AtomicU32::new(0),
             slots: AtomicU32::new(0),
             finished: AtomicU64::new(0),
@@ -224,7 +230,8 @@ impl LiveGrant {
 
     /// Notes which rule suspends it.
     pub fn note_suspender(&self, rule: TurnedRule) {
-        self.suspender.store(Some(Arc::new(rule)));
+        let seldom = self.seldom.get_or_init(Box::default);
+        seldom.suspender.store(Some(Arc::new(rule)));
     }
 
     /// The rule that suspends it, or what it was carved from, where that is the same agent's. None while it is in
@@ -236,7 +243,8 @@ impl LiveGrant {
             part = part.above.as_ref()?;
         }
         let own = part.request.agent == self.request.agent;
-        part.suspender.load_full().filter(|_| own)
+        let seldom = part.seldom.get()?;
+        seldom.suspender.load_full().filter(|_| own)
     }
 
     /// Waits for its end.

@@ -104,7 +104,7 @@ impl Policies {
             return Vec::new();
         };
         let slice = self.index.slice(agent, target);
-        let all = slice.policies.policies();
+        let all = slice.policies().policies();
         let all = all.filter_map(|policy| Some((policy, self.rules.get(number(policy.id())?)?)));
         if rules.is_empty() {
             let permits = all.filter(|(_, rule)| rule.effect == Effect::Permit);

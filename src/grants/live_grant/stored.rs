@@ -32,7 +32,7 @@ impl LiveGrant {
 
     /// The turn to write its mark.
     pub(in crate::grants) fn turn(&self) -> &tokio::sync::Mutex<()> {
-        self.turn.get_or_init(Box::default)
+        &self.seldom.get_or_init(Box::default).turn
     }
 
     /// What the store would have to know of this moment; it knows of no more calls than it does already. Write
