@@ -10,11 +10,13 @@
 mod json;
 mod matrix;
 mod replay;
+mod replayed;
 mod tables;
 mod usage;
 mod world;
 
 pub use matrix::{Differs, Reach, compare};
-pub use replay::{Change, Judgement, Replay, Replayed};
+pub use replay::{Judgement, Replay};
+pub use replayed::{Change, Replayed};
 pub use tables::{Outcome, Report, run_tables};
 pub use usage::{Usage, Usages};
