@@ -13,7 +13,6 @@ use serde_json::Value;
 use super::catalogue::action;
 use super::check::Draft;
 use super::clauses::each_that_has_to_hold;
-use super::fact::Fact;
 use super::problem::Finding;
 use super::reads;
 use super::rule::Effect;
@@ -92,12 +91,7 @@ fn unwatched(draft: &Draft) -> Option<String> {
     if !draft.reads.are_told() {
         return None;
     }
-    let of_calls = [
-        (Fact::History, "history"),
-        (Fact::Http, "http"),
-        (Fact::Input, "input"),
-    ];
-    let (_, name) = of_calls.iter().find(|(fact, _)| draft.reads.has(*fact))?;
+    let name = draft.reads.of_calls()?.name();
     Some(format!(
         "the rule reads `context.{name}`, which only calls have"
     ))
@@ -105,6 +99,10 @@ fn unwatched(draft: &Draft) -> Option<String> {
 
 /// The attribute that can't have any value that all comparisons which have to hold let it have.
 fn impossible(draft: &Draft, statement: &str) -> Option<String> {
+    // One that fails refuses, whatever else it says.
+    if draft.clauses.can_fail {
+        return None;
+    }
     // The tree is costly, and most statements have nothing to find in it.
     let compares = |token| match token {
         Token::Punct('<' | '>') => true,

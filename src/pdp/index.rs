@@ -22,7 +22,6 @@ use moka::sync::Cache;
 
 use super::catalogue::{KnownAgent, Target};
 use super::check::Draft;
-use super::fact::Fact;
 use super::program::{Conditions, Program, Uncovered};
 use super::reads::Reads;
 use super::{Depends, Effect, Pace, Until};
@@ -57,9 +56,8 @@ impl Draft {
     }
 
     fn turns(&self) -> bool {
-        let of_calls = [Fact::History, Fact::Http, Fact::Input];
-        let of_calls = of_calls.iter().any(|fact| self.reads.has(*fact));
-        self.annotations.on_change.is_some() && !(of_calls && self.reads.are_told())
+        let of_calls = self.reads.are_told() && self.reads.of_calls().is_some();
+        self.annotations.on_change.is_some() && !of_calls
     }
 
     /// Whether the scope takes in this target, whoever asks.

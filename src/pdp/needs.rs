@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use cedar_policy::Policy;
 use serde_json::Value;
 
-use super::Seen;
+use super::{Seen, reads};
 
 /// Comparisons: as they are written, turned around, and denied.
 const COMPARISONS: [(&str, &str, &str); 6] = [
@@ -146,15 +146,10 @@ fn order(value: &Value, constant: &Value) -> Option<Ordering> {
     }
 }
 
-/// The attributes below `context` that an expression goes down by.
+/// The attributes below `context` that an expression goes down by, where it does not only test for the last.
 fn path(expression: &Value) -> Option<Vec<&str>> {
-    if expression.get("Var").and_then(Value::as_str) == Some("context") {
-        return Some(Vec::new());
-    }
-    let step = expression.get(".")?;
-    let mut names = path(step.get("left")?)?;
-    names.push(step.get("attr")?.as_str()?);
-    Some(names)
+    let (names, tested) = reads::path(expression)?;
+    (!tested).then_some(names)
 }
 
 fn look<'s>(path: &[&str], seen: &'s Seen) -> Option<&'s Value> {

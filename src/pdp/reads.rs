@@ -137,6 +137,12 @@ impl Reads {
         task.is_some_and(|parts| lasting.iter().any(|part| parts.holds(part)))
     }
 
+    /// The first of what is read that only calls have; none where nothing of that is.
+    pub(super) fn of_calls(&self) -> Option<Fact> {
+        let of_calls = [Fact::History, Fact::Http, Fact::Input];
+        of_calls.into_iter().find(|fact| self.has(*fact))
+    }
+
     /// Whether anything of an attribute is read.
     pub(super) fn has(&self, fact: Fact) -> bool {
         self.facts.contains_key(&fact)

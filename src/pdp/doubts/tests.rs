@@ -40,7 +40,7 @@ fn what_no_number_is_can_never_apply() {
         "context.risk.score > 70 && context.risk.score < 60",
         "context.risk.score > 70 && (context.risk.known && 70 >= context.risk.score)",
         "context.risk.score < 0",
-        "context.auth.factors <= -1",
+        "context.auth.factors < 0",
     ] {
         let statement = format!("forbid (principal, action, resource) when {{ {condition} }};");
         check(&statement, &[never]);
@@ -53,6 +53,8 @@ fn what_no_number_is_can_never_apply() {
         "context.risk.score > 70 && context.risk.score < 72",
         "context.risk.score > 70 || context.risk.score < 60",
         "!(context.local.hour < 24)",
+        // It may fail, and is not without effect then.
+        "context.local.hour > 23 && context.risk.score + 1 > 0",
     ] {
         let statement = format!("forbid (principal, action, resource) when {{ {condition} }};");
         check(&statement, &[]);
