@@ -208,40 +208,41 @@ impl Policies {
         &'p self,
         entitlements: &'p [Entitlement],
     ) -> Vec<(&'p Rule, Range<usize>, &'p GroupName, &'p OperationId)> {
-        let wants = |rule: &Rule, group: &GroupName| {
-            let wanted =
-                |one: &Requirement| matches!(one, Requirement::Approval(of) if of == group);
-            rule.requires.iter().any(wanted)
-        };
-        let brings = |entitlement: &Entitlement, group: &GroupName| match &entitlement.approval {
-            Some(rule) => rule.group == *group,
-            None => {
-                let target = self.directory.entitlement(&entitlement.id);
-                let mut rules = self.rules.iter().enumerate();
-                target.is_some_and(|target| {
-                    rules.any(|(number, rule)| {
-                        wants(rule, group) && self.index.concerns(number, target)
-                    })
-                })
+        let mut covering: HashMap<&OperationId, Vec<&Entitlement>> = HashMap::new();
+        for entitlement in entitlements {
+            for operation in &entitlement.operations {
+                covering.entry(operation).or_default().push(entitlement);
             }
+        }
+        let mut wanting: HashMap<&GroupName, Vec<usize>> = HashMap::new();
+        for (number, rule) in self.rules.iter().enumerate() {
+            for group in rule.requires.iter().filter_map(Requirement::approval) {
+                wanting.entry(group).or_default().push(number);
+            }
+        }
+        // What rules bring is looked for once for each entitlement and group, however many rules want it.
+        let mut by_rule: HashMap<(&EntitlementId, &GroupName), bool> = HashMap::new();
+        let mut brings = |entitlement: &'p Entitlement, group: &'p GroupName| {
+            if let Some(rule) = &entitlement.approval {
+                return rule.group == *group;
+            }
+            *by_rule.entry((&entitlement.id, group)).or_insert_with(|| {
+                let target = self.directory.entitlement(&entitlement.id);
+                let mut rules = wanting.get(group).into_iter().flatten();
+                target.is_some_and(|target| rules.any(|rule| self.index.concerns(*rule, target)))
+            })
         };
         let mut found = Vec::new();
         for (number, (rule, head)) in self.rules.iter().zip(&self.heads).enumerate() {
-            for requirement in &rule.requires {
-                let Requirement::Approval(group) = requirement else {
-                    continue;
-                };
-                let lacks = |(id, operation): &(&OperationId, &KnownOperation)| {
-                    let mut covering = entitlements
-                        .iter()
-                        .filter(|one| one.operations.contains(*id))
-                        .peekable();
+            for group in rule.requires.iter().filter_map(Requirement::approval) {
+                let mut lacks = |(id, operation): &(&OperationId, &KnownOperation)| {
                     !operation.baseline
                         && self.index.concerns(number, &operation.target)
-                        && covering.peek().is_some()
-                        && !covering.any(|one| brings(one, group))
+                        && covering
+                            .get(id)
+                            .is_some_and(|all| !all.iter().any(|one| brings(one, group)))
                 };
-                if let Some((operation, _)) = self.directory.operations().find(lacks) {
+                if let Some((operation, _)) = self.directory.operations().find(&mut lacks) {
                     found.push((rule, head.clone(), group, operation));
                 }
             }
@@ -300,10 +301,7 @@ fn approvals<'r>(
     rules: impl Iterator<Item = (&'r Rule, &'r Range<usize>)>,
 ) -> impl Iterator<Item = (&'r Rule, Range<usize>, &'r GroupName)> {
     rules.flat_map(|(rule, head)| {
-        let groups = rule.requires.iter().filter_map(|one| match one {
-            Requirement::Approval(group) => Some(group),
-            Requirement::Mfa | Requirement::Proof(_) => None,
-        });
+        let groups = rule.requires.iter().filter_map(Requirement::approval);
         groups.map(move |group| (rule, head.clone(), group))
     })
 }

@@ -74,6 +74,16 @@ pub enum Requirement {
     Proof(Proof),
 }
 
+impl Requirement {
+    /// The group whose agreement is wanted, where one is.
+    pub(super) const fn approval(&self) -> Option<&GroupName> {
+        match self {
+            Self::Approval(group) => Some(group),
+            Self::Mfa | Self::Proof(_) => None,
+        }
+    }
+}
+
 /// What the annotations of one rule say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Annotations {
