@@ -313,6 +313,11 @@ fn operations_are_checked() {
         "warning: the prefix `/orders` is removed before routing",
     );
     check(
+        &operation("a", "route = \"PUT /a\"\nrisk = \"high\""),
+        "warning: an operation of high risk that needs no grant",
+    );
+    check(&operation("a", "route = \"PUT /a\"\nrisk = \"medium\""), "");
+    check(
         &operation("a", "route = \"GET\""),
         "error: `GET` is not a route",
     );
