@@ -8,7 +8,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::tls::ClientStream;
@@ -42,12 +42,24 @@ impl Socket {
 }
 
 impl Watch {
-    /// Whether the kernel holds neither bytes nor an end for this socket.
+    /// Whether neither bytes nor an end have come that nobody has read.
     ///
-    /// This asks the kernel itself: the runtime learns of bytes only when it next polls, and a late
-    /// second answer to somebody else's request would be taken for the answer to ours.
+    /// This asks the runtime, which costs nothing, and the kernel only where that knows of something. A request
+    /// is handled once the runtime has heard of it, and it hears in the order in which things came: what was here
+    /// before the request is known. A second answer that comes later, to somebody else's request, can be on its
+    /// way unseen whomever one asks; against that one, only strict framing helps.
     pub(super) fn is_quiet(&self) -> bool {
-        matches!(self.look(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        let Some(stream) = self.0.upgrade() else {
+            return false;
+        };
+        let Ok(stream) = stream.try_borrow() else {
+            return false;
+        };
+        let looked = match &*stream {
+            Plain::Tcp(tcp) => tcp.try_io(Interest::READABLE, || peek(&SockRef::from(tcp))),
+            Plain::Unix(unix) => unix.try_io(Interest::READABLE, || peek(&SockRef::from(unix))),
+        };
+        matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Whether the kernel holds bytes for this socket.
@@ -71,7 +83,7 @@ impl Watch {
     }
 
     fn look(&self) -> io::Result<usize> {
-        self.with_socket(|socket| socket.peek(&mut [MaybeUninit::uninit()]))
+        self.with_socket(|socket| peek(&socket))
     }
 
     fn with_socket<T>(&self, act: impl FnOnce(SockRef<'_>) -> io::Result<T>) -> io::Result<T> {
@@ -82,6 +94,11 @@ impl Watch {
             Plain::Unix(stream) => SockRef::from(stream),
         })
     }
+}
+
+/// What the kernel holds, which stays there.
+fn peek(socket: &SockRef<'_>) -> io::Result<usize> {
+    socket.peek(&mut [MaybeUninit::uninit()])
 }
 
 impl AsyncRead for Plain {

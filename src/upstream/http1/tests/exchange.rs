@@ -373,15 +373,58 @@ fn what_comes_unasked_is_noticed() {
         let (mut connection, mut peer) = connection();
         assert!(connection.is_clean() && !connection.has_spoken());
         peer.write_all(b"H").await.unwrap();
-        assert!(!connection.is_clean() && connection.has_spoken());
+        assert!(connection.has_spoken());
+        request_arrives().await;
+        assert!(!connection.is_clean());
     });
     worker(async {
         let (mut connection, peer) = connection();
         drop(peer);
-        assert!(!connection.is_clean());
         // To whom an end is an end, not a word.
         assert!(!connection.has_spoken());
+        request_arrives().await;
+        assert!(!connection.is_clean());
     });
+}
+
+#[test]
+fn what_came_behind_an_answer_is_noticed_by_whom_a_request_reaches_later() {
+    for stray in [Some(NOTHING), None] {
+        worker(async move {
+            let (mut connection, mut peer) = connection();
+            let (address, request) = (at(), get(Method::GET));
+            let (head, ()) = tokio::join!(connection.send(request, &address, None), async {
+                until(&mut peer, "\r\n\r\n").await;
+                peer.write_all(NOTHING).await.unwrap();
+            });
+            assert_eq!(status(head), 204);
+            assert!(connection.rest());
+            request_arrives().await;
+            assert!(connection.is_clean());
+            match stray {
+                Some(stray) => peer.write_all(stray).await.unwrap(),
+                None => peer.shutdown().await.unwrap(),
+            }
+            request_arrives().await;
+            assert!(!connection.is_clean());
+        });
+    }
+}
+
+/// Something comes to the worker over another connection, as a request does.
+async fn request_arrives() {
+    let (mut gate, mut client) = UnixStream::pair().unwrap();
+    client.write_all(b"G").await.unwrap();
+    // The first byte may be read without the runtime's having heard of it; of the second it has to hear.
+    let mut byte = [0; 2];
+    gate.read(&mut byte).await.unwrap();
+    let next = gate.read(&mut byte);
+    let (read, written) = tokio::join!(next, async {
+        yield_now().await;
+        client.write_all(b"E").await
+    });
+    written.unwrap();
+    assert_eq!(read.unwrap(), 1);
 }
 
 #[test]
