@@ -63,6 +63,15 @@ enum Made {
 /// How long an id of [`random_id`] with a prefix of three letters is.
 const RANDOM: usize = 30;
 
+impl Made {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Here(bytes) => bytes,
+            Self::Elsewhere(text) => text.as_bytes(),
+        }
+    }
+}
+
 impl Deref for Made {
     type Target = str;
 
@@ -121,6 +130,12 @@ macro_rules! names {
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// The name's bytes: letters, digits and some marks, all ASCII.
+            #[must_use]
+            pub fn as_bytes(&self) -> &[u8] {
+                self.0.as_bytes()
             }
         }
 

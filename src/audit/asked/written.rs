@@ -279,8 +279,8 @@ fn write_view<'a>(out: &mut Vec<u8>, view: &View<'a>, methods: impl Iterator<Ite
 fn write_grant(out: &mut Vec<u8>, grant: Option<&GrantFacts<'_>>) {
     if let Some(grant) = grant {
         line::object(out, key!("grant"), |out| {
-            line::text(out, first_key!("id"), Some(grant.id.as_str()));
-            line::text(out, key!("entitlement"), Some(grant.entitlement.as_str()));
+            line::plain(out, first_key!("id"), Some(grant.id.as_bytes()));
+            line::plain(out, key!("entitlement"), Some(grant.entitlement.as_bytes()));
             line::signed(out, key!("age_seconds"), Some(grant.age_seconds));
             line::signed(out, key!("calls_left"), grant.calls_left);
             line::signed(out, key!("bytes_left"), grant.bytes_left);
