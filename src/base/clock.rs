@@ -25,7 +25,9 @@ const LONGEST_NAP: Duration = Duration::from_secs(1);
 
 /// Where the boot clock stands when the machine starts: a century in, so that what began before a
 /// reboot still has a place on it and does not look younger than it is.
-const AT_BOOT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+const AT_BOOT: u64 = 100 * 365 * 24 * 60 * 60 * NANOS_PER_SECOND;
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// A point on the boot clock, in nanoseconds since a century before the machine started.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,7 +127,7 @@ impl Clock {
     pub fn manual(wall: Timestamp) -> (Self, ManualClock) {
         let state = Arc::new(ManualState {
             // Not zero, so that a test can look at instants before the start.
-            boot_nanos: AtomicU64::new((AT_BOOT + Duration::from_hours(24)).as_nanos() as u64),
+            boot_nanos: AtomicU64::new(AT_BOOT + 24 * 60 * 60 * NANOS_PER_SECOND),
             wall_nanos: AtomicI64::new(saturate(wall.as_nanosecond())),
             boots: AtomicU64::new(1),
             moved: watch::Sender::new(()),
@@ -142,8 +144,8 @@ impl Clock {
                 let now = clock_gettime(ClockId::Boottime);
                 let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
                 let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
-                let booted = BootInstant(AT_BOOT.as_nanos() as u64);
-                booted + Duration::from_secs(seconds) + Duration::from_nanos(nanos)
+                let booted = AT_BOOT.saturating_add(seconds.saturating_mul(NANOS_PER_SECOND));
+                BootInstant(booted.saturating_add(nanos))
             }
         }
     }
@@ -245,9 +247,7 @@ impl ManualClock {
     /// Starts the machine anew after it was off for `off`: the boot clock begins again.
     pub fn reboot(&self, off: Duration) {
         self.0.boots.fetch_add(1, Ordering::SeqCst);
-        self.0
-            .boot_nanos
-            .store(AT_BOOT.as_nanos() as u64, Ordering::SeqCst);
+        self.0.boot_nanos.store(AT_BOOT, Ordering::SeqCst);
         let off = i64::try_from(off.as_nanos()).unwrap_or(i64::MAX);
         self.0.wall_nanos.fetch_add(off, Ordering::SeqCst);
         self.0.moved.send_replace(());

@@ -73,6 +73,14 @@ pub fn extend_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     for_digits(bytes, |digits| out.extend_from_slice(digits));
 }
 
+/// Writes bytes in lower-case hexadecimal into as much room as they take, two digits each.
+pub fn fill_hex(room: &mut [u8], bytes: &[u8]) {
+    let (pairs, _) = room.as_chunks_mut();
+    for (pair, byte) in pairs.iter_mut().zip(bytes) {
+        *pair = PAIRS.get(usize::from(*byte)).copied().unwrap_or_default();
+    }
+}
+
 /// Hands on the digits of bytes, those of many at a time: one by one costs several times as much.
 fn for_digits(bytes: &[u8], mut each: impl FnMut(&[u8])) {
     let mut pairs = [[0; 2]; 32];

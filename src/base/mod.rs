@@ -14,6 +14,7 @@ mod idle_timer;
 mod live;
 mod seconds;
 mod secret;
+mod split;
 
 pub use aside::{aside, step_back};
 pub use clock::{BootId, BootInstant, Clock, ManualClock};
@@ -21,8 +22,11 @@ pub use cpu::{process_time, thread_time};
 pub use digest::Digest;
 pub use error_chain::ErrorChain;
 pub use file::{Readers, write_whole};
-pub use id::{extend_hex, hex, is_random_id, push_hex, random_bytes, random_id, random_label};
+pub use id::{
+    extend_hex, fill_hex, hex, is_random_id, push_hex, random_bytes, random_id, random_label,
+};
 pub use idle_timer::IdleTimer;
 pub use live::Live;
 pub use seconds::Seconds;
 pub use secret::Secret;
+pub use split::{split, split_once};

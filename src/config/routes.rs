@@ -19,6 +19,7 @@ use smallvec::SmallVec;
 
 use super::pattern::Segment;
 use super::snapshot::{Endpoint, ProtectedService};
+use crate::base::{split, split_once};
 use crate::model::ServiceMatch;
 use crate::wire::decoded;
 
@@ -127,7 +128,7 @@ impl Routes {
         }
         let mut node = &self.prefixes;
         let mut found = node.service.as_ref();
-        for segment in path.strip_prefix('/')?.split('/') {
+        for segment in split(path.strip_prefix('/')?, b'/') {
             match node.children.get(segment) {
                 Some(child) => node = child,
                 None => break,
@@ -200,7 +201,7 @@ impl Node {
         let Some(path) = path else {
             return best(&self.here, method);
         };
-        let (segment, after) = match path.split_once('/') {
+        let (segment, after) = match split_once(path, b'/') {
             Some((segment, after)) => (segment, Some(after)),
             None => (path, None),
         };
@@ -226,7 +227,7 @@ fn parameters<'s, 'p>(segments: &'s [Segment], path: &'p str) -> Option<Paramete
     let mut parameters = SmallVec::new();
     let mut rest = path.strip_prefix('/')?;
     for segment in segments {
-        let (text, after) = rest.split_once('/').unwrap_or((rest, ""));
+        let (text, after) = split_once(rest, b'/').unwrap_or((rest, ""));
         match segment {
             Segment::Literal(_) => {}
             Segment::Parameter(name) => parameters.push((&**name, decoded(text)?)),

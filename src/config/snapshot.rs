@@ -1,10 +1,11 @@
 //! Everything that the files say, compiled: one immutable value that a request reads from start to
 //! finish.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{self, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use http::Method;
 
 use super::pattern::RoutePattern;
@@ -18,6 +19,9 @@ use crate::pdp::{Kept, Policies};
 use crate::signals::{CallCounts, RiskRules};
 use crate::tokens::VerifyingKey;
 use crate::upstream::{Injected, Target};
+
+/// A table that every request looks into.
+type HashMap<K, V> = collections::HashMap<K, V, RandomState>;
 
 /// An agent and how it proves who it is.
 #[derive(Clone)]
@@ -108,7 +112,7 @@ impl Snapshot {
             let entry = |one: &Arc<EnrolledAgent>| Some((key(one)?, Arc::clone(one)));
             agents.values().filter_map(entry).collect()
         };
-        let mut members: HashMap<GroupName, BTreeSet<PersonId>> = HashMap::new();
+        let mut members: HashMap<GroupName, BTreeSet<PersonId>> = HashMap::default();
         for person in &parts.people {
             for group in &person.groups {
                 let group = members.entry(group.clone()).or_default();
@@ -269,7 +273,7 @@ pub(super) fn subject(agent: &Agent) -> &str {
 fn certified_keys(
     agents: &HashMap<AgentId, Arc<EnrolledAgent>>,
 ) -> HashMap<Digest, Option<Arc<EnrolledAgent>>> {
-    let mut known: HashMap<Digest, Option<Arc<EnrolledAgent>>> = HashMap::new();
+    let mut known: HashMap<Digest, Option<Arc<EnrolledAgent>>> = HashMap::default();
     for agent in agents.values() {
         let keys: BTreeSet<_> = agent.keys.iter().map(VerifyingKey::certified_as).collect();
         for key in keys {
@@ -293,7 +297,7 @@ fn by<K: std::hash::Hash + Eq, V>(
 fn covering(entitlements: &[Entitlement]) -> HashMap<OperationId, Vec<EntitlementId>> {
     let mut narrowest: Vec<&Entitlement> = entitlements.iter().collect();
     narrowest.sort_by_key(|one| (one.operations.len(), &one.id));
-    let mut covering: HashMap<OperationId, Vec<EntitlementId>> = HashMap::new();
+    let mut covering: HashMap<OperationId, Vec<EntitlementId>> = HashMap::default();
     for entitlement in narrowest {
         for operation in &entitlement.operations {
             let list = covering.entry(operation.clone()).or_default();

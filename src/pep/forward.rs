@@ -80,7 +80,7 @@ impl Worker {
             let statement = Statement {
                 who,
                 request_id,
-                traceparent: &trace.header(),
+                trace: &trace.text(),
                 peer: &connection.source,
                 trusted_proxy: self.gate.is_trusted_proxy(connection.peer.address.ip()),
                 secure: connection.secure,

@@ -6,9 +6,10 @@ mod tests;
 use std::cell::Cell;
 use std::fmt;
 
+use bytes::Bytes;
 use http::HeaderValue;
 
-use crate::base::{push_hex, random_bytes};
+use crate::base::{extend_hex, push_hex, random_bytes};
 
 /// An id of a request.
 #[derive(Clone, Debug)]
@@ -59,9 +60,11 @@ impl RequestIds {
         self.next.set(number.wrapping_add(1));
         let number = number.to_be_bytes();
         let zeros = number.iter().take(7).take_while(|byte| **byte == 0).count();
-        let mut text = String::with_capacity(self.prefix.len() + 2 * number.len());
-        text.push_str(&self.prefix);
-        push_hex(&mut text, number.get(zeros..).unwrap_or_default());
-        RequestId(HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("")))
+        let number = number.get(zeros..).unwrap_or_default();
+        let mut text = Vec::with_capacity(self.prefix.len() + 2 * number.len());
+        text.extend_from_slice(self.prefix.as_bytes());
+        extend_hex(&mut text, number);
+        let text = HeaderValue::from_maybe_shared(Bytes::from(text));
+        RequestId(text.unwrap_or(HeaderValue::from_static("")))
     }
 }

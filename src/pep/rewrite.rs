@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod tests;
 
+use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use smallvec::SmallVec;
 
@@ -12,6 +13,7 @@ use super::canonical::Canonical;
 use super::refusal::Refusal;
 use super::request_id::RequestId;
 use super::running::Parties;
+use super::trace::TRACEPARENT;
 use crate::model::{DenyReason, Protocol};
 use crate::wire::{Body, Fields, Outbound, connection_listed, is_hop_by_hop, stays_at_gateway};
 
@@ -22,14 +24,14 @@ const TASK: HeaderName = HeaderName::from_static("portcullis-task");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What the gateway says to the upstream about a call.
 #[derive(Debug)]
 pub(super) struct Statement<'a> {
     pub(super) who: Parties<'a>,
     pub(super) request_id: &'a RequestId,
-    pub(super) traceparent: &'a HeaderValue,
+    /// The value of `traceparent`.
+    pub(super) trace: &'a [u8],
     /// The address that the connection came from.
     pub(super) peer: &'a HeaderValue,
     /// Whether that is a trusted proxy, whose word about the client before it is passed on.
@@ -48,13 +50,49 @@ pub(super) fn rewrite(
     body: Body,
 ) -> Result<Outbound<Body>, Refusal> {
     let mut fields = pass_on(canonical.headers(), protocol);
-    say(&mut fields, canonical, statement)?;
+    let mut words = Words::with_capacity(canonical, path, statement);
+    say(&mut fields, &mut words, canonical, statement)?;
     Ok(Outbound {
         method: canonical.method().clone(),
-        target: target(path, canonical.query())?,
+        target: words.target(path, canonical.query())?,
         fields,
         body,
     })
+}
+
+/// Where all that the gateway writes itself of one request lies, in one piece of memory.
+struct Words(BytesMut);
+
+impl Words {
+    fn with_capacity(canonical: &Canonical, path: &str, statement: &Statement<'_>) -> Self {
+        let Parties { agent, task, grant } = statement.who;
+        let names = agent.len() + task.map_or(0, <[u8]>::len) + grant.map_or(0, <[u8]>::len);
+        let target = path.len() + canonical.query().map_or(0, |query| query.len() + 1);
+        let length = names + target + canonical.authority().len() + statement.trace.len();
+        Self(BytesMut::with_capacity(length))
+    }
+
+    /// What has been written since the last was taken.
+    fn take(&mut self) -> Bytes {
+        self.0.split().freeze()
+    }
+
+    fn value(&mut self, name: &HeaderName, value: &[u8]) -> Result<HeaderValue, Refusal> {
+        self.0.put_slice(value);
+        HeaderValue::from_maybe_shared(self.take()).map_err(|_| unspeakable(name))
+    }
+
+    fn target(&mut self, path: &str, query: Option<&str>) -> Result<Uri, Refusal> {
+        self.0.put_slice(path.as_bytes());
+        if let Some(query) = query {
+            self.0.put_u8(b'?');
+            self.0.put_slice(query.as_bytes());
+        }
+        Uri::from_maybe_shared(self.take()).map_err(|_| {
+            let detail = "the request's target can't be written for the service";
+            Refusal::new(DenyReason::RequestMalformed, detail)
+        })
+    }
 }
 
 /// What of the client's headers is for the upstream.
@@ -135,6 +173,7 @@ const SAID: usize = 11;
 /// Adds what the gateway alone says: nothing of these names has been passed on.
 fn say(
     fields: &mut Fields,
+    words: &mut Words,
     canonical: &Canonical,
     statement: &Statement<'_>,
 ) -> Result<(), Refusal> {
@@ -142,19 +181,16 @@ fn say(
         debug_assert!(!fields.contains(&name), "{name} was passed on");
         fields.push(name, value);
     };
-    let written = |name: &HeaderName, value: &str| {
-        HeaderValue::from_str(value).map_err(|_| unspeakable(name))
-    };
     let Parties { agent, task, grant } = statement.who;
-    add(AGENT, written(&AGENT, agent)?);
+    add(AGENT, words.value(&AGENT, agent)?);
     if let Some(task) = task {
-        add(TASK, written(&TASK, task)?);
+        add(TASK, words.value(&TASK, task)?);
     }
     if let Some(grant) = grant {
-        add(GRANT, written(&GRANT, grant)?);
+        add(GRANT, words.value(&GRANT, grant)?);
     }
     add(REQUEST, statement.request_id.to_header());
-    let host = written(&header::HOST, canonical.authority())?;
+    let host = words.value(&header::HOST, canonical.authority().as_bytes())?;
     let before = statement.trusted_proxy.then(|| canonical.headers());
     let told = |name: &HeaderName| {
         let value = before.and_then(|headers| headers.get(name));
@@ -178,7 +214,7 @@ fn say(
         told(&FORWARDED_PROTO).cloned().unwrap_or(own),
     );
     add(header::HOST, host);
-    add(TRACEPARENT, statement.traceparent.clone());
+    add(TRACEPARENT, words.value(&TRACEPARENT, statement.trace)?);
     add(header::VIA, HeaderValue::from_static("1.1 portcullis"));
     if let Some((name, value)) = statement.credential {
         fields.set(name.clone(), value.clone());
@@ -192,20 +228,6 @@ fn wants_trailers(headers: &HeaderMap) -> bool {
     values.any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"))
 }
 
-fn target(path: &str, query: Option<&str>) -> Result<Uri, Refusal> {
-    let length = path.len() + query.map_or(0, |query| query.len() + 1);
-    let mut target = String::with_capacity(length);
-    target.push_str(path);
-    if let Some(query) = query {
-        target.push('?');
-        target.push_str(query);
-    }
-    Uri::try_from(target).map_err(|_| {
-        let detail = "the request's target can't be written for the service";
-        Refusal::new(DenyReason::RequestMalformed, detail)
-    })
-}
-
 fn unspeakable(name: &HeaderName) -> Refusal {
     let detail = format!("`{name}` can't be written for the service");
     Refusal::new(DenyReason::RequestMalformed, detail)
@@ -213,16 +235,20 @@ fn unspeakable(name: &HeaderName) -> Refusal {
 
 /// Takes from an upstream's answer what belongs to its connection, and what only the gateway may say.
 pub(super) fn clean_answer(headers: &mut HeaderMap) {
+    let stays = |name: &HeaderName| {
+        is_hop_by_hop(name)
+            || name.as_str().starts_with("portcullis-")
+            // The upstream knows nothing of where else the gateway can be reached.
+            || *name == header::ALT_SVC
+    };
+    // What `Connection` lists stays too, and so does that itself.
+    if !headers.keys().any(stays) {
+        return;
+    }
     let listed: SmallVec<[String; 2]> = connection_listed(headers).collect();
     let names: SmallVec<[HeaderName; 2]> = headers
         .keys()
-        .filter(|name| {
-            is_hop_by_hop(name)
-                || name.as_str().starts_with("portcullis-")
-                // The upstream knows nothing of where else the gateway can be reached.
-                || **name == header::ALT_SVC
-                || listed.iter().any(|listed| listed == name.as_str())
-        })
+        .filter(|name| stays(name) || listed.iter().any(|listed| listed == name.as_str()))
         .cloned()
         .collect();
     for name in names {

@@ -72,9 +72,9 @@ pub(super) enum Late {
 /// Whom a permitted exchange is for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parties<'a> {
-    pub(super) agent: &'a str,
-    pub(super) task: Option<&'a str>,
-    pub(super) grant: Option<&'a str>,
+    pub(super) agent: &'a [u8],
+    pub(super) task: Option<&'a [u8]>,
+    pub(super) grant: Option<&'a [u8]>,
 }
 
 /// What a permitted exchange runs under.
@@ -112,7 +112,7 @@ impl Exchanges {
                 .with_retry_after(1)
         })?;
         let mut record = Record::new(RecordKind::Call, wall);
-        record.request_id = Some(request_id.to_string());
+        record.request_id = Some(request_id.as_str().to_owned());
         record.source = Some(source);
         let number = self.next.get();
         self.next.set(number + 1);
@@ -242,12 +242,12 @@ impl Running {
         let under = self.under.borrow();
         let standing = under.standing.as_ref()?;
         Some(look(Parties {
-            agent: standing.identity.agent.agent.id.as_str(),
-            task: under.task().map(|task| task.task().id.as_str()),
+            agent: standing.identity.agent.agent.id.as_bytes(),
+            task: under.task().map(|task| task.task().id.as_bytes()),
             grant: standing
                 .grant
                 .as_ref()
-                .map(|grant| grant.request().grant.as_str()),
+                .map(|grant| grant.request().grant.as_bytes()),
         }))
     }
 

@@ -3,9 +3,12 @@
 #[cfg(test)]
 mod tests;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
-use crate::base::{hex, push_hex, random_label};
+use crate::base::{fill_hex, hex, random_label};
+
+/// The header.
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// A `traceparent`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +21,7 @@ pub(super) struct TraceParent {
 impl TraceParent {
     /// A new span of the trace that the headers name, or of a new trace.
     pub(super) fn continue_from(headers: &HeaderMap) -> Self {
-        let mut values = headers.get_all("traceparent").iter();
+        let mut values = headers.get_all(&TRACEPARENT).iter();
         let value = values.next().and_then(|value| value.to_str().ok());
         let known = value.filter(|_| values.next().is_none()).and_then(parse);
         let (trace, flags) = known.unwrap_or_else(|| (random_label(), 0));
@@ -35,16 +38,16 @@ impl TraceParent {
     }
 
     /// The header's value.
-    pub(super) fn header(&self) -> HeaderValue {
-        let mut text = String::with_capacity(55);
-        text.push_str("00-");
-        push_hex(&mut text, &self.trace);
-        text.push('-');
-        push_hex(&mut text, &self.span);
-        text.push('-');
-        push_hex(&mut text, &[self.flags]);
-        // Nothing but digits, letters and dashes.
-        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+    pub(super) fn text(&self) -> [u8; 55] {
+        let mut text = *b"00-################################-################-##";
+        for (place, bytes) in [
+            (3..35, &self.trace[..]),
+            (36..52, &self.span),
+            (53..55, &[self.flags]),
+        ] {
+            fill_hex(text.get_mut(place).unwrap_or_default(), bytes);
+        }
+        text
     }
 }
 

@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use super::caseless::is_caseless_match;
 use super::path::decoded;
+use crate::base::{split, split_once};
 
 /// Why a form, or one field of it, has no single reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -38,7 +39,7 @@ pub enum FormFault {
 pub type FormField<'t> = (Cow<'t, str>, Cow<'t, str>);
 
 /// The decoded fields of a form or query, in order.
-pub type FormFields<'t> = SmallVec<[FormField<'t>; 4]>;
+pub type FormFields<'t> = SmallVec<[FormField<'t>; 2]>;
 
 /// The decoded fields of a form or query, in order.
 ///
@@ -49,16 +50,16 @@ pub fn form_fields(text: &str) -> Result<FormFields<'_>, FormFault> {
     if text.contains(';') {
         return Err(FormFault::Semicolon);
     }
-    let pairs = text.split('&').filter(|pair| !pair.is_empty());
-    let fields = pairs.map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    let mut fields = FormFields::new();
+    for pair in split(text, b'&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = split_once(pair, b'=').unwrap_or((pair, ""));
         let name = decode(name)?;
         if name.chars().any(char::is_control) {
             return Err(FormFault::Control);
         }
-        Ok((name, decode(value)?))
-    });
-    fields.collect()
+        fields.push((name, decode(value)?));
+    }
+    Ok(fields)
 }
 
 fn decode(text: &str) -> Result<Cow<'_, str>, FormFault> {
@@ -101,7 +102,7 @@ pub fn form_value<'f>(fields: &'f [FormField<'_>], name: &str) -> Result<&'f str
 
 /// The name before its first bracket.
 fn base(name: &str) -> &str {
-    name.split_once('[').map_or(name, |(base, _)| base)
+    split_once(name, b'[').map_or(name, |(base, _)| base)
 }
 
 /// Whether some server takes the two for one name.

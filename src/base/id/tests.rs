@@ -25,5 +25,8 @@ fn hexadecimal_has_two_digits_for_each_byte() {
         let mut out = b"<".to_vec();
         extend_hex(&mut out, &bytes);
         assert_eq!(out, format!("<{digits}").as_bytes());
+        let mut room = vec![0; digits.len()];
+        fill_hex(&mut room, &bytes);
+        assert_eq!(room, digits.as_bytes());
     }
 }

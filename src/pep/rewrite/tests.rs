@@ -6,8 +6,7 @@ use http::Request;
 
 use super::*;
 
-static TRACE: HeaderValue =
-    HeaderValue::from_static("00-11111111111111111111111111111111-2222222222222222-01");
+const TRACE: &[u8] = b"00-11111111111111111111111111111111-2222222222222222-01";
 
 static PEER: HeaderValue = HeaderValue::from_static("192.0.2.7");
 
@@ -16,12 +15,12 @@ static REQUEST_ID: LazyLock<RequestId> = LazyLock::new(|| RequestId::of("r-1"));
 fn statement<'a>(trusted_proxy: bool) -> Statement<'a> {
     Statement {
         who: Parties {
-            agent: "bot",
-            task: Some("tsk_1"),
-            grant: Some("grt_1"),
+            agent: b"bot",
+            task: Some(b"tsk_1"),
+            grant: Some(b"grt_1"),
         },
         request_id: &REQUEST_ID,
-        traceparent: &TRACE,
+        trace: TRACE,
         peer: &PEER,
         trusted_proxy,
         secure: true,

@@ -140,9 +140,12 @@ pub(super) fn read_trailers(section: &Bytes) -> Result<Option<HeaderMap>, Http1E
     Ok((!trailers.is_empty()).then_some(trailers))
 }
 
+/// How many fields whoever passes an answer on may say beside its own, without a new table.
+const MORE: usize = 2;
+
 /// The fields, whose values stay where they were read.
 fn read_fields(section: &Bytes, lines: &[Header<'_>]) -> Result<HeaderMap, Http1Error> {
-    let mut fields = HeaderMap::with_capacity(lines.len());
+    let mut fields = HeaderMap::with_capacity(lines.len() + MORE);
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes());
         let value = HeaderValue::from_maybe_shared(section.slice_ref(line.value));
