@@ -74,19 +74,20 @@ impl Canonical {
                 format!("a request target has at most {longest_uri} bytes"),
             ));
         }
-        let authority = authority(uri.authority(), &headers, version)?;
+        let said = Said::read(&headers);
+        let authority = authority(uri.authority(), &said, version)?;
         let path = canonical_path(uri.path())?;
         uri.query().map(check_query).transpose()?;
-        let token = take_token(&mut headers)?;
+        let content_length = content_length(&said)?;
+        let authorizations = said.authorizations;
+        let token = take_token(authorizations, &mut headers)?;
         if let Some(token) = &token {
             let path = path.as_deref().unwrap_or(uri.path());
             refuse_token_elsewhere(token, path, uri.query(), &headers)?;
         }
-        let content_length = content_length(&headers)?;
         Ok(Self {
             method,
-            // Without a user name it begins with the host.
-            host_length: authority.host().len(),
+            host_length: host_length(authority.as_str()),
             authority,
             uri,
             path,
@@ -145,6 +146,37 @@ impl Canonical {
     }
 }
 
+/// What the headers say that this reading turns on, found in one walk through them.
+#[derive(Default)]
+struct Said<'a> {
+    host: Option<&'a HeaderValue>,
+    hosts: usize,
+    authorizations: usize,
+    length: Option<&'a HeaderValue>,
+    lengths: usize,
+}
+
+impl<'a> Said<'a> {
+    fn read(headers: &'a HeaderMap) -> Self {
+        let mut said = Self::default();
+        for (name, value) in headers {
+            match *name {
+                header::AUTHORIZATION => said.authorizations += 1,
+                header::CONTENT_LENGTH => {
+                    said.length = Some(value);
+                    said.lengths += 1;
+                }
+                header::HOST => {
+                    said.host = Some(value);
+                    said.hosts += 1;
+                }
+                _ => {}
+            }
+        }
+        said
+    }
+}
+
 /// Over HTTP/1 more lines are not even read; HTTP/2's engine counts bytes alone.
 pub(super) fn check_lines(headers: &HeaderMap, most: usize) -> Result<(), Refusal> {
     if headers.len() > most {
@@ -169,12 +201,11 @@ fn is_extended_connect(method: &Method, extensions: &Extensions) -> Result<bool,
 /// has to be exactly one of them at least.
 fn authority(
     target: Option<&Authority>,
-    headers: &HeaderMap,
+    said: &Said<'_>,
     version: Version,
 ) -> Result<Authority, Refusal> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts.next().map(parse_host).transpose()?;
-    if hosts.next().is_some() {
+    let host = said.host.map(parse_host).transpose()?;
+    if said.hosts > 1 {
         return Err(malformed("the request has more than one Host"));
     }
     let authority = match (target, host) {
@@ -200,6 +231,16 @@ fn authority(
         return Authority::try_from(lower).map_err(|_| malformed(ODD_HOST));
     }
     Ok(authority)
+}
+
+/// How many of the first bytes of an authority without a user name are the host (RFC 3986 §3.2.2).
+fn host_length(authority: &str) -> usize {
+    let bytes = authority.as_bytes();
+    let end = match bytes.first() {
+        Some(b'[') => memchr::memchr(b']', bytes).map(|bracket| bracket + 1),
+        _ => memchr::memchr(b':', bytes),
+    };
+    end.unwrap_or(bytes.len())
 }
 
 fn parse_host(value: &HeaderValue) -> Result<Authority, Refusal> {
@@ -236,8 +277,13 @@ fn spell(path: &str) -> Result<String, Refusal> {
 /// The query passes as it came, once it is certain that it has one reading: no control characters, no
 /// fragment, nothing outside ASCII.
 fn check_query(query: &str) -> Result<(), Refusal> {
-    let odd = |c: char| !c.is_ascii_graphic() || matches!(c, '#' | '\\' | '"' | '<' | '>');
-    if let Some(character) = query.chars().find(|c| odd(*c)) {
+    let odd =
+        |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b'#' | b'\\' | b'"' | b'<' | b'>');
+    if !query.bytes().any(odd) {
+        return Ok(());
+    }
+    let odd = |c: &char| u8::try_from(*c).map_or(true, odd);
+    if let Some(character) = query.chars().find(odd) {
         let shown = character.escape_debug();
         return Err(malformed(format!("`{shown}` can't stand in a query")));
     }
@@ -245,8 +291,8 @@ fn check_query(query: &str) -> Result<(), Refusal> {
 }
 
 /// Takes the credential out of the headers; two are one too many (RFC 6750 §2).
-fn take_token(headers: &mut HeaderMap) -> Result<Option<Token>, Refusal> {
-    if headers.get_all(header::AUTHORIZATION).iter().count() > 1 {
+fn take_token(said: usize, headers: &mut HeaderMap) -> Result<Option<Token>, Refusal> {
+    if said > 1 {
         return Err(malformed("the request has more than one Authorization"));
     }
     let Some(value) = headers.remove(header::AUTHORIZATION) else {
@@ -300,9 +346,8 @@ fn refuse_token_elsewhere(
     Ok(())
 }
 
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
-    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
-    let Some(value) = values.next() else {
+fn content_length(said: &Said<'_>) -> Result<Option<u64>, Refusal> {
+    let Some(value) = said.length else {
         return Ok(None);
     };
     let digits = value.as_bytes();
@@ -310,7 +355,7 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
         .ok()
         .filter(|_| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
         .and_then(|text| text.parse().ok());
-    if values.next().is_some() || length.is_none() {
+    if said.lengths > 1 || length.is_none() {
         return Err(malformed("Content-Length is not one whole number"));
     }
     Ok(length)

@@ -56,6 +56,15 @@ fn one_host() {
         Request::get("/").header("host", "me@gate.example"),
         malformed,
     );
+    for (authority, host) in [
+        ("gate", "gate"),
+        ("gate:", "gate"),
+        ("[2001:db8::1]", "[2001:db8::1]"),
+        ("[2001:db8::1]:8443", "[2001:db8::1]"),
+    ] {
+        let read = read(Request::get("/").header("host", authority)).unwrap();
+        assert_eq!((read.authority(), read.host()), (authority, host));
+    }
     let canonical = read(get("/")).unwrap();
     assert_eq!(canonical.host(), "gate.example");
     assert_eq!(canonical.authority(), "gate.example:8443");
