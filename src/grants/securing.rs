@@ -88,7 +88,7 @@ impl Grants {
             // Before anybody has to wait.
             let (inner, grant) = (Arc::clone(&self.0), Arc::clone(grant));
             self.0.runtime.spawn(async move {
-                if let Err(error) = inner.store_calls(&grant, stored.saturating_sub(1)).await {
+                if let Err(error) = inner.store_more_calls(&grant).await {
                     warn!(error = %ErrorChain(&error), "calls can't be stored ahead of use");
                 }
             });
@@ -140,8 +140,23 @@ impl Inner {
         if grant.stored_calls() <= left {
             return Ok(());
         }
+        self.store_calls_ahead(grant, left).await
+    }
+
+    /// Makes the store know of as many fewer calls than there are left as it is to be ahead.
+    async fn store_more_calls(&self, grant: &LiveGrant) -> Result<(), GrantsError> {
+        let _turn = grant.turn().lock().await;
+        self.store_calls_ahead(grant, u64::MAX).await
+    }
+
+    /// The same; only in turn, and where no more than `left` calls are left.
+    async fn store_calls_ahead(&self, grant: &LiveGrant, left: u64) -> Result<(), GrantsError> {
         let now = self.clock.now();
         let (mark, ahead) = grant.mark_ahead(left, now);
+        if mark.calls_left >= Some(grant.stored_calls()) {
+            // Others have been here meanwhile. What is known already is never taken back by this.
+            return Ok(());
+        }
         let id = grant.request().grant.clone();
         self.store.commit(vec![Change::MarkGrant(id, mark)]).await?;
         grant.note_ahead(&mark, ahead, now);
