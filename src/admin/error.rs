@@ -1,5 +1,7 @@
 //! Errors of the API, as problem documents.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use tracing::error;
@@ -66,6 +68,13 @@ impl ApiError {
     pub(super) fn malformed(detail: impl Into<String>) -> Self {
         let title = "The request can't be read";
         Self::new(StatusCode::BAD_REQUEST, "request_malformed", title, detail)
+    }
+
+    /// The body has not come in time.
+    pub(super) fn too_slow(limit: Duration) -> Self {
+        let title = "The request took too long";
+        let detail = format!("a body has to be there within {limit:?}");
+        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", title, detail)
     }
 
     /// The body is too large.

@@ -22,6 +22,7 @@ use tracing::warn;
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::json::whole;
 use super::state::Admin;
 use crate::base::{BootInstant, Clock, Digest, ErrorChain};
 use crate::store::{Change, DocumentKind, GrantStore, StoreError};
@@ -134,10 +135,7 @@ pub(super) async fn once(
         Ok(Caller::Person(known)) => format!("person {}", known.id()),
         Err(error) => return Err(error),
     };
-    let too_large = |_| ApiError::too_large(format!("a body has at most {LARGEST} bytes"));
-    let body = axum::body::to_bytes(body, LARGEST)
-        .await
-        .map_err(too_large)?;
+    let body = whole(body).await?;
     let target = parts
         .uri
         .path_and_query()

@@ -1,5 +1,8 @@
 //! The control listener: axum's routes over HTTP/1.1 and HTTP/2, on the runtime that everything but the
 //! data plane runs on.
+//!
+//! What is served holds the audit log open. So what still runs after the drain time is dropped, and not only left
+//! alone: a client that never finishes does not keep the gateway from its end.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Extension, Router};
+use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,11 +21,15 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::base::ErrorChain;
+use crate::pep::Admission;
 use crate::tls::Acceptor;
 use crate::wire::Peer;
 
 /// Connections at once. Over it, new ones wait in the kernel.
 const MOST_CONNECTIONS: usize = 4096;
+
+/// Connections at once from one address: nobody alone keeps all others out. Over it, new ones are closed.
+const MOST_PER_SOURCE: usize = 1024;
 
 /// After a failed accept the next try waits.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -53,12 +61,15 @@ pub(super) fn serve(
     let socket = TcpListener::from_std(socket)?;
     Ok(async move {
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let admission = Arc::new(Admission::new(MOST_CONNECTIONS, MOST_PER_SOURCE));
+        let (drop_all, dropped) = watch::channel(false);
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                return;
+            let next = async {
+                let place = Arc::clone(&places).acquire_owned().await;
+                (place, socket.accept().await)
             };
-            let accepted = tokio::select! {
-                accepted = socket.accept() => accepted,
+            let (place, accepted) = tokio::select! {
+                next = next => next,
                 () = stopped(stop.clone()) => break,
             };
             let (stream, address) = match accepted {
@@ -69,24 +80,55 @@ pub(super) fn serve(
                     continue;
                 }
             };
+            let admitted = match admission.admit(address.ip().to_canonical()) {
+                Ok(admitted) => admitted,
+                Err(full) => {
+                    debug!(peer = %address, limit = full.as_str(), "a control connection is one too many");
+                    continue;
+                }
+            };
             let connection = Connection {
                 address,
                 tls: tls.clone(),
                 router: router.clone(),
                 header_timeout,
                 stop: stop.clone(),
+                until: Until(dropped.clone()),
             };
             tokio::spawn(async move {
                 connection.run(stream).await;
-                drop(place);
+                drop((admitted, place));
             });
         }
         // Every connection has a place: when all are free, there is none.
         let all = u32::try_from(MOST_CONNECTIONS).unwrap_or(u32::MAX);
         if timeout(DRAIN, places.acquire_many(all)).await.is_err() {
             debug!("control connections still run after the drain time; they are dropped");
+            drop_all.send_replace(true);
+            // They end at their next turn, and nothing of them is left then.
+            let _all = places.acquire_many(all).await;
         }
     })
+}
+
+/// Runs things until it is said that all are dropped.
+#[derive(Clone)]
+struct Until(watch::Receiver<bool>);
+
+impl Until {
+    async fn run(self, what: impl Future<Output = ()>) {
+        tokio::select! {
+            () = what => {}
+            () = stopped(self.0) => {}
+        }
+    }
+}
+
+/// What HTTP/2 does beside its connection.
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Until {
+    fn execute(&self, what: F) {
+        tokio::spawn(self.clone().run(what));
+    }
 }
 
 struct Connection {
@@ -95,10 +137,16 @@ struct Connection {
     router: Router,
     header_timeout: Duration,
     stop: watch::Receiver<bool>,
+    until: Until,
 }
 
 impl Connection {
-    async fn run(mut self, stream: TcpStream) {
+    async fn run(self, stream: TcpStream) {
+        let until = self.until.clone();
+        until.run(self.serve(stream)).await;
+    }
+
+    async fn serve(mut self, stream: TcpStream) {
         let mut peer = Peer {
             address: SocketAddr::new(self.address.ip().to_canonical(), self.address.port()),
             certificate: None,
@@ -146,7 +194,7 @@ impl Connection {
     async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send, peer: Peer) {
         let service = TowerToHyperService::new(self.router.layer(Extension(peer)));
         let mut connection = std::pin::pin!(
-            http2::Builder::new(TokioExecutor::new())
+            http2::Builder::new(self.until)
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(100)
                 .serve_connection(TokioIo::new(stream), service)

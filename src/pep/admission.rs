@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Counts open connections and refuses those over the limit.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub struct Admission {
     most: usize,
     most_per_source: usize,
     open: Mutex<Open>,
@@ -23,7 +23,7 @@ struct Open {
 
 /// Which limit a connection is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
+pub enum Full {
     /// That of all.
     All,
     /// That of its address.
@@ -32,7 +32,8 @@ pub(super) enum Full {
 
 impl Full {
     /// The limit's name.
-    pub(super) const fn as_str(self) -> &'static str {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::All => "connections",
             Self::Source => "connections_per_source",
@@ -42,13 +43,15 @@ impl Full {
 
 /// An admitted connection; dropping it is its end.
 #[derive(Debug)]
-pub(super) struct Admitted {
+pub struct Admitted {
     admission: Arc<Admission>,
     source: IpAddr,
 }
 
 impl Admission {
-    pub(super) fn new(most: usize, most_per_source: usize) -> Self {
+    /// So many in all, and so many from each address.
+    #[must_use]
+    pub fn new(most: usize, most_per_source: usize) -> Self {
         Self {
             most,
             most_per_source,
@@ -61,7 +64,7 @@ impl Admission {
     /// # Errors
     ///
     /// When there is no room.
-    pub(super) fn admit(self: &Arc<Self>, source: IpAddr) -> Result<Admitted, Full> {
+    pub fn admit(self: &Arc<Self>, source: IpAddr) -> Result<Admitted, Full> {
         let mut open = self.open();
         if open.all >= self.most {
             return Err(Full::All);

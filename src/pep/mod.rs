@@ -40,6 +40,7 @@ mod trace;
 mod websocket;
 mod worker;
 
+pub use admission::{Admission, Admitted, Full};
 pub use gate::{Facts, Gate, GateParts, InboundLimits};
 pub use nearby::{Nearby, OfToken};
 pub use probe::{Cuts, WouldCut};
