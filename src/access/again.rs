@@ -238,6 +238,7 @@ pub(super) fn explained(refused: Refused) -> Explanation {
             reason,
             detail,
             rules,
+            ..
         } => Explanation {
             rules,
             ..Explanation::refused(reason, detail)

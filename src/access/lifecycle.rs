@@ -70,7 +70,8 @@ impl Requests {
         };
         let gone = || no_rule(request.right.entitlement.as_str());
         let entitlement = entitlement.ok_or_else(|| refuse(gone()))?;
-        let rules = permitted(asker, entitlement, grant).map_err(refuse)?;
+        let rules = permitted(asker, entitlement, grant)
+            .map_err(|refused| refuse(refused.advised(asker, entitlement, &self.control_url)))?;
         let longest = entitlement.max_ttl.min(agreed.unwrap_or(Duration::MAX));
         let place = self.audit.reserve().map_err(unrecorded)?;
         let (renewed, seen) = self.grants.renew_seen(grant, duration, longest).await;
@@ -211,6 +212,8 @@ pub(super) fn may_receive(
                 rule.group
             ),
             rules: permit.rules().to_vec(),
+            demands: Vec::new(),
+            next: None,
         }),
         // A second factor that is demanded now has to have been shown then.
         Some(_) => match receiving.decide_request(entitlement, approved_by) {
@@ -231,11 +234,8 @@ fn check_holder(held: bool) -> Result<(), Refused> {
     if held {
         return Ok(());
     }
-    Err(Refused::No {
-        reason: DenyReason::ProofRequired,
-        detail: "the grant is for the holder of another key".to_owned(),
-        rules: Vec::new(),
-    })
+    let detail = "the grant is for the holder of another key".to_owned();
+    Err(Refused::no(DenyReason::ProofRequired, detail))
 }
 
 /// What is asked about a step of a grant, for the record.

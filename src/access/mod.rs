@@ -11,6 +11,7 @@ mod asker;
 mod binding;
 mod certificate;
 mod lifecycle;
+mod next_step;
 mod people;
 mod possession;
 mod requests;
@@ -27,6 +28,7 @@ pub use asker::{Asker, holder, risk_of, whole};
 pub use binding::{Binding, Identity, Unbound, agent_of, bind, bind_named};
 pub use certificate::{agent_by_certificate, method_by_certificate};
 pub use lifecycle::Part;
+pub use next_step::{NextStep, StepUp, request_step};
 pub use people::{
     KeyMade, KeyView, Known, People, PeopleError, PersonalError, ResetAsked, ResetOf,
 };

@@ -31,6 +31,7 @@ pub struct Requests {
     pub(super) grants: Grants,
     pub(super) audit: Audit,
     clock: Clock,
+    pub(super) control_url: Arc<str>,
 }
 
 /// A grant in force, and the rules that let it come into force.
@@ -74,13 +75,14 @@ struct Done {
 }
 
 impl Requests {
-    /// Requests that become grants of `grants`.
+    /// Requests that become grants of `grants`. Refusals name next steps at `control_url`.
     #[must_use]
-    pub const fn new(grants: Grants, audit: Audit, clock: Clock) -> Self {
+    pub const fn new(grants: Grants, audit: Audit, clock: Clock, control_url: Arc<str>) -> Self {
         Self {
             grants,
             audit,
             clock,
+            control_url,
         }
     }
 
@@ -169,6 +171,7 @@ impl Requests {
             let asked =
                 |reason| asker.asked(&entitlement.id, own_agreement(entitlement), Some(reason));
             let asked = refused.reason().and_then(asked);
+            let refused = refused.advised(asker, entitlement, &self.control_url);
             self.record_refusal(asker, Some(&entitlement.id), asked, refused)
         })?;
         let well_formed = well_formed(asker.snapshot, entitlement, ask);
@@ -267,6 +270,7 @@ impl Requests {
             reason,
             rules,
             detail,
+            ..
         } = &refused
         {
             record.verdict = Verdict::Deny(*reason);

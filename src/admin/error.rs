@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, Uri, header};
+use serde_json::Value;
 use tracing::error;
 
-use crate::access::Refused;
+use crate::access::{NextStep, Refused};
 use crate::base::ErrorChain;
 use crate::grants::GrantsError;
-use crate::model::DenyReason;
+use crate::model::{DenyReason, Proof};
 use crate::wire::{Challenge, DPOP_ALGORITHMS, PROBLEM_JSON, Problem};
 
 /// An error of the API.
@@ -20,6 +21,10 @@ pub(super) struct ApiError {
     title: &'static str,
     detail: String,
     rule: Option<String>,
+    /// What would change the answer.
+    next: Option<Value>,
+    /// What to come with instead.
+    challenge: Option<Challenge>,
     /// The error of a DPoP challenge, and the nonce that goes with it.
     proof: Option<(Option<&'static str>, String)>,
     /// In how many seconds to come again.
@@ -39,6 +44,8 @@ impl ApiError {
             title,
             detail: detail.into(),
             rule: None,
+            next: None,
+            challenge: None,
             proof: None,
             retry_after: None,
         }
@@ -92,6 +99,26 @@ impl ApiError {
     /// What is missing is a DPoP proof in order (RFC 9449 §7.1).
     pub(super) fn with_nonce(mut self, error: Option<&'static str>, nonce: String) -> Self {
         self.proof = Some((error, nonce));
+        self
+    }
+
+    /// Says what would change the answer, as the refusal of a call does: by a challenge where another token or a
+    /// proof is what is missing.
+    fn leading_to(mut self, step: Option<NextStep>) -> Self {
+        let challenge = match step {
+            None => return self,
+            Some(NextStep::Ask(requests)) => {
+                self.next = Some(requests);
+                return self;
+            }
+            Some(NextStep::Proof(Proof::Dpop)) => Challenge::dpop().with("algs", DPOP_ALGORITHMS),
+            Some(NextStep::Proof(Proof::Bearer | Proof::Mtls)) => Challenge::bearer()
+                .with("error", "invalid_token")
+                .with("error_description", &self.detail),
+            Some(NextStep::StepUp(step_up)) => step_up.challenge(Challenge::bearer(), &self.detail),
+        };
+        self.status = StatusCode::UNAUTHORIZED;
+        self.challenge = Some(challenge);
         self
     }
 
@@ -158,11 +185,13 @@ impl From<Refused> for ApiError {
                 reason,
                 detail,
                 rules,
+                next,
+                ..
             } => {
                 let title = "The rules do not allow this now";
                 let mut error = Self::new(StatusCode::FORBIDDEN, reason.as_str(), title, detail);
                 error.rule = rules.first().map(ToString::to_string);
-                error
+                error.leading_to(next.map(|step| *step))
             }
             Refused::NotKept(failure) => failure.into(),
             Refused::Unrecorded(why) => Self::unavailable("audit_unavailable", why),
@@ -174,6 +203,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut problem = Problem::new(self.status, self.code, self.title, self.detail);
         problem.rule = self.rule;
+        problem.next = self.next;
         let mut response = (self.status, problem.to_json()).into_response();
         let headers = response.headers_mut();
         let problem_json = HeaderValue::from_static(PROBLEM_JSON);
@@ -181,7 +211,9 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
-        if let Some((error, nonce)) = self.proof {
+        if let Some(challenge) = self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, challenge.into_header());
+        } else if let Some((error, nonce)) = self.proof {
             let mut challenge = Challenge::dpop().with("algs", DPOP_ALGORITHMS);
             if let Some(error) = error {
                 challenge = challenge.with("error", error);

@@ -42,6 +42,7 @@ pub(super) struct CreateBody {
 #[utoipa::path(post, path = "/v1/requests", request_body = CreateBody, responses(
     (status = 201, body = RequestView, description = "The grant is in force"),
     (status = 202, body = RequestView, description = "People have to agree first"),
+    (status = 401, description = "A rule demands another token or a proof; nothing was created"),
     (status = 403, description = "A rule says no; nothing was created")))]
 pub(super) async fn create(
     State(admin): State<Arc<Admin>>,

@@ -124,12 +124,23 @@ impl OAuth {
 fn refuse(refused: Refused) -> OAuthError {
     match refused {
         Refused::Malformed(why) => OAuthError::invalid_request(why),
-        Refused::No { detail, rules, .. } => {
+        Refused::No {
+            reason,
+            detail,
+            rules,
+            next,
+            ..
+        } => {
             let rule = rules.first();
             let rule = rule
                 .map(|rule| format!(" (rule {rule})"))
                 .unwrap_or_default();
-            OAuthError::new("access_denied", format!("{detail}{rule}"))
+            let error = OAuthError::new("access_denied", format!("{detail}{rule}"));
+            let error = error.with("code", reason.as_str());
+            match next {
+                Some(step) => error.with("next", step.to_json()),
+                None => error,
+            }
         }
         Refused::NotKept(error) => OAuthError::invalid_request(ErrorChain(&error).to_string()),
         Refused::Unrecorded(why) => OAuthError::unavailable(why),

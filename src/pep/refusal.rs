@@ -8,9 +8,10 @@ mod tests;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::request_id::RequestId;
+use crate::access::{NextStep, StepUp};
 use crate::audit::Written;
 use crate::model::{DenyReason, Proof};
 use crate::pdp::Requirement;
@@ -49,15 +50,6 @@ pub(super) struct Refusal {
     internal: Option<String>,
     /// What the rules were asked, where they were.
     asked: Option<Written>,
-}
-
-/// A token that tells of more factors (RFC 9470).
-#[derive(Clone, Debug)]
-struct StepUp {
-    /// The values of `acr` that do, with blanks between them.
-    acr_values: String,
-    /// Whether such tokens come bound to a DPoP key, as this one did.
-    dpop: bool,
 }
 
 impl Refusal {
@@ -117,11 +109,10 @@ impl Refusal {
         &self.demands
     }
 
-    /// Another token is what is missing: one whose `acr` is one of these.
-    pub(super) fn for_step_up(mut self, acr_values: &str, dpop: bool) -> Self {
+    /// Another token is what is missing.
+    pub(super) fn for_step_up(mut self, step_up: StepUp) -> Self {
         self.status = Some(StatusCode::UNAUTHORIZED);
-        let acr_values = acr_values.to_owned();
-        self.step_up = Some(Box::new(StepUp { acr_values, dpop }));
+        self.step_up = Some(Box::new(step_up));
         self
     }
 
@@ -201,17 +192,14 @@ impl Refusal {
             return self.next.clone();
         }
         match self.reason {
-            DenyReason::MfaRequired => {
-                let step_up = self.step_up.as_ref()?;
-                Some(json!({ "acr_values": step_up.acr_values }))
-            }
+            DenyReason::MfaRequired => Some(self.step_up.as_ref()?.to_json()),
             DenyReason::ProofRequired => {
                 let proof = if self.certificate {
                     Proof::Mtls
                 } else {
                     Proof::Dpop
                 };
-                Some(json!({ "proof": proof.as_str() }))
+                Some(NextStep::Proof(proof).to_json())
             }
             _ => None,
         }
@@ -334,15 +322,8 @@ impl Refusal {
                 Some(challenge.with("resource_metadata", metadata))
             }
             R::MfaRequired => {
-                let StepUp { acr_values, dpop } = self.step_up.as_deref()?;
-                let challenge = if *dpop {
-                    Challenge::dpop().with("algs", DPOP_ALGORITHMS)
-                } else {
-                    bearer()
-                };
-                let challenge = challenge.with("error", "insufficient_user_authentication");
-                let challenge = challenge.with("error_description", &self.detail);
-                Some(challenge.with("acr_values", acr_values))
+                let step_up = self.step_up.as_deref()?;
+                Some(step_up.challenge(bearer(), &self.detail))
             }
             R::ApprovalRequired
             | R::AuditUnavailable

@@ -1,5 +1,7 @@
 //! What a rule demands of a call can be met, and the next step that a refusal names is one that meets it.
 
+mod asking;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access::Asker;
+use crate::access::next_step::as_wide_as;
+use crate::access::{Asker, NextStep};
 use crate::grants::GrantsError;
 use crate::model::{Agreed, ApprovalRule, DenyReason, Entitlement, Shared};
 use crate::pdp::{Decision, Denial, Permit, Requirement};
@@ -25,6 +26,10 @@ pub enum Refused {
         detail: String,
         /// The deciding rules.
         rules: Vec<Arc<str>>,
+        /// All that the rule demands that would permit it, also what is met.
+        demands: Vec<Requirement>,
+        /// What would change the answer.
+        next: Option<Box<NextStep>>,
     },
     /// The grants can't take it.
     NotKept(GrantsError),
@@ -39,6 +44,38 @@ impl Refused {
             Self::No { reason, .. } => Some(*reason),
             Self::Malformed(_) | Self::NotKept(_) | Self::Unrecorded(_) => None,
         }
+    }
+
+    /// A no by none of the rules.
+    pub(in crate::access) const fn no(reason: DenyReason, detail: String) -> Self {
+        Self::No {
+            reason,
+            detail,
+            rules: Vec::new(),
+            demands: Vec::new(),
+            next: None,
+        }
+    }
+
+    /// Tells whoever asks for `entitlement` what leads to what a rule demands.
+    pub(in crate::access) fn advised(
+        mut self,
+        asker: &Asker<'_>,
+        entitlement: &Entitlement,
+        control_url: &str,
+    ) -> Self {
+        if let Self::No {
+            reason,
+            demands,
+            next,
+            ..
+        } = &mut self
+        {
+            let wide = as_wide_as(asker.snapshot, entitlement);
+            let step = asker.next_step(*reason, demands, wide, control_url);
+            *next = step.map(Box::new);
+        }
+        self
     }
 }
 
@@ -106,11 +143,8 @@ pub(in crate::access) fn unrecorded(unavailable: impl fmt::Display) -> Refused {
 }
 
 pub(in crate::access) fn no_rule(entitlement: &str) -> Refused {
-    Refused::No {
-        reason: DenyReason::ConditionDenied,
-        detail: format!("no rule lets this agent ask for `{entitlement}` now"),
-        rules: Vec::new(),
-    }
+    let detail = format!("no rule lets this agent ask for `{entitlement}` now");
+    Refused::no(DenyReason::ConditionDenied, detail)
 }
 
 pub(in crate::access) fn denied(entitlement: &Entitlement, denial: Denial) -> Refused {
@@ -137,5 +171,7 @@ pub(in crate::access) fn denied(entitlement: &Entitlement, denial: Denial) -> Re
         reason: denial.reason,
         detail: said.or(demanded).unwrap_or(silent),
         rules: denial.rules,
+        demands: denial.demands,
+        next: None,
     }
 }

@@ -91,7 +91,8 @@ impl Core {
             clock.clone(),
             Arc::clone(&metrics),
         ));
-        let requests = Requests::new(grants.clone(), audit.clone(), clock.clone());
+        let control_url = settings.control.public_url.to_string().into();
+        let requests = Requests::new(grants.clone(), audit.clone(), clock.clone(), control_url);
         let core = Self {
             dpop: Arc::new(Dpop::new(clock.clone())),
             clock,
