@@ -37,7 +37,7 @@ pub use requests::{Ask, Granted, Outcome, Refused, Requests};
 pub use resource::{is_for, resources};
 pub use revocations::{RevocationError, Revocations};
 pub use supposed::{
-    Compares, Explains, Explanation, ShadowWish, Shadows, SupposedCall, SupposedSignals,
+    Compares, Explains, Explanation, ShadowWish, Shadows, SupposedCall, SupposedSignals, Suspension,
 };
 pub use used_once::{NotOnce, UsedOnce};
 pub use vigil::{Vigil, suspension_reads};

@@ -73,6 +73,17 @@ pub struct SupposedCall {
     pub disbelieved: Option<(DenyReason, &'static str)>,
 }
 
+/// A grant that is suspended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Suspension {
+    /// The rule that suspended it, where that is known and the agent's own.
+    pub rule: Option<Arc<str>>,
+    /// What the rule tells.
+    pub message: Option<Arc<str>>,
+    /// What would have to be otherwise, all of it, for the rule to let it go.
+    pub needs: Vec<String>,
+}
+
 /// What would become of a call.
 #[derive(Clone, Debug, Default)]
 pub struct Explanation {
@@ -86,6 +97,8 @@ pub struct Explanation {
     pub signals: Seen,
     /// What of the signals would have to be otherwise, all of it, for the rules not to stand in the way.
     pub needs: Vec<String>,
+    /// The suspension that the grant is under.
+    pub suspended: Option<Suspension>,
     /// The least step that would help, as the refusal would tell it.
     pub next: Option<serde_json::Value>,
     /// The operation that it calls.

@@ -372,12 +372,15 @@ fn enter(watched: &mut Book, grant: &Arc<LiveGrant>, found: Watched) {
     watched.enter(&request.grant, &request.agent, found, Arc::clone(grant));
 }
 
-/// What the rules read that a suspended grant is asked about, of all its operations.
-pub fn suspension_reads(asker: &Asker<'_>, grant: &LiveGrant) -> Seen {
-    let mut all = Seen::new();
+/// What the rules read that a suspended grant is asked about, of all its operations; and what of it would have to be
+/// otherwise for the rule that suspended it to let it go.
+pub fn suspension_reads(asker: &Asker<'_>, grant: &LiveGrant) -> (Seen, Vec<String>) {
+    let (mut all, mut needs) = (Seen::new(), BTreeSet::new());
     let Some(signals) = asker.habits else {
-        return all;
+        return (all, Vec::new());
     };
+    let suspender = grant.suspender();
+    let rules: Vec<_> = suspender.iter().map(|rule| Arc::clone(&rule.id)).collect();
     let times = (asker.now, asker.wall);
     at_rest(
         asker.snapshot,
@@ -385,10 +388,12 @@ pub fn suspension_reads(asker: &Asker<'_>, grant: &LiveGrant) -> Seen {
         (grant, asker.task),
         times,
         |question| {
-            all.extend(asker.snapshot.policies().turning_reads(question));
+            let policies = asker.snapshot.policies();
+            all.extend(policies.turning_reads(question));
+            needs.extend(policies.needs_at_rest(question, &rules));
         },
     );
-    all
+    (all, needs.into_iter().collect())
 }
 
 /// Puts the question about a grant at rest, once for each of its operations.

@@ -18,7 +18,7 @@ use super::json::Json;
 use super::recorded::Recorded;
 use super::risk;
 use super::state::Admin;
-use crate::access::{Asker, Explanation, SupposedCall, holder, risk_of};
+use crate::access::{Asker, Explanation, SupposedCall, Suspension, holder, risk_of};
 use crate::audit::Record;
 use crate::base::BootInstant;
 use crate::config::{EnrolledAgent, Snapshot};
@@ -359,6 +359,9 @@ fn view(snapshot: &Snapshot, explanation: &Explanation, operator: bool) -> Map<S
             view.insert(name.to_owned(), text.into());
         }
     }
+    if let Some(suspension) = &explanation.suspended {
+        view.insert("suspended".to_owned(), suspended(suspension, operator));
+    }
     if let Some(next) = &explanation.next {
         view.insert("next".to_owned(), next.clone());
     }
@@ -374,6 +377,20 @@ fn view(snapshot: &Snapshot, explanation: &Explanation, operator: bool) -> Map<S
         }
     }
     view
+}
+
+fn suspended(suspension: &Suspension, operator: bool) -> Value {
+    let mut told = Map::new();
+    let texts = [("rule", &suspension.rule), ("message", &suspension.message)];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            told.insert(name.to_owned(), Value::from(&**text));
+        }
+    }
+    if operator && !suspension.needs.is_empty() {
+        told.insert("needs".to_owned(), json!(suspension.needs));
+    }
+    told.into()
 }
 
 fn sources(snapshot: &Snapshot, explanation: &Explanation) -> Value {

@@ -93,6 +93,14 @@ fn describe(answer: &Value) -> String {
             "rules",
         ],
     );
+    if let Some(suspended) = answer.get("suspended") {
+        let rule = suspended.get("rule").and_then(Value::as_str);
+        let by = rule.map(|rule| format!(" by `{}`", clean(rule)));
+        text.push_str(&format!(
+            "the grant is suspended{}\n",
+            by.unwrap_or_default()
+        ));
+    }
     let sources = answer.get("sources").and_then(Value::as_array);
     for source in sources.into_iter().flatten() {
         let [rule, effect, file, line] =

@@ -1,159 +1,160 @@
-//! What would have to be otherwise for rules to answer otherwise: the clauses of their conditions, as far as each
-//! compares what was read with a constant.
+//! What would have to be otherwise for a rule to apply, or not to: the least of what its conditions say, put together
+//! from comparisons, memberships, ranges and the like of what was read. A part that is none of these is left out
+//! where another does, and otherwise nothing is said.
 
+mod atom;
+mod term;
 #[cfg(test)]
 mod tests;
-
-use std::cmp::Ordering;
 
 use cedar_policy::Policy;
 use serde_json::Value;
 
-use super::{Seen, reads};
+use super::Seen;
 
-/// Comparisons: as they are written, turned around, and denied.
-const COMPARISONS: [(&str, &str, &str); 6] = [
-    ("!=", "!=", "=="),
-    ("<", ">", ">="),
-    ("<=", ">=", ">"),
-    ("==", "==", "!="),
-    (">", "<", "<="),
-    (">=", "<=", "<"),
-];
-
-/// A part of a rule's conditions that all have to come out as they are `wanted` for the rule to apply.
-struct Clause {
-    body: Value,
-    wanted: bool,
-}
-
-/// What a clause says, in words of the rule's own language, and whether that is so.
-struct Said {
+/// One thing that would have to be so and is not.
+#[derive(Clone, Debug)]
+struct Need {
+    /// In words of the rule's own language, with what it is now.
     text: String,
-    so: bool,
-    compares: bool,
+    /// How little one can wish for it.
+    weight: u32,
+    /// The attributes that it is about.
+    paths: Vec<String>,
+    /// Whether it is that the attribute is there.
+    asserts: bool,
+    /// Whether the attribute is not there now, so that the rest can't be told without it.
+    absent: bool,
 }
 
-/// The least that keeps a rule from applying that applies: one clause that would not hold. None where no clause
-/// is a comparison of something read with a constant.
-pub(super) fn to_lift(policy: &Policy, seen: &Seen) -> Option<String> {
-    let clauses = clauses(policy);
-    let denied = clauses
-        .iter()
-        .filter_map(|clause| clause.say(!clause.wanted, seen));
-    let mut denied: Vec<Said> = denied.filter(|said| !said.so).collect();
-    // That something is not known is seldom what one can wish for.
-    denied.sort_by_key(|said| !said.compares);
-    denied.into_iter().next().map(|said| said.text)
+/// What it takes for an expression to come out as wanted.
+#[derive(Clone, Debug)]
+enum Change {
+    /// Nothing: it does.
+    Holds,
+    /// All of these.
+    Lacks(Vec<Need>),
+    /// It can't be told.
+    Untold,
 }
 
-/// What a rule lacks to apply: all of these. None where that can't be told, because a clause that may be what
-/// fails is no such comparison.
+/// The least that keeps a rule from applying that applies. None where that can't be told.
+pub(super) fn to_lift(policy: &Policy, seen: &Seen) -> Option<Vec<String>> {
+    let denied = conditions(policy)
+        .into_iter()
+        .map(|(body, wanted)| change(&body, !wanted, seen));
+    told(any(denied))
+}
+
+/// The least that a rule lacks to apply. None where that can't be told, or it lacks nothing.
 pub(super) fn to_meet(policy: &Policy, seen: &Seen) -> Option<Vec<String>> {
-    let mut lacking = Vec::new();
-    for clause in clauses(policy) {
-        let said = clause.say(clause.wanted, seen)?;
-        if !said.so {
-            lacking.push(said.text);
-        }
-    }
-    (!lacking.is_empty()).then_some(lacking)
+    let met = conditions(policy)
+        .into_iter()
+        .map(|(body, wanted)| change(&body, wanted, seen));
+    told(all(met))
 }
 
-fn clauses(policy: &Policy) -> Vec<Clause> {
-    let mut all = Vec::new();
+/// The bodies of `when`, which have to hold, and of `unless`, which must not.
+fn conditions(policy: &Policy) -> Vec<(Value, bool)> {
     let Ok(json) = policy.to_json() else {
-        return all;
+        return Vec::new();
     };
     let conditions = json.get("conditions").and_then(Value::as_array);
-    for condition in conditions.into_iter().flatten() {
+    let conditions = conditions.into_iter().flatten();
+    let part = |condition: &Value| {
         let wanted = condition.get("kind").and_then(Value::as_str) == Some("when");
-        if let Some(body) = condition.get("body") {
-            split(body, wanted, &mut all);
-        }
-    }
-    all
+        Some((condition.get("body")?.clone(), wanted))
+    };
+    conditions.filter_map(part).collect()
 }
 
-/// Parts what has to hold at every `&&`, and what must not at every `||`.
-fn split(body: &Value, wanted: bool, into: &mut Vec<Clause>) {
-    let both = body.get(if wanted { "&&" } else { "||" });
-    if let Some(both) = both {
-        for side in ["left", "right"].iter().filter_map(|side| both.get(side)) {
-            split(side, wanted, into);
+fn change(expression: &Value, wanted: bool, seen: &Seen) -> Change {
+    let each = |operands: &Value| {
+        let sides = ["left", "right"].into_iter();
+        let sides = sides.filter_map(|side| operands.get(side));
+        let changes = sides.map(|side| change(side, wanted, seen));
+        changes.collect::<Vec<_>>()
+    };
+    if let Some(both) = expression.get("&&") {
+        let sides = each(both);
+        return if wanted { all(sides) } else { any(sides) };
+    }
+    if let Some(either) = expression.get("||") {
+        let sides = each(either);
+        return if wanted { any(sides) } else { all(sides) };
+    }
+    if let Some(inner) = expression.get("!").and_then(|not| not.get("arg")) {
+        return change(inner, !wanted, seen);
+    }
+    atom::change(expression, wanted, seen).unwrap_or(Change::Untold)
+}
+
+/// All of these have to come out.
+fn all(changes: impl IntoIterator<Item = Change>) -> Change {
+    let mut lacking: Vec<Need> = Vec::new();
+    for change in changes {
+        match change {
+            Change::Holds => {}
+            Change::Lacks(needs) => {
+                for need in needs {
+                    if lacking.iter().all(|one| one.text != need.text) {
+                        lacking.push(need);
+                    }
+                }
+            }
+            Change::Untold => return Change::Untold,
         }
-    } else if let Some(inner) = body.get("!").and_then(|not| not.get("arg")) {
-        split(inner, !wanted, into);
+    }
+    if lacking.is_empty() {
+        Change::Holds
     } else {
-        let body = body.clone();
-        into.push(Clause { body, wanted });
+        Change::Lacks(lacking)
     }
 }
 
-impl Clause {
-    /// Says that the clause comes out as `wanted`.
-    fn say(&self, wanted: bool, seen: &Seen) -> Option<Said> {
-        if let Some(said) = self.compare(wanted, seen) {
-            return Some(said);
+/// One of these has to come out: of several the one that takes least, and of those alike the first.
+fn any(changes: impl IntoIterator<Item = Change>) -> Change {
+    let mut least: Option<(u32, Vec<Need>)> = None;
+    for change in changes {
+        match change {
+            Change::Holds => return Change::Holds,
+            Change::Lacks(needs) => {
+                let weight = needs.iter().map(|need| need.weight).sum();
+                if least.as_ref().is_none_or(|(least, _)| weight < *least) {
+                    least = Some((weight, needs));
+                }
+            }
+            Change::Untold => {}
         }
-        let path = path(&self.body)?;
-        let value = look(&path, seen)?.as_bool()?;
-        let path = path.join(".");
-        Some(Said {
-            text: format!("context.{path} == {wanted} (is {value})"),
-            so: value == wanted,
-            compares: false,
-        })
     }
-
-    fn compare(&self, wanted: bool, seen: &Seen) -> Option<Said> {
-        let (operator, operands) = self.body.as_object()?.iter().next()?;
-        let (left, right) = (operands.get("left")?, operands.get("right")?);
-        let known = COMPARISONS.iter().find(|(one, _, _)| one == operator)?;
-        let (path, constant, operator) = match (path(left), path(right)) {
-            (Some(path), None) => (path, right.get("Value")?, known.0),
-            (None, Some(path)) => (path, left.get("Value")?, known.1),
-            _ => return None,
-        };
-        let value = look(&path, seen)?;
-        let order = order(value, constant)?;
-        let holds = match operator {
-            "!=" => order.is_ne(),
-            "<" => order.is_lt(),
-            "<=" => order.is_le(),
-            "==" => order.is_eq(),
-            ">" => order.is_gt(),
-            _ => order.is_ge(),
-        };
-        let (_, _, denied) = COMPARISONS.iter().find(|(one, _, _)| *one == operator)?;
-        let operator = if wanted { operator } else { denied };
-        let path = path.join(".");
-        Some(Said {
-            text: format!("context.{path} {operator} {constant} (is {value})"),
-            so: holds == wanted,
-            compares: true,
-        })
-    }
+    least.map_or(Change::Untold, |(_, needs)| Change::Lacks(needs))
 }
 
-/// How two values of one kind compare.
-fn order(value: &Value, constant: &Value) -> Option<Ordering> {
-    match (value, constant) {
-        (Value::Number(one), Value::Number(other)) => Some(one.as_i64()?.cmp(&other.as_i64()?)),
-        (Value::String(one), Value::String(other)) => Some(one.cmp(other)),
-        (Value::Bool(one), Value::Bool(other)) => Some(one.cmp(other)),
-        _ => None,
+/// What is said of a change. Of an attribute that is not there it is said what it would have to be only where it
+/// would have to be there; and that it would, only where nothing else says so.
+fn told(change: Change) -> Option<Vec<String>> {
+    let Change::Lacks(needs) = change else {
+        return None;
+    };
+    let asserted = |path: &String| {
+        let mut asserting = needs.iter().filter(|need| need.asserts);
+        asserting.any(|need| need.paths.iter().any(|one| is_within(path, one)))
+    };
+    let absent = needs.iter().filter(|need| need.absent && !need.asserts);
+    if !absent.flat_map(|need| &need.paths).all(asserted) {
+        return None;
     }
+    let implied = |need: &Need| {
+        let others = needs.iter().filter(|other| other.absent && !other.asserts);
+        let mut paths = others.flat_map(|other| &other.paths);
+        need.asserts && paths.any(|path| need.paths.iter().any(|one| is_within(path, one)))
+    };
+    let told = needs.iter().filter(|need| !implied(need));
+    Some(told.map(|need| need.text.clone()).collect())
 }
 
-/// The attributes below `context` that an expression goes down by, where it does not only test for the last.
-fn path(expression: &Value) -> Option<Vec<&str>> {
-    let (names, tested) = reads::path(expression)?;
-    (!tested).then_some(names)
-}
-
-fn look<'s>(path: &[&str], seen: &'s Seen) -> Option<&'s Value> {
-    let (first, rest) = path.split_first()?;
-    rest.iter()
-        .try_fold(seen.get(*first)?, |value, name| value.get(*name))
+/// Whether a path is another or goes on from it.
+fn is_within(path: &str, other: &str) -> bool {
+    let rest = path.strip_prefix(other);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }

@@ -27,7 +27,8 @@ pub(super) use facts::Asked;
 pub(super) use fold::Fixed;
 pub(super) use lower::Uncovered;
 use node::Node;
-pub(super) use value::Stumbled;
+pub(super) use pattern::Pattern;
+pub(super) use value::{Network, Stumbled};
 
 use super::Effect;
 

@@ -14,7 +14,8 @@ use super::enforce::{Call, Deciding, weigh};
 use super::gate::{Facts, Gate};
 use super::judging::route;
 use super::refusal::Refusal;
-use crate::access::{Asker, Explains, Explanation, SupposedCall, suspension_reads};
+use super::right::Right;
+use crate::access::{Asker, Explains, Explanation, SupposedCall, Suspension, suspension_reads};
 use crate::audit::Written;
 use crate::config::Matched;
 use crate::grants::{Closed, LiveGrant};
@@ -89,16 +90,21 @@ impl Facts {
             let mut ledger = asker.task.map(|task| task.ledger());
             weigh(&mut supposing, asker, &right, &call, ledger.as_deref_mut())
         };
-        let grant = match &weighed {
-            Ok((grant, _)) => grant.clone(),
-            Err(_) => supposing.first,
+        let closed = supposing.first.is_some();
+        let grant = match (&weighed, &right) {
+            (Ok((grant, _)), _) => grant.clone(),
+            (Err(_), Right::Grants(grants)) => supposing.first.or_else(|| grants.first().cloned()),
+            (Err(_), Right::Baseline) => None,
         };
+        explanation.signals = supposing.seen;
+        explanation.needs = supposing.needs;
         if let Some(grant) = grant {
+            if grant.is_out_of_force() && asker.supposed.is_none() {
+                tell_suspension(explanation, asker, &grant, weighed.is_err() && !closed);
+            }
             explanation.grant = Some(grant.request().grant.clone());
             explanation.entitlement = Some(grant.request().right.entitlement.clone());
         }
-        explanation.signals = supposing.seen;
-        explanation.needs = supposing.needs;
         if let Err(refusal) = &weighed
             && matches!(
                 refusal.reason(),
@@ -145,10 +151,39 @@ impl Facts {
     }
 }
 
+/// Tells that the grant rests, by which rule, and what that lacks to let it go. Where rules have refused the call
+/// itself, what they were given to read stays.
+fn tell_suspension(
+    explanation: &mut Explanation,
+    asker: &Asker<'_>,
+    grant: &LiveGrant,
+    refused: bool,
+) {
+    let (seen, needs) = suspension_reads(asker, grant);
+    for (name, value) in seen {
+        if refused {
+            explanation.signals.entry(name).or_insert(value);
+        } else {
+            explanation.signals.insert(name, value);
+        }
+    }
+    for need in &needs {
+        if !explanation.needs.contains(need) {
+            explanation.needs.push(need.clone());
+        }
+    }
+    let rule = grant.suspender();
+    explanation.suspended = Some(Suspension {
+        rule: rule.as_ref().map(|rule| Arc::clone(&rule.id)),
+        message: rule.and_then(|rule| rule.message.clone()),
+        needs,
+    });
+}
+
 /// Decides on calls that nobody makes.
 #[derive(Debug, Default)]
 struct Supposing {
-    /// The grant that was asked about first.
+    /// The first grant that the rules permit and that can't take the call.
     first: Option<Arc<LiveGrant>>,
     /// What was read for the question that counts: the one that was answered last, unless an earlier
     /// grant's refusal is the one that is told.
@@ -186,12 +221,7 @@ impl Deciding for Supposing {
         match grant.refuses(asker.now) {
             None => Ok(Arc::clone(grant)),
             Some(closed) => {
-                if self.first.is_none() {
-                    self.first = Some(Arc::clone(grant));
-                    if closed == Closed::Suspended && asker.supposed.is_none() {
-                        self.seen.extend(suspension_reads(asker, grant));
-                    }
-                }
+                self.first.get_or_insert_with(|| Arc::clone(grant));
                 Err(closed)
             }
         }

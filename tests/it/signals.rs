@@ -377,6 +377,23 @@ fn a_rule_suspends_the_grants_that_it_turns_against_and_they_come_back() {
         let told = told.json(&asked).send().await.expect(200).json();
         assert_eq!(told["rules"], json!(["hold-payments"]), "{told}");
         assert_eq!(told["signals"]["risk"]["score"], 80, "{told}");
+        let rule = json!({ "rule": "hold-payments", "message": "payments are held" });
+        assert_eq!(told["suspended"], rule, "{told}");
+        assert_eq!(told["grant"], work.grant, "{told}");
+        // Operators hear what the rule lacks to let go, also where it refuses the call itself.
+        let pay = json!({ "amount": 1 });
+        for (method, url, body) in [
+            ("GET", "/shop/items", None),
+            ("POST", "/shop/pay", Some(pay)),
+        ] {
+            let asked = json!({ "task": work.task, "method": method, "url": url, "body": body });
+            let told = gate.control("POST", "/v1/explain").bearer(&gate.operator());
+            let told = told.json(&asked).send().await.expect(200).json();
+            let needs = json!(["context.risk.score <= 70 (is 80)"]);
+            assert_eq!(told["suspended"]["rule"], "hold-payments", "{told}");
+            assert_eq!(told["suspended"]["needs"], needs, "{told}");
+            assert_eq!(told["needs"], needs, "{told}");
+        }
         assert_eq!(grant(&gate, &other).await["state"], "active");
         assert_eq!(
             grant(&gate, &reading).await["state"],

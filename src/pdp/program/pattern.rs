@@ -2,14 +2,14 @@
 
 /// A pattern, cut at its stars.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern {
+pub(in crate::pdp) struct Pattern {
     /// What stands before the first star, between stars, and after the last; one piece if there is none.
     pieces: Box<[Box<str>]>,
 }
 
 impl Pattern {
     /// A pattern of characters; none is a star.
-    pub(super) fn new(elements: impl Iterator<Item = Option<char>>) -> Self {
+    pub(in crate::pdp) fn new(elements: impl Iterator<Item = Option<char>>) -> Self {
         let mut pieces = vec![String::new()];
         for element in elements {
             match (element, pieces.last_mut()) {
@@ -21,7 +21,7 @@ impl Pattern {
         Self { pieces }
     }
 
-    pub(super) fn matches(&self, text: &str) -> bool {
+    pub(in crate::pdp) fn matches(&self, text: &str) -> bool {
         let (first, rest) = match &*self.pieces {
             [] => return text.is_empty(),
             [whole] => return text == &**whole,

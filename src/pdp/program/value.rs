@@ -200,7 +200,7 @@ impl<'a> Set<'a> {
 
 /// Cedar's `ipaddr`: an address, or a range of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Network {
+pub(in crate::pdp) struct Network {
     address: IpAddr,
     /// How many bits of it are the network's.
     prefix: u8,
@@ -213,7 +213,7 @@ impl Network {
     }
 
     /// Reads what Cedar's `ip("…")` has taken already.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    pub(in crate::pdp) fn read(text: &str) -> Option<Self> {
         let Some((address, prefix)) = text.split_once('/') else {
             return text.parse().ok().map(Self::single);
         };
@@ -228,22 +228,22 @@ impl Network {
         }
     }
 
-    pub(super) const fn is_ipv4(self) -> bool {
+    pub(in crate::pdp) const fn is_ipv4(self) -> bool {
         self.address.is_ipv4()
     }
 
-    pub(super) fn is_loopback(self) -> bool {
+    pub(in crate::pdp) fn is_loopback(self) -> bool {
         let least = if self.is_ipv4() { 8 } else { 128 };
         self.address.is_loopback() && self.prefix >= least
     }
 
-    pub(super) fn is_multicast(self) -> bool {
+    pub(in crate::pdp) fn is_multicast(self) -> bool {
         let least = if self.is_ipv4() { 4 } else { 8 };
         self.address.is_multicast() && self.prefix >= least
     }
 
     /// Whether all addresses of this one are addresses of the other.
-    pub(super) fn is_in(self, other: Self) -> bool {
+    pub(in crate::pdp) fn is_in(self, other: Self) -> bool {
         if self.is_ipv4() != other.is_ipv4() || self.prefix < other.prefix {
             return false;
         }
