@@ -21,6 +21,7 @@ use super::bounds;
 use super::catalogue::action;
 use super::clauses::Clauses;
 use super::doubts;
+use super::limit::Limit;
 use super::memory::Validators;
 use super::problem::{Finding, Problem, Severity};
 use super::program::{Conditions, Uncovered};
@@ -50,6 +51,8 @@ pub(super) struct Checked {
     pub(super) findings: Vec<Finding>,
     /// Whether its scope or its clauses exclude that it ever applies.
     pub(super) idle: bool,
+    /// The number that it limits, where that is all that could tell it from another.
+    pub(super) limit: Option<Limit>,
 }
 
 /// A statement that could be parsed. All policies that have it share it, and with it what is made of it when it
@@ -171,6 +174,7 @@ impl<'a> Checker<'a> {
                 names: Vec::new(),
                 findings: vec![exceeded],
                 idle: false,
+                limit: None,
             };
         }
         let mut findings = Vec::new();
@@ -186,6 +190,7 @@ impl<'a> Checker<'a> {
                         names: names(None, statement),
                         findings,
                         idle: false,
+                        limit: None,
                     };
                 }
             };
@@ -205,16 +210,18 @@ impl<'a> Checker<'a> {
             conditions: OnceLock::new(),
             digest: OnceLock::new(),
         };
+        let mut limit = None;
         if !idle {
-            let (doubts, never_applies) = doubts::doubts(&draft, statement);
+            let doubts;
+            (doubts, idle, limit) = doubts::doubts(&draft, statement);
             findings.extend(doubts);
-            idle = never_applies;
         }
         Checked {
             names: names(Some(&draft.policy), statement),
             draft: Some(Arc::new(draft)),
             findings,
             idle,
+            limit,
         }
     }
 

@@ -411,6 +411,7 @@ impl Book {
                     head: head.start + span.start..head.end + span.start,
                     draft: Arc::clone(draft),
                     idle: checked.idle || unknown,
+                    limit: checked.limit,
                 });
                 self.enter_rule(id, place, draft);
             }

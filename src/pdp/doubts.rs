@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::catalogue::action;
 use super::check::Draft;
 use super::clauses::each_that_has_to_hold;
+use super::limit::{Limit, Numbers, comparison};
 use super::problem::Finding;
-use super::reads;
 use super::rule::Effect;
 use super::scan::{Token, Tokens};
 use super::schema::REQUEST;
@@ -35,8 +35,8 @@ const NUMBERS: [(&str, RangeInclusive<i64>); 12] = [
     ("context.task.depth", 0..=i64::MAX),
 ];
 
-/// What is doubtful about a statement, and whether it can never apply.
-pub(super) fn doubts(draft: &Draft, statement: &str) -> (Vec<Finding>, bool) {
+/// What is doubtful about a statement, whether it can never apply, and the number that it limits.
+pub(super) fn doubts(draft: &Draft, statement: &str) -> (Vec<Finding>, bool, Option<Limit>) {
     let mut found = Vec::new();
     let mut doubt = |message: String, hint: &str| {
         let head = draft.clauses.head.clone();
@@ -54,14 +54,15 @@ pub(super) fn doubts(draft: &Draft, statement: &str) -> (Vec<Finding>, bool) {
             "take it away, or move what grants at rest can be asked about to a rule of its own",
         );
     }
-    let impossible = impossible(draft, statement);
+    let conditions = conditions(draft, statement).unwrap_or_default();
+    let impossible = impossible(&conditions);
     if let Some(path) = &impossible {
         doubt(
             format!("this rule can never apply: `{path}` is never what its conditions want"),
             "two of its comparisons exclude each other, or one is with a number that it never is",
         );
     }
-    (found, impossible.is_some())
+    (found, impossible.is_some(), Limit::of(&conditions))
 }
 
 fn permits_all(draft: &Draft) -> bool {
@@ -97,13 +98,13 @@ fn unwatched(draft: &Draft) -> Option<String> {
     ))
 }
 
-/// The attribute that can't have any value that all comparisons which have to hold let it have.
-fn impossible(draft: &Draft, statement: &str) -> Option<String> {
+/// The conditions of a statement, where they may say anything of numbers. The tree is costly, and most statements
+/// have nothing to find in it.
+fn conditions(draft: &Draft, statement: &str) -> Option<Vec<Value>> {
     // One that fails refuses, whatever else it says.
     if draft.clauses.can_fail {
         return None;
     }
-    // The tree is costly, and most statements have nothing to find in it.
     let compares = |token| match token {
         Token::Punct('<' | '>') => true,
         Token::Ident(word) => ["hour", "minute", "score", "weekday"].contains(&word),
@@ -112,55 +113,31 @@ fn impossible(draft: &Draft, statement: &str) -> Option<String> {
     if !Tokens::of(statement).any(|(token, _)| compares(token)) {
         return None;
     }
-    let json = draft.policy.to_json().ok()?;
-    let clauses = json.get("conditions")?.as_array()?.iter();
+    let mut json = draft.policy.to_json().ok()?;
+    match json.get_mut("conditions").map(Value::take) {
+        Some(Value::Array(conditions)) => Some(conditions),
+        _ => None,
+    }
+}
+
+/// The attribute that can't have any value that all comparisons which have to hold let it have.
+fn impossible(conditions: &[Value]) -> Option<String> {
+    let clauses = conditions.iter();
     let whens = clauses.filter(|one| one.get("kind").and_then(Value::as_str) == Some("when"));
-    let mut left: BTreeMap<String, (i128, i128)> = BTreeMap::new();
+    let mut left: BTreeMap<String, Numbers> = BTreeMap::new();
     for when in whens {
         each_that_has_to_hold(when.get("body")?, &mut |atom| {
-            if let Some((path, low, high)) = comparison(atom) {
+            if let Some((path, numbers)) = comparison(atom) {
                 let known = NUMBERS.iter().find(|(known, _)| *known == path);
-                let all = known.map_or((i64::MIN, i64::MAX), |(_, all)| (*all.start(), *all.end()));
-                let (lowest, highest) = left.entry(path).or_insert((all.0.into(), all.1.into()));
-                *lowest = low.max(*lowest);
-                *highest = high.min(*highest);
+                let all = known.map_or(Numbers::ALL, |(_, all)| Numbers {
+                    low: (*all.start()).into(),
+                    high: (*all.end()).into(),
+                });
+                let left = left.entry(path).or_insert(all);
+                *left = left.and(numbers);
             }
         });
     }
-    let none = left.into_iter().find(|(_, (low, high))| low > high);
+    let none = left.into_iter().find(|(_, numbers)| numbers.is_empty());
     none.map(|(path, _)| path)
-}
-
-/// The numbers that a comparison of an attribute with a number lets it be.
-fn comparison(atom: &Value) -> Option<(String, i128, i128)> {
-    let (operator, sides) = atom.as_object()?.iter().next()?;
-    let (left, right) = (sides.get("left")?, sides.get("right")?);
-    let (path, number, turned) = match (attribute(left), attribute(right)) {
-        (Some(path), None) => (path, number(right)?, false),
-        (None, Some(path)) => (path, number(left)?, true),
-        _ => return None,
-    };
-    let (least, most) = (i128::from(i64::MIN), i128::from(i64::MAX));
-    let (low, high) = match (operator.as_str(), turned) {
-        ("==", _) => (number, number),
-        ("<", false) | (">", true) => (least, number - 1),
-        ("<=", false) | (">=", true) => (least, number),
-        (">", false) | ("<", true) => (number + 1, most),
-        (">=", false) | ("<=", true) => (number, most),
-        _ => return None,
-    };
-    Some((path, low, high))
-}
-
-/// `context.a.b`, where an expression is that.
-fn attribute(expression: &Value) -> Option<String> {
-    let (path, _) = reads::path(expression)?;
-    Some(format!("context.{}", path.join(".")))
-}
-
-fn number(expression: &Value) -> Option<i128> {
-    if let Some(less) = expression.get("neg") {
-        return number(less.get("arg")?).map(|number| -number);
-    }
-    expression.get("Value")?.as_i64().map(i128::from)
 }

@@ -4,8 +4,9 @@
 //! A rule is looked up under what would take its place (its own agents' groups, its operations' groups,
 //! no condition), so the whole costs a handful of look-ups per rule and never compares each with each.
 //! Nothing is said of a rule that could make a difference to any answer: what is compared is the scope
-//! by what it names, and clauses token by token.
+//! by what it names, clauses token by token, and of clauses that limit one number the number.
 
+mod limits;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -20,9 +21,11 @@ use crate::base::Digest;
 use crate::model::EntitlementId;
 
 use super::check::Draft;
+use super::limit::Limit;
 use super::problem::{Problem, Severity};
 use super::rule::{Effect, OnChange, Requirement};
 use super::{Catalogue, Rule};
+use limits::Limits;
 use scope::{Part, Scopes, World};
 
 /// What is looked at of one rule, beside what it is.
@@ -33,6 +36,8 @@ pub(super) struct Written {
     pub(super) draft: Arc<Draft>,
     /// Whether it is known already that it can never apply.
     pub(super) idle: bool,
+    /// The number that it limits.
+    pub(super) limit: Option<Limit>,
 }
 
 /// What was found.
@@ -57,7 +62,7 @@ struct Key {
 /// Looks at all rules. `written` has one entry for each.
 pub(super) fn lint(catalogue: &Catalogue<'_>, rules: &[Rule], written: &[Written]) -> Lints {
     let mut world = World::new(catalogue);
-    let mut book = Shelf::default();
+    let (mut book, mut limits) = (Shelf::default(), Limits::default());
     let scopes = written.iter().map(|one| world.scopes(&one.draft.scope));
     let scopes: Vec<Scopes> = scopes.collect();
     let mut looked_at = Vec::with_capacity(rules.len());
@@ -69,6 +74,7 @@ pub(super) fn lint(catalogue: &Catalogue<'_>, rules: &[Rule], written: &[Written
             for part in &scopes.parts {
                 book.enter(kind.key(scopes.principal, *part), number);
             }
+            limits.enter((rule, written), kind, scopes, number);
         }
         looked_at.push(kind);
     }
@@ -84,6 +90,7 @@ pub(super) fn lint(catalogue: &Catalogue<'_>, rules: &[Rule], written: &[Written
             written,
             scopes,
             kind: *kind,
+            limits: &limits,
         };
         if let Some((message, hint)) = looking.doubt(&mut world, &book) {
             lints.problems.push(Problem {
@@ -205,6 +212,7 @@ struct Looking<'a> {
     written: &'a Written,
     scopes: &'a Scopes,
     kind: Kind,
+    limits: &'a Limits<'a>,
 }
 
 impl Looking<'_> {
@@ -263,26 +271,33 @@ impl Looking<'_> {
         let kinds: Vec<Kind> = kinds
             .filter(|kind| shelf.has_another(*kind, self.kind))
             .collect();
-        if kinds.is_empty() {
-            return None;
-        }
-        let wider = self.wider(world, |principal, part| {
-            let mut kinds = kinds.iter();
-            kinds.find_map(|kind| shelf.first(*kind, principal, part, self.number))
+        let wider = |find: &dyn Fn(u32, Part) -> Option<usize>| self.wider(world, find);
+        let by = (!kinds.is_empty()).then(|| {
+            wider(&|principal, part| {
+                let mut kinds = kinds.iter();
+                kinds.find_map(|kind| shelf.first(*kind, principal, part, self.number))
+            })
         });
-        let by = wider?;
+        if let Some(by) = by.flatten() {
+            let hint = "remove one of them, or narrow the wider";
+            return Some((self.changes_nothing(&by), hint.to_owned()));
+        }
+        let limiting = self.limits.of((self.rule, self.written), self.kind)?;
+        let by = wider(&|principal, part| limiting.wider(principal, part, self.number))?;
+        let hint = "the numbers that it is for are among the other's: remove it, or have it say something else";
+        Some((self.changes_nothing(&by), hint.to_owned()))
+    }
+
+    fn changes_nothing(&self, by: &[usize]) -> String {
         let verb = if self.kind.forbids {
             "forbids"
         } else {
             "permits"
         };
-        Some((
-            format!(
-                "this rule changes nothing: {} {verb} all that it does",
-                self.named(&by)
-            ),
-            "remove one of them, or narrow the wider".into(),
-        ))
+        format!(
+            "this rule changes nothing: {} {verb} all that it does",
+            self.named(by)
+        )
     }
 
     /// The rules that together take in all of the scope, found by `find`; none where some of it is left.

@@ -24,6 +24,7 @@ mod decision;
 mod doubts;
 mod fact;
 mod index;
+mod limit;
 mod lint;
 mod memory;
 mod needs;

@@ -69,10 +69,11 @@ fn a_rule_that_another_covers_changes_nothing() {
 fn of_two_alike_the_later_one_is_told() {
     let text = "@id(\"a\") forbid (principal, action, resource) when { context.risk.score > 5 };\n\
                 @id(\"b\") forbid (principal is Agent, action, resource) when {context.risk.score>5};";
-    check(
-        text,
-        &["2: this rule changes nothing: `a` in line 1 forbids all that it does"],
-    );
+    let said = ["2: this rule changes nothing: `a` in line 1 forbids all that it does"];
+    check(text, &said);
+    let text = "@id(\"a\") forbid (principal, action, resource) when { context.risk.score > 70 };\n\
+                @id(\"b\") forbid (principal, action, resource) unless { context.risk.score < 71 };";
+    check(text, &said);
 }
 
 #[test]
@@ -89,11 +90,88 @@ fn rules_cover_a_wider_one_together() {
 }
 
 #[test]
+fn a_number_within_anothers_changes_nothing() {
+    let all = "principal, action, resource";
+    for (narrow, wide) in [
+        (
+            "when { context.risk.score > 90 }",
+            "when { context.risk.score > 70 }",
+        ),
+        (
+            "when { context.risk.score >= 72 }",
+            "when { context.risk.score > 70 }",
+        ),
+        (
+            "when { 90 < context.risk.score }",
+            "unless { context.risk.score <= 70 }",
+        ),
+        (
+            "when { context.risk.score <= 5 }",
+            "when { context.risk.score < 10 }",
+        ),
+        (
+            "when { context.risk.score == 5 }",
+            "when { context.risk.score < 10 }",
+        ),
+        (
+            "when { context.local.hour >= 20 && context.local.hour < 22 }",
+            "when { context.local.hour >= 18 }",
+        ),
+        (
+            "when { context.risk.score > 90 && context.risk.known }",
+            "when { context.risk.known && context.risk.score > 70 }",
+        ),
+    ] {
+        for (effect, verb) in [("forbid", "forbids"), ("permit", "permits")] {
+            let said =
+                format!("this rule changes nothing: `wide` in line 1 {verb} all that it does");
+            let wide = format!("@id(\"wide\") {effect} ({all}) {wide};");
+            for scope in [
+                all,
+                "principal in AgentGroup::\"billing\", action in Action::\"write\", resource",
+            ] {
+                let narrow = format!("@id(\"narrow\") {effect} ({scope}) {narrow};");
+                check(&format!("{wide}\n{narrow}"), &[&format!("2: {said}")]);
+                let said = said.replace("line 1", "line 2");
+                check(&format!("{narrow}\n{wide}"), &[&format!("1: {said}")]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_number_that_makes_a_difference_is_not_doubted() {
+    let scope = "(principal, action, resource)";
+    let limit = |before: &str, clause: &str| format!("{before} {scope} {clause};");
+    for (one, other) in [
+        // Each is for numbers that the other is not for.
+        (limit("@id(\"a\") forbid", "when { context.risk.score > 70 }"), limit("@id(\"b\") forbid", "when { context.risk.score < 10 }")),
+        (limit("@id(\"a\") forbid", "when { context.risk.score == 70 }"), limit("@id(\"b\") forbid", "when { context.risk.score == 71 }")),
+        // It says or does something else.
+        (limit("@id(\"a\") @message(\"far too risky\") forbid", "when { context.risk.score > 90 }"), limit("@id(\"b\") @message(\"risky\") forbid", "when { context.risk.score > 70 }")),
+        (limit("@id(\"a\") @on_change(\"end\") forbid", "when { context.risk.score > 90 }"), limit("@id(\"b\") @on_change(\"suspend\") forbid", "when { context.risk.score > 70 }")),
+        (limit("@id(\"a\") @require(\"mfa\") permit", "when { context.risk.score < 50 }"), limit("@id(\"b\") @require(\"proof:dpop\") permit", "when { context.risk.score < 70 }")),
+        (limit("@id(\"a\") permit", "when { context.risk.score < 50 }"), limit("@id(\"b\") @require(\"mfa\") permit", "when { context.risk.score < 70 }")),
+        (limit("@id(\"a\") permit", "when { context.risk.score < 50 }"), limit("@id(\"b\") forbid", "when { context.risk.score < 70 }")),
+        // The other wants more, or another number.
+        (limit("@id(\"a\") forbid", "when { context.risk.score > 90 }"), limit("@id(\"b\") forbid", "when { context.risk.known && context.risk.score > 70 }")),
+        (limit("@id(\"a\") forbid", "when { context.risk.score > 90 }"), limit("@id(\"b\") forbid", "when { context.auth.factors > 1 }")),
+        // The other is for others.
+        (limit("@id(\"a\") forbid", "when { context.risk.score > 90 }"), "@id(\"b\") forbid (principal in AgentGroup::\"ops\", action, resource) when { context.risk.score > 70 };".into()),
+        // One that fails refuses.
+        (limit("@id(\"a\") permit", "when { context.risk.score > 50 && context.risk.score + 1 > 0 }"), limit("@id(\"b\") permit", "when { context.risk.score > 5 && context.risk.score + 1 > 0 }")),
+    ] {
+        check(&format!("{one}\n{other}"), &[]);
+        check(&format!("{other}\n{one}"), &[]);
+    }
+}
+
+#[test]
 fn what_makes_a_difference_is_not_doubted() {
     let scope = "(principal, action, resource)";
     for text in [
         // The other has conditions of its own, wants more, or says something else of grants.
-        format!("@id(\"a\") permit {scope} when {{ context.risk.score < 5 }};\n@id(\"b\") permit {scope} when {{ context.risk.score < 6 }};"),
+        format!("@id(\"a\") permit {scope} when {{ context.risk.score < 5 }};\n@id(\"b\") permit {scope} when {{ context.auth.factors > 1 }};"),
         format!("@id(\"a\") @require(\"mfa\") permit {scope};\n@id(\"b\") permit {scope} when {{ context.risk.known }};"),
         format!("@id(\"a\") @require(\"mfa\") permit {scope};\n@id(\"b\") @require(\"proof:dpop\") permit {scope};"),
         format!("@id(\"a\") @on_change(\"suspend\") forbid {scope} when {{ context.risk.known }};\n@id(\"b\") @on_change(\"end\") forbid {scope} when {{ context.risk.known }};"),
@@ -236,6 +314,10 @@ fn statement() -> impl Strategy<Value = String> {
         "",
         "when { true }",
         "when { context.risk.known && context.risk.score < 50 }",
+        "when { context.risk.known && context.risk.score < 30 }",
+        "when { context.risk.score > 20 }",
+        "unless { context.risk.score <= 60 }",
+        "when { context.risk.score > 60 && context.risk.score < 80 }",
         "unless { context.risk.known && context.risk.score < 50 }",
         "when { context has grant && context.grant.entitlement == \"refunds\" }",
         "when { context has grant && [\"reading\", \"releases\"].contains(context.grant.entitlement) }",

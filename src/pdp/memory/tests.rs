@@ -6,6 +6,7 @@ fn checked() -> Arc<Checked> {
         names: Vec::new(),
         findings: Vec::new(),
         idle: false,
+        limit: None,
     })
 }
 
