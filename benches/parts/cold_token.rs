@@ -34,6 +34,7 @@ pub(crate) fn token(authority: &Authority) -> String {
         confirmation: None,
         authorization_details: None,
         methods: vec!["private_key_jwt"],
+        class: None,
     });
     issued.unwrap().token.expose().to_owned()
 }

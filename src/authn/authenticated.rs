@@ -26,6 +26,8 @@ pub struct Authenticated {
     pub(super) methods: Vec<&'static str>,
     /// The `acr` values by which its issuer tells of several factors, where it can.
     pub(super) acr: Option<Arc<[String]>>,
+    /// Its own `acr`, where that is one of them.
+    pub(super) class: Option<String>,
     pub(super) epoch: u64,
     pub(super) token_id: Option<String>,
     /// The second in which the token was made; none where there is no token.
@@ -75,6 +77,12 @@ impl Authenticated {
     #[must_use]
     pub fn acr(&self) -> &[String] {
         self.acr.as_deref().unwrap_or_default()
+    }
+
+    /// The token's `acr`, where it is one by which its issuer tells that several factors were shown.
+    #[must_use]
+    pub fn class(&self) -> Option<&str> {
+        self.class.as_deref()
     }
 
     /// The state of the verifying keys when the token was verified; see

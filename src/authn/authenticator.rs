@@ -6,7 +6,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::factors::{MFA, TRUSTED_ISSUER, registered};
+use super::factors::{MFA, TRUSTED_ISSUER, brought_along, registered};
 use super::{Authenticated, IssuerKeys, Method, Subject};
 use crate::base::{Clock, Digest};
 use crate::model::AgentId;
@@ -124,6 +124,7 @@ impl Authenticator {
             confirmation: Some(Confirmation::X5tS256(certificate)),
             methods: vec![method.name()],
             acr: None,
+            class: None,
             epoch: self.epoch(),
             token_id: None,
             issued: None,
@@ -152,6 +153,11 @@ impl Authenticator {
         let mut methods: Vec<_> = said.map(Method::name).collect();
         if methods.is_empty() {
             methods.push(Method::PrivateKeyJwt.name());
+        }
+        // One that was exchanged says so.
+        if claims.amr.iter().any(|name| name == TRUSTED_ISSUER) {
+            let brought = claims.amr.iter().filter_map(|name| brought_along(name));
+            methods.extend(brought);
         }
         Ok(self.authenticated(claims, Subject::Own(agent), task, methods, epoch))
     }
@@ -191,7 +197,8 @@ impl Authenticator {
         };
         let mut methods = vec![TRUSTED_ISSUER];
         let several = |acr: &String| trusted.mfa_acr.contains(acr);
-        let by_class = claims.acr.as_ref().is_some_and(several).then_some(MFA);
+        let class = claims.acr.clone().filter(several);
+        let by_class = class.as_ref().map(|_| MFA);
         let said = claims.amr.iter().filter_map(|name| registered(name));
         for method in said.chain(by_class) {
             if !methods.contains(&method) {
@@ -201,6 +208,7 @@ impl Authenticator {
         let can = !trusted.mfa_acr.is_empty();
         Ok(Authenticated {
             acr: can.then(|| Arc::clone(&trusted.mfa_acr)),
+            class,
             ..self.authenticated(claims, Subject::Outside(subject), task, methods, epoch)
         })
     }
@@ -223,6 +231,7 @@ impl Authenticator {
             confirmation: claims.cnf,
             methods,
             acr: None,
+            class: None,
             epoch,
             token_id: claims.jti,
             issued: Some(claims.iat),

@@ -57,6 +57,15 @@ pub(super) fn registered(name: &str) -> Option<&'static str> {
     methods.find(|(one, _)| *one == name).map(|(one, _)| *one)
 }
 
+/// The method of this name that a token of our own brings along from an outside issuer's, for which it was
+/// exchanged; none of another.
+pub(super) fn brought_along(name: &str) -> Option<&'static str> {
+    if name == TRUSTED_ISSUER {
+        return Some(TRUSTED_ISSUER);
+    }
+    registered(name)
+}
+
 /// The kind of factor that a method is. All by which an agent authenticates with us are keys that it holds.
 fn kind(name: &str) -> Option<Kind> {
     match REGISTERED.iter().find(|(one, _)| *one == name) {
@@ -66,10 +75,14 @@ fn kind(name: &str) -> Option<Kind> {
 }
 
 /// How many factors these methods make: their different kinds, two at least with `mfa`, and one where there is any
-/// method at all.
+/// method at all. Beside those of an outside issuer the key that an agent holds makes none: what its token was
+/// exchanged for is worth no more than it was.
 #[must_use]
 pub fn factors(methods: &[&str]) -> i64 {
-    let has = |wanted| methods.iter().any(|name| kind(name) == Some(wanted));
+    let exchanged = methods.contains(&TRUSTED_ISSUER);
+    let counts = |name: &&&str| !exchanged || Method::named(name).is_none();
+    let counted = methods.iter().filter(counts);
+    let has = |wanted| counted.clone().any(|name| kind(name) == Some(wanted));
     let all = [Inherence, Knowledge, Possession].map(|kind| i64::from(has(kind)));
     let least = match methods {
         [] => 0,

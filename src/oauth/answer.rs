@@ -98,7 +98,8 @@ impl OAuth {
             task: answer.task.map(|task| task.task().id.to_string()),
             confirmation: applicant.confirmation,
             authorization_details: answer.details.clone(),
-            methods: vec![applicant.client.method.name()],
+            methods: applicant.methods.clone(),
+            class: applicant.class.clone(),
         });
         issued.map_err(|failure| {
             error!(error = %ErrorChain(&failure), "a token can't be issued");

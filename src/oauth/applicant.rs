@@ -10,6 +10,7 @@ use super::client::Client;
 use super::error::OAuthError;
 use super::state::OAuth;
 use crate::access::{Asker, holder, one_proof, risk_of};
+use crate::authn::Authenticated;
 use crate::base::ErrorChain;
 use crate::config::Snapshot;
 use crate::grants::LiveTask;
@@ -28,11 +29,25 @@ pub(super) struct Applicant {
     pub(super) source: IpAddr,
     /// What the token will be bound to.
     pub(super) confirmation: Option<Confirmation>,
+    /// How it has authenticated; in an exchange also what the subject token tells of that.
+    pub(super) methods: Vec<&'static str>,
+    /// The `acr` values by which the subject token's issuer can tell of several factors.
+    pub(super) acr: Vec<String>,
+    /// The subject token's `acr`, where it is one of these.
+    pub(super) class: Option<String>,
 }
 
 impl Applicant {
     pub(super) fn id(&self) -> &AgentId {
         &self.client.agent.agent.id
+    }
+
+    /// The same with what its subject token tells of how it has authenticated with the token's issuer.
+    pub(super) fn with_subject(mut self, subject: &Authenticated) -> Self {
+        self.methods.extend(subject.methods());
+        self.acr = subject.acr().to_vec();
+        self.class = subject.class().map(str::to_owned);
+        self
     }
 }
 
@@ -53,9 +68,12 @@ impl OAuth {
         };
         Ok(Applicant {
             snapshot,
+            methods: vec![client.method.name()],
             client,
             source: call.source(),
             confirmation,
+            acr: Vec::new(),
+            class: None,
         })
     }
 
@@ -64,7 +82,6 @@ impl OAuth {
         &'a self,
         applicant: &'a Applicant,
         task: Option<&'a Arc<LiveTask>>,
-        methods: &'a [&'static str],
     ) -> Asker<'a> {
         let (snapshot, agent) = (&*applicant.snapshot, &*applicant.client.agent);
         Asker {
@@ -73,8 +90,8 @@ impl OAuth {
             risk: risk_of(snapshot, self.grants.signals(), agent, task),
             habits: Some(self.grants.signals()),
             task,
-            methods,
-            acr: &[],
+            methods: &applicant.methods,
+            acr: &applicant.acr,
             holder: applicant.confirmation.map(holder),
             source: applicant.source,
             now: self.clock.now(),

@@ -19,10 +19,11 @@ const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 impl OAuth {
-    /// Answers an exchange. An unacceptable subject token is an `invalid_request` (RFC 8693 §2.2.2).
+    /// Answers an exchange. An unacceptable subject token is an `invalid_request` (RFC 8693 §2.2.2). What it tells
+    /// of how its holder has authenticated stands in the issued token, too.
     pub(super) async fn exchange(
         &self,
-        applicant: &Applicant,
+        applicant: Applicant,
         form: &Form,
     ) -> Result<Response, OAuthError> {
         if form.get("actor_token").is_some() || form.get("actor_token_type").is_some() {
@@ -30,7 +31,8 @@ impl OAuth {
             return Err(OAuthError::invalid_request(description));
         }
         let issued_type = issued_type(form)?;
-        let subject = self.subject_token(applicant, form)?;
+        let subject = self.subject_token(&applicant, form)?;
+        let applicant = &applicant.with_subject(&subject);
         let mut wanted = Wanted::read(form)?;
         match (wanted.task.as_deref(), subject.task()) {
             (Some(named), Some(claimed)) if named != claimed => {

@@ -102,6 +102,7 @@ impl OAuth {
             ),
             ("cnf", confirmation.map(Confirmation::to_json)),
             ("amr", (!claims.amr.is_empty()).then(|| json!(claims.amr))),
+            ("acr", claims.acr.as_ref().map(|acr| json!(acr))),
             ("task", claims.task.as_ref().map(|task| json!(task))),
             ("scope", scope.map(Value::from)),
             (

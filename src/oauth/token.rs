@@ -29,7 +29,7 @@ pub(super) async fn endpoint(
     match form.required("grant_type")? {
         "client_credentials" => oauth.client_credentials(&applicant, form).await,
         ciba::GRANT_TYPE => oauth.poll(&applicant, form).await,
-        exchange::GRANT_TYPE => oauth.exchange(&applicant, form).await,
+        exchange::GRANT_TYPE => oauth.exchange(applicant, form).await,
         other => {
             let description = format!("the grant type `{other}` is not offered here");
             Err(OAuthError::new("unsupported_grant_type", description))
@@ -114,8 +114,7 @@ impl OAuth {
             let description = "a scope is granted for a task: send `task` too";
             return Err(OAuthError::invalid_request(description));
         }
-        let methods = [applicant.client.method.name()];
-        let asker = self.asker(applicant, task, &methods);
+        let asker = self.asker(applicant, task);
         let outcomes = self.requests.submit_all(&asker, wanted.asks.clone()).await;
         outcomes.map_err(refuse)
     }

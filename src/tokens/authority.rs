@@ -78,6 +78,8 @@ pub struct Issue {
     pub authorization_details: Option<Value>,
     /// How the client authenticated (RFC 8176, RFC 9068 §2.2.1).
     pub methods: Vec<&'static str>,
+    /// The class of the authentication that it was exchanged for (RFC 9068 §2.2.1).
+    pub class: Option<String>,
 }
 
 /// What was issued.
@@ -263,6 +265,9 @@ impl Authority {
         }
         if !issue.methods.is_empty() {
             set("amr", issue.methods.as_slice().into());
+        }
+        if let Some(class) = &issue.class {
+            set("acr", class.as_str().into());
         }
         claims
     }

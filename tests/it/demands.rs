@@ -1,6 +1,7 @@
 //! What a rule demands of a call can be met, and the next step that a refusal names is one that meets it.
 
 mod asking;
+mod exchanged;
 
 use std::time::Duration;
 

@@ -75,6 +75,10 @@ impl World {
 }
 
 fn issue(authority: &Authority, audience: &str) -> String {
+    issue_by(authority, audience, vec!["self_signed_tls_client_auth"])
+}
+
+fn issue_by(authority: &Authority, audience: &str, methods: Vec<&'static str>) -> String {
     let issued = authority.issue(&Issue {
         subject: "bot".to_owned(),
         audience: vec![audience.to_owned()],
@@ -84,7 +88,8 @@ fn issue(authority: &Authority, audience: &str) -> String {
         task: Some("t-1".to_owned()),
         confirmation: None,
         authorization_details: None,
-        methods: vec!["self_signed_tls_client_auth"],
+        methods,
+        class: None,
     });
     issued.unwrap().token.expose().clone()
 }
@@ -101,6 +106,20 @@ async fn our_own_tokens_and_those_of_a_trusted_issuer() {
     assert_eq!(outside.task(), Some("t-1"));
     // What another calls its methods is its own affair.
     assert_eq!(outside.methods(), ["trusted_issuer"]);
+}
+
+#[tokio::test]
+async fn a_token_of_ours_brings_anothers_methods_only_where_it_was_exchanged() {
+    let world = World::new().await;
+    let methods = |methods: &[&'static str]| {
+        let token = issue_by(&world.own, GATE, methods.to_vec());
+        world.verify(&token).unwrap().methods().to_vec()
+    };
+    let exchanged = ["private_key_jwt", "trusted_issuer", "pwd", "otp"];
+    assert_eq!(methods(&exchanged), exchanged);
+    assert_eq!(methods(&["private_key_jwt", "mfa"]), ["private_key_jwt"]);
+    let unknown = ["private_key_jwt", "trusted_issuer", "own-invention"];
+    assert_eq!(methods(&unknown), ["private_key_jwt", "trusted_issuer"]);
 }
 
 #[tokio::test]

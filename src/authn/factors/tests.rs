@@ -20,6 +20,22 @@ fn different_kinds_count_and_two_of_one_kind_are_one_factor() {
 }
 
 #[test]
+fn what_was_exchanged_is_worth_no_more_than_it_was() {
+    for (subject, worth) in [
+        (["trusted_issuer"].as_slice(), 1),
+        (&["trusted_issuer", "pwd"], 1),
+        (&["trusted_issuer", "otp"], 1),
+        (&["trusted_issuer", "pwd", "otp"], 2),
+        (&["trusted_issuer", "mfa"], 2),
+    ] {
+        check(subject, worth);
+        for own in ["private_key_jwt", "tls_client_auth"] {
+            check(&[&[own], subject].concat(), worth);
+        }
+    }
+}
+
+#[test]
 fn several_factors_that_are_not_named_are_two_at_least() {
     check(&["mfa"], 2);
     check(&["trusted_issuer", "mfa", "pwd"], 2);

@@ -46,6 +46,7 @@ fn issue() -> Issue {
         confirmation: None,
         authorization_details: None,
         methods: Vec::new(),
+        class: None,
     }
 }
 
@@ -61,6 +62,7 @@ fn what_is_issued_says_what_was_asked() {
         confirmation,
         authorization_details: Some(details.clone()),
         methods: vec!["tls_client_auth"],
+        class: Some("phr".to_owned()),
         ..issue()
     };
     let issued = scene.authority.issue(&asked).unwrap();
@@ -74,6 +76,7 @@ fn what_is_issued_says_what_was_asked() {
     assert_eq!(claims.aud, asked.audience);
     assert_eq!(claims.client_id.as_deref(), Some("bot"));
     assert_eq!(claims.amr, ["tls_client_auth"]);
+    assert_eq!(claims.acr.as_deref(), Some("phr"));
     assert_eq!(
         (claims.iat, claims.nbf, claims.exp),
         (1_800_000_000, Some(1_800_000_000), 1_800_000_300)
