@@ -2,6 +2,7 @@
 
 mod asking;
 mod exchanged;
+mod handed_down;
 
 use std::time::Duration;
 

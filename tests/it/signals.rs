@@ -420,6 +420,35 @@ fn a_rule_suspends_the_grants_that_it_turns_against_and_they_come_back() {
     });
 }
 
+/// Which rule it was is not stored: it is asked again at the start, and is the one that is named then.
+#[test]
+fn the_rule_that_suspended_a_grant_is_named_after_a_restart() {
+    run(async {
+        let mut gate = risky().file("risk.cedar", TURNING).start().await;
+        let work = gate.agent("bot").works("work").await;
+        says(&gate, "bot", 80).await;
+        becomes(&gate, &work, "suspended").await;
+        gate.restart().await;
+        assert_eq!(grant(&gate, &work).await["state"], "suspended");
+        within("the rule is named", async {
+            loop {
+                let problem = lists(&gate, &work).await.refusal(403, "condition_denied");
+                if problem["rule"] == "hold-payments" {
+                    let detail = "the grant is suspended: payments are held";
+                    assert_eq!(problem["detail"], detail, "{problem}");
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        // And it lets go as it would have.
+        says(&gate, "bot", 10).await;
+        becomes(&gate, &work, "active").await;
+        lists(&gate, &work).await.expect(200);
+    });
+}
+
 #[test]
 fn a_rule_ends_the_grants_that_it_turns_against_for_good() {
     run(async {
