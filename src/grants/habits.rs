@@ -83,6 +83,7 @@ impl Grants {
             // Before the scores are computed: a step of the clock while they are is one that they lack.
             last = clock.now();
             self.signals().learn();
+            self.signals().tell_lapses();
             self.signals().score();
             if round.is_multiple_of(WRITTEN)
                 && let Err(error) = self.write_habits().await

@@ -145,6 +145,12 @@ impl Habit {
         at.duration_since(self.last) > FORGOTTEN
     }
 
+    /// The moment after which it is forgotten.
+    fn lapse(&self) -> Timestamp {
+        let lapse = self.last.checked_add(FORGOTTEN);
+        lapse.unwrap_or(Timestamp::MAX)
+    }
+
     /// Counts calls; whether it has been seen on so many days now that it may become usual.
     fn see(&mut self, calls: &Calls, rules: &HabitRules) -> bool {
         self.calls = self.calls.saturating_add(calls.count);
@@ -196,6 +202,12 @@ impl<K: Ord + Clone> Habits<K> {
     /// What was seen, usual or not.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &Habit)> {
         self.seen.iter()
+    }
+
+    /// The next moment after which one that is usual is so no more, if it is not seen again.
+    fn lapse(&self, at: Timestamp) -> Option<Timestamp> {
+        let usual = self.seen.values().filter(|habit| habit.is_usual(at));
+        usual.map(Habit::lapse).min()
     }
 
     fn is_usual(&self, one: &K, at: Timestamp) -> bool {
@@ -325,6 +337,17 @@ impl Baseline {
             self.inputs.see(&magnitude, calls, rules);
         }
         changed.contains(&true)
+    }
+
+    /// The next moment after which something of what [`usual`](Self::usual) tells is so no more, if it is not seen
+    /// again.
+    pub(super) fn lapse(&self, at: Timestamp) -> Option<Timestamp> {
+        let lapses = [
+            self.networks.lapse(at),
+            self.hours.lapse(at),
+            self.operations.lapse(at),
+        ];
+        lapses.into_iter().flatten().min()
     }
 
     /// Compares a call with what is usual.

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::habits::{Baseline, Calls, Compared, HabitRules, Network, WeekHour, day};
+use super::lapses::Lapses;
 use super::magnitude::Step;
 use super::written;
 use super::{CallCounts, Changed, Signals};
@@ -97,6 +98,8 @@ struct Learnt {
     agents: HashMap<AgentId, Baseline, RandomState>,
     /// Whose the store does not know.
     unwritten: HashSet<AgentId, RandomState>,
+    /// Of whom something may lapse, and when.
+    lapses: Lapses,
 }
 
 impl Learning {
@@ -186,6 +189,19 @@ impl Signals {
                 self.tell(Changed::Habits(agent));
             }
             batch.clear();
+        }
+    }
+
+    /// Tells of agents for whom something may be usual no more, because it was not seen for so long; of some, where
+    /// they are many, the others at the next time.
+    pub fn tell_lapses(&self) {
+        let now = self.clock.wall();
+        if !self.learning.look(|learnt| learnt.lapses.are_due(now)) {
+            return;
+        }
+        let lapsed = self.learning.change(|learnt| learnt.lapse(now));
+        for agent in lapsed {
+            self.tell(Changed::Habits(agent));
         }
     }
 
@@ -300,8 +316,13 @@ impl Signals {
     pub fn restore_baseline(&self, agent: AgentId, text: &str) -> bool {
         let baseline = written::read(text);
         baseline.is_some_and(|baseline| {
-            self.learning
-                .change(|learnt| learnt.agents.insert(agent, baseline));
+            let now = self.clock.wall();
+            self.learning.change(|learnt| {
+                if let Some(lapse) = baseline.lapse(now) {
+                    learnt.lapses.wait_for(&agent, lapse);
+                }
+                learnt.agents.insert(agent, baseline);
+            });
             true
         })
     }
@@ -336,6 +357,26 @@ impl Learnt {
         })
     }
 
+    /// Awaits the next moment at which something that is usual for an agent may lapse.
+    fn wait_for(&mut self, agent: &AgentId, now: Timestamp) {
+        let baseline = self.agents.get(agent);
+        if let Some(lapse) = baseline.and_then(|baseline| baseline.lapse(now)) {
+            self.lapses.wait_for(agent, lapse);
+        }
+    }
+
+    /// The agents of whom something may have lapsed by now, a batch of them at most. Each is awaited anew.
+    fn lapse(&mut self, now: Timestamp) -> Vec<AgentId> {
+        let mut lapsed = Vec::new();
+        while lapsed.len() < BATCH
+            && let Some(agent) = self.lapses.take(now)
+        {
+            self.wait_for(&agent, now);
+            lapsed.push(agent);
+        }
+        lapsed
+    }
+
     /// Learns from calls that habits don't tell apart; whether something is usual now that was not.
     fn learn(&mut self, alike: &[Seen], rules: &HabitRules) -> bool {
         let (Some(seen), Some(last)) = (alike.first(), alike.last()) else {
@@ -355,6 +396,9 @@ impl Learnt {
         };
         let call = (operation, seen.numbers.as_slice());
         let changed = baseline.see_all(seen.source, call, &calls, rules);
+        if changed {
+            self.wait_for(&seen.agent, last.at);
+        }
         if !self.unwritten.contains(&seen.agent) {
             self.unwritten.insert(seen.agent.clone());
         }

@@ -12,6 +12,7 @@
 mod activity;
 mod countries;
 mod habits;
+mod lapses;
 mod learning;
 mod magnitude;
 mod risk;

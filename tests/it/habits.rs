@@ -248,6 +248,35 @@ fn a_grant_at_rest_is_asked_about_when_something_becomes_usual() {
     });
 }
 
+/// Nobody calls, nothing is learnt: what was usual is so no more, and what rests on it rests.
+#[test]
+fn a_grant_at_rest_is_asked_about_when_something_lapses() {
+    run(async {
+        let plan = plan().file("suspends.cedar", SUSPENDS);
+        let gate = plan.settings("[limits]\nusual_days = 2\n").start().await;
+        for _ in 0..2 {
+            gate.advance(DAY);
+            let work = gate.agent("bot").works("items").await;
+            lists(&gate, &work, "127.0.0.1").await;
+            usual(&gate).await;
+        }
+        gate.advance(90 * DAY - Duration::from_mins(10));
+        let work = gate.agent("bot").works("work").await;
+        let state = async || {
+            let path = format!("/v1/grants/{}", work.grant);
+            let call = gate.control("GET", &path).bearer(&gate.operator());
+            call.send().await.expect(200).json()["state"].clone()
+        };
+        gate.advance(Duration::from_mins(9));
+        assert_eq!(state().await, "active");
+        gate.advance(Duration::from_mins(2));
+        eventually_async("it is suspended", async || {
+            (state().await == "suspended").then_some(())
+        })
+        .await;
+    });
+}
+
 async fn eventually_async<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     within(what, async {
         loop {

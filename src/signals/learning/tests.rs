@@ -222,3 +222,47 @@ fn what_becomes_usual_is_told_once() {
     days(&signals, (&clock, &time), 2);
     assert!(told.try_recv().is_err(), "it stays so");
 }
+
+#[test]
+fn what_lapses_is_told_once_and_what_was_seen_again_is_not_yet_told() {
+    let (signals, clock, time) = signals();
+    days(&signals, (&clock, &time), 3);
+    let mut told = signals.changes();
+    // A day has gone by since the last call.
+    time.advance(Duration::from_hours(88 * 24));
+    signals.tell_lapses();
+    assert!(told.try_recv().is_err());
+    assert!(usual(&signals, &clock).network);
+    assert!(signals.observe(seen(&clock, None)));
+    signals.learn();
+    // The moment that was awaited is looked at, and the next one is the last call's.
+    time.advance(Duration::from_hours(2 * 24));
+    signals.tell_lapses();
+    assert!(usual(&signals, &clock).network);
+    while told.try_recv().is_ok() {}
+    time.advance(Duration::from_hours(88 * 24));
+    signals.tell_lapses();
+    assert!(told.try_recv().is_err(), "it is seen for ninety days");
+    time.advance(Duration::from_secs(1));
+    assert!(!usual(&signals, &clock).network);
+    signals.tell_lapses();
+    assert_eq!(told.try_recv(), Ok(Changed::Habits(agent())));
+    signals.tell_lapses();
+    assert!(told.try_recv().is_err(), "nothing is usual any more");
+}
+
+#[test]
+fn what_was_learnt_before_a_start_lapses_after_it() {
+    let (before, clock, time) = signals();
+    days(&before, (&clock, &time), 3);
+    let text = before.written_baseline(&agent()).unwrap();
+    let after = Signals::new(clock.clone(), HabitRules::default());
+    assert!(after.restore_baseline(agent(), &text));
+    let mut told = after.changes();
+    time.advance(Duration::from_hours(89 * 24));
+    after.tell_lapses();
+    assert!(told.try_recv().is_err());
+    time.advance(Duration::from_secs(1));
+    after.tell_lapses();
+    assert_eq!(told.try_recv(), Ok(Changed::Habits(agent())));
+}
