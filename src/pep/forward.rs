@@ -11,8 +11,10 @@ use http::{HeaderMap, HeaderName, Response};
 use super::canonical::Canonical;
 use super::connection::Connection;
 use super::cut::Slot;
-use super::enforce::{refuse_closed, refuse_ended, refuse_withdrawn};
+use super::enforce::{refuse_closed, refuse_withdrawn};
+use super::gate::Gate;
 use super::guard::Upload;
+use super::recheck::refuse_over;
 use super::refusal::Refusal;
 use super::request_id::RequestId;
 use super::rewrite::{Statement, pass_on_trailers, rewrite};
@@ -125,7 +127,7 @@ impl Worker {
             biased;
             reason = ended => {
                 running.cut(reason);
-                Err(refuse_ended(reason).closing())
+                Err(refuse_over(&self.gate, running, reason))
             }
             reason = withdrawn => {
                 running.cut(reason);
@@ -139,7 +141,7 @@ impl Worker {
                 let refusal = refusal.unwrap_or_else(|| refuse_withdrawn(reason, None));
                 Err(refusal.closing())
             }
-            sent = sent => sent.map_err(|error| refuse_send(&error, running)),
+            sent = sent => sent.map_err(|error| refuse_send(&self.gate, &error, running)),
         }
     }
 
@@ -173,9 +175,9 @@ impl Worker {
     }
 }
 
-fn refuse_send(error: &SendError, running: &Running) -> Refusal {
+fn refuse_send(gate: &Gate, error: &SendError, running: &Running) -> Refusal {
     if let Some(reason) = running.was_cut() {
-        return refuse_ended(reason).closing();
+        return refuse_over(gate, running, reason);
     }
     if error.is_unsent() {
         running.refund();

@@ -18,7 +18,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::yield_now;
 
 use super::canonical::Canonical;
-use super::enforce::{refuse_closed_grant, refuse_withdrawn, still_permits};
+use super::enforce::{refuse_closed_grant, refuse_ended, refuse_withdrawn, still_permits};
 use super::gate::Gate;
 use super::probe::Probe;
 use super::refusal::Refusal;
@@ -26,7 +26,7 @@ use super::running::Running;
 use super::worker::Worker;
 use crate::access::{Asker, Identity};
 use crate::base::Seconds;
-use crate::config::Snapshot;
+use crate::config::{Endpoint, Snapshot};
 use crate::grants::{Closed, LiveGrant};
 use crate::model::{AgentId, EndReason, GrantId, Inputs, OperationId};
 use crate::pdp::{Depends, Pace, Permit};
@@ -200,11 +200,36 @@ pub(super) fn still_allowed(
     standing: &Standing,
     reason: EndReason,
 ) -> Result<Permit, Refusal> {
-    let agent = snapshot.agent(standing.identity.agent.agent.id.as_str());
-    let endpoint = snapshot.operation(standing.operation.as_str());
-    let (Some(agent), Some(endpoint)) = (agent, endpoint) else {
-        return Err(refuse_withdrawn(reason, None));
-    };
+    let permitted = with_asker(gate, snapshot, standing, |asker, endpoint| {
+        still_permits(asker, endpoint, standing).map_err(|denial| {
+            let refusal = refuse_withdrawn(reason, denial);
+            gate.facts.advise(refusal, asker, endpoint)
+        })
+    });
+    permitted.unwrap_or_else(|| Err(refuse_withdrawn(reason, None)))
+}
+
+/// The refusal of an exchange that has ended before its answer began, with what leads on from there.
+pub(super) fn refuse_over(gate: &Gate, running: &Running, reason: EndReason) -> Refusal {
+    let refusal = refuse_ended(reason);
+    let snapshot = gate.snapshot.current();
+    let advised = running.with_standing(|standing| {
+        with_asker(gate, &snapshot, standing, |asker, endpoint| {
+            gate.facts.advise(refuse_ended(reason), asker, endpoint)
+        })
+    });
+    advised.flatten().unwrap_or(refusal).closing()
+}
+
+/// Puts something to whom an exchange is for, as `snapshot` knows it and its operation, if it does.
+fn with_asker<T>(
+    gate: &Gate,
+    snapshot: &Snapshot,
+    standing: &Standing,
+    put: impl FnOnce(&Asker<'_>, &Endpoint) -> T,
+) -> Option<T> {
+    let agent = snapshot.agent(standing.identity.agent.agent.id.as_str())?;
+    let endpoint = snapshot.operation(standing.operation.as_str())?;
     let identity = Identity {
         agent: Arc::clone(agent),
         ..standing.identity.clone()
@@ -212,8 +237,5 @@ pub(super) fn still_allowed(
     let times = (gate.clock.now(), gate.clock.wall());
     let signals = gate.grants.signals();
     let asker = Asker::new(snapshot, &identity, standing.source, times, signals);
-    still_permits(&asker, endpoint, standing).map_err(|denial| {
-        let refusal = refuse_withdrawn(reason, denial);
-        gate.facts.advise(refusal, &asker, endpoint)
-    })
+    Some(put(&asker, endpoint))
 }

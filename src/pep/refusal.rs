@@ -314,7 +314,7 @@ impl Refusal {
             ),
             R::GrantRequired => {
                 let challenge = Challenge::bearer().with("error", "insufficient_scope");
-                // What ended while a call ran names no entitlement.
+                // Where what a call ran under has ended, and nothing can be asked for instead.
                 let challenge = match &self.scope {
                     Some(scope) => challenge.with("scope", scope),
                     None => challenge,

@@ -47,8 +47,9 @@ impl Facts {
         Ok(Right::Grants(grants))
     }
 
-    /// Tells an agent of which a rule demands more what leads to it. Where nothing does, nothing is said; how to
-    /// show what a token is bound to is said by the refusal's challenge.
+    /// Tells an agent of which a rule demands more what leads to it, and one whose grant has ended meanwhile what
+    /// leads to another. Where nothing does, nothing is said; how to show what a token is bound to is said by the
+    /// refusal's challenge.
     pub(super) fn advise(
         &self,
         refusal: Refusal,
@@ -56,6 +57,12 @@ impl Facts {
         endpoint: &Endpoint,
     ) -> Refusal {
         let (reason, control) = (refusal.reason(), &self.control_url);
+        if reason == DenyReason::GrantRequired {
+            return match narrowest(asker, endpoint) {
+                Some(found) => self.with_request(refusal, asker, found),
+                None => refusal,
+            };
+        }
         let step = asker.next_step(reason, refusal.demanded(), &endpoint.covering, control);
         match step {
             Some(NextStep::Ask(requests)) => refusal.with_next(requests),
@@ -66,22 +73,30 @@ impl Facts {
 
     /// What an agent without a grant can do about it.
     fn next_step(&self, asker: &Asker<'_>, endpoint: &Endpoint) -> Refusal {
-        let Some((entitlement, approval)) = narrowest(asker, endpoint) else {
+        let Some(found) = narrowest(asker, endpoint) else {
             let detail = "nothing that this agent may ask for covers this operation";
             return Refusal::new(DenyReason::NotEntitled, detail);
         };
-        let task = asker.task;
-        let named = task.map(|task| task.task().id.as_str());
-        let next = request_step(&self.control_url, &entitlement.id, named, approval);
-        let detail = if task.is_some() {
-            format!("request the entitlement `{}` for your task", entitlement.id)
+        let id = &found.0.id;
+        let detail = if asker.task.is_some() {
+            format!("request the entitlement `{id}` for your task")
         } else {
-            let id = &entitlement.id;
             format!("open a task, get a token for it and request the entitlement `{id}`")
         };
-        Refusal::new(DenyReason::GrantRequired, detail)
-            .with_scope(entitlement.id.as_str())
-            .with_next(next)
+        let refusal = Refusal::new(DenyReason::GrantRequired, detail);
+        self.with_request(refusal, asker, found)
+    }
+
+    /// The refusal with the requests that lead to a grant of an entitlement.
+    fn with_request(
+        &self,
+        refusal: Refusal,
+        asker: &Asker<'_>,
+        (entitlement, approval): (&Entitlement, bool),
+    ) -> Refusal {
+        let task = asker.task.map(|task| task.task().id.as_str());
+        let next = request_step(&self.control_url, &entitlement.id, task, approval);
+        refusal.with_scope(entitlement.id.as_str()).with_next(next)
     }
 }
 
