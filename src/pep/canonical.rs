@@ -222,6 +222,10 @@ fn authority(
     if authority.as_str().contains('@') {
         return Err(malformed("a host has no user name"));
     }
+    let port = authority.as_str().get(host_length(authority.as_str())..);
+    if !port.is_some_and(is_port) {
+        return Err(malformed(ODD_HOST));
+    }
     if authority
         .as_str()
         .bytes()
@@ -241,6 +245,16 @@ fn host_length(authority: &str) -> usize {
         _ => memchr::memchr(b':', bytes),
     };
     end.unwrap_or(bytes.len())
+}
+
+/// Whether this is what may stand behind a host: nothing, or a colon and a port, which may be left out
+/// (RFC 3986 §3.2.3).
+fn is_port(text: &str) -> bool {
+    match text.strip_prefix(':') {
+        None => text.is_empty(),
+        Some("") => true,
+        Some(port) => port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok(),
+    }
 }
 
 fn parse_host(value: &HeaderValue) -> Result<Authority, Refusal> {
