@@ -129,21 +129,19 @@ impl People {
             }
             let attempts = attempts.entry(person.clone()).or_default();
             attempts.check(now)?;
-            let step = factor.secret.step_of(code, wall);
-            let step = step.ok_or(PersonalError::CodeWrong).and_then(|step| {
-                let fresh = step > factor.last_step;
-                fresh.then_some(step).ok_or(PersonalError::CodeUsed)
-            });
-            match step {
+            match factor.secret.step_of(code, wall) {
+                // Who has a code that was right once guesses nothing: it is refused, and not counted.
+                Some(step) if step <= factor.last_step => return Err(PersonalError::CodeUsed),
                 // Used up in memory first: a store that fails must not make it good again.
-                Ok(step) => {
+                Some(step) => {
                     factor.last_step = step;
                     factor.confirmed = true;
                     (put_factor(person, factor), Ok(()))
                 }
-                Err(error) => {
+                None => {
                     attempts.0.push_back(now);
-                    (put_failures(person, attempts, now, wall), Err(error))
+                    let change = put_failures(person, attempts, now, wall);
+                    (change, Err(PersonalError::CodeWrong))
                 }
             }
         };
