@@ -19,6 +19,7 @@ use super::exit;
 use super::explain::{self, ExplainArgs};
 use super::grants::{self, GrantsCommand};
 use super::keys::{self, KeysCommand};
+use super::listing::ListOr;
 use super::people::{self, PeopleCommand};
 use super::policy::{self, PolicyCommand};
 use super::replay::{self, ReplayArgs};
@@ -67,11 +68,9 @@ enum Command {
     #[command(subcommand)]
     Task(TaskCommand),
     /// See, renew, hand down and revoke grants
-    #[command(subcommand)]
-    Grants(GrantsCommand),
+    Grants(ListOr<GrantsCommand>),
     /// See what agents have asked for, and decide
-    #[command(subcommand)]
-    Requests(RequestsCommand),
+    Requests(ListOr<RequestsCommand>),
     /// Tell whether a call would pass, which rule decides, and what would help
     Explain(ExplainArgs),
     /// Rotate the keys that sign tokens
@@ -116,13 +115,19 @@ fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Completions(args) => completions::run(&args, &mut CommandLine::command()),
         Command::Dev(args) => dev::run(&args, output),
         Command::Explain(args) => complete(explain::run(args, connection)),
-        Command::Grants(command) => complete(grants::run(command, connection)),
+        Command::Grants(command) => {
+            let command = command.or_list(GrantsCommand::List);
+            complete(grants::run(command, connection))
+        }
         Command::Keys(command) => complete(keys::run(command, connection)),
         Command::People(command) => complete(people::run(command, connection)),
         Command::Policy(command) => complete(policy::run(command, connection)),
         Command::Replay(args) => replay::run(args, output),
         Command::Request(args) => complete(request::run(args, connection)),
-        Command::Requests(command) => complete(requests::run(command, connection)),
+        Command::Requests(command) => {
+            let command = command.or_list(RequestsCommand::List);
+            complete(requests::run(command, connection))
+        }
         Command::Serve(args) => serve::run(&args, output),
         Command::Suggest(args) => suggest::run(args, output),
         Command::Task(command) => complete(task::run(command, connection)),

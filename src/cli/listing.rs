@@ -1,6 +1,6 @@
 //! What the `list` commands have in common: a filter and a table.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::control::{Binding, Control};
@@ -19,6 +19,23 @@ pub(super) struct Filter {
     /// Only those in this state
     #[arg(long, value_name = "STATE")]
     state: Option<String>,
+}
+
+/// Commands of which the one without a name lists.
+#[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct ListOr<C: Subcommand> {
+    #[command(subcommand)]
+    command: Option<C>,
+    #[command(flatten)]
+    filter: Filter,
+}
+
+impl<C: Subcommand> ListOr<C> {
+    /// The command that was named, or else the one that lists.
+    pub(super) fn or_list(self, list: impl FnOnce(Filter) -> C) -> C {
+        self.command.unwrap_or_else(|| list(self.filter))
+    }
 }
 
 impl Filter {
