@@ -18,30 +18,41 @@ pub struct Ledger {
     changes: u64,
 }
 
+/// A call that was counted: when it was, and when the one of its operation before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reserved {
+    at: BootInstant,
+    before: Option<BootInstant>,
+}
+
 impl Ledger {
     /// The history as conditions see it at `now`.
     pub fn history(&mut self, now: BootInstant) -> &History {
         for (operation, last) in &self.last {
             if let Some(entry) = self.history.get_mut(operation) {
-                let age = now.saturating_since(*last).as_secs();
-                entry.last_age_seconds = Some(i64::try_from(age).unwrap_or(i64::MAX));
+                entry.last_age_seconds = Some(age(*last, now));
             }
         }
         &self.history
     }
 
     /// The history without a call that still runs: what conditions saw when they let it through, as far
-    /// as others have not called since. When its operation was called before it is not known any more.
+    /// as others have not called since.
     pub fn history_without(
         &mut self,
         operation: &OperationId,
         input: &Inputs,
+        reserved: Reserved,
         now: BootInstant,
     ) -> History {
         let mut history = self.history(now).clone();
         if let Some(entry) = history.get_mut(operation) {
             entry.calls = entry.calls.saturating_sub(1);
-            entry.last_age_seconds = None;
+            // One that came after it, or else the one before it.
+            let last = self.last.get(operation).copied();
+            let last = last.filter(|last| *last != reserved.at);
+            let last = last.or(reserved.before);
+            entry.last_age_seconds = last.map(|last| age(last, now));
             for (name, value) in numbers(input) {
                 if let Some(sum) = entry.sum.get_mut(name) {
                     *sum = sum.saturating_sub(value);
@@ -95,7 +106,12 @@ impl Ledger {
 
     /// Counts a call that was let through. Its numeric inputs count from now, so that parallel calls
     /// can't pass a limit together; [`Ledger::fail`] takes them back.
-    pub fn reserve(&mut self, operation: &OperationId, input: &Inputs, now: BootInstant) {
+    pub fn reserve(
+        &mut self,
+        operation: &OperationId,
+        input: &Inputs,
+        now: BootInstant,
+    ) -> Reserved {
         self.changes += 1;
         let entry = self.history.entry(operation.clone()).or_default();
         entry.calls = entry.calls.saturating_add(1);
@@ -103,7 +119,8 @@ impl Ledger {
             let sum = entry.sum.entry(name.clone()).or_default();
             *sum = sum.saturating_add(value);
         }
-        self.last.insert(operation.clone(), now);
+        let before = self.last.insert(operation.clone(), now);
+        Reserved { at: now, before }
     }
 
     /// Takes back a call that was reserved and never made.
@@ -133,6 +150,11 @@ impl Ledger {
             }
         }
     }
+}
+
+fn age(last: BootInstant, now: BootInstant) -> i64 {
+    let age = now.saturating_since(last).as_secs();
+    i64::try_from(age).unwrap_or(i64::MAX)
 }
 
 fn numbers(input: &Inputs) -> impl Iterator<Item = (&std::sync::Arc<str>, i64)> {

@@ -54,7 +54,7 @@ pub use events::{Event, Happened, Heard, Listener};
 pub use forgetting::{Held, Retention};
 pub use habits::HabitsError;
 pub use health::Unkept;
-pub use history::Ledger;
+pub use history::{Ledger, Reserved};
 pub use live_grant::{Closed, Exchange, LiveGrant};
 pub use live_task::LiveTask;
 pub use pending_grant::PendingGrant;

@@ -10,7 +10,7 @@ use super::right::Right;
 use crate::access::{Asker, whole};
 use crate::audit::Written;
 use crate::config::Endpoint;
-use crate::grants::{Closed, Exchange, Ledger, LiveGrant, LiveTask};
+use crate::grants::{Closed, Exchange, Ledger, LiveGrant, LiveTask, Reserved};
 use crate::model::{
     Ask, DenyReason, EndReason, GrantFacts, History, Holder, HttpFacts, Inputs, Proof, Question,
 };
@@ -23,6 +23,7 @@ pub(super) struct Permitted {
     permit: Permit,
     asked: Option<Written>,
     inputs: Inputs,
+    reserved: Option<Reserved>,
 }
 
 impl Permitted {
@@ -43,6 +44,11 @@ impl Permitted {
     /// The grant that the exchange runs under.
     pub(super) fn grant(&self) -> Option<&Arc<LiveGrant>> {
         self.exchange.as_ref().map(Exchange::grant)
+    }
+
+    /// The call's place in the task's history; none without a task.
+    pub(super) const fn reserved(&self) -> Option<Reserved> {
+        self.reserved
     }
 
     pub(super) fn into_parts(self) -> (Option<Exchange>, Inputs) {
@@ -111,15 +117,15 @@ pub(super) fn enforce(
     // Held until the call is counted, so that parallel calls can't both take the last place.
     let mut ledger = asker.task.map(|task| task.ledger());
     let (exchange, permit) = weigh(&mut serving, asker, right, &call, ledger.as_deref_mut())?;
-    if let Some(ledger) = &mut ledger {
-        let operation = &call.endpoint.operation.id;
-        ledger.reserve(operation, &call.inputs, asker.now);
-    }
+    let operation = &call.endpoint.operation.id;
+    let reserve = |ledger: &mut Ledger| ledger.reserve(operation, &call.inputs, asker.now);
+    let reserved = ledger.as_deref_mut().map(reserve);
     Ok(Permitted {
         exchange,
         permit,
         asked: serving.asked(),
         inputs: call.inputs,
+        reserved,
     })
 }
 
@@ -278,11 +284,12 @@ pub(super) fn still_permits(
         return Err(None);
     }
     // It must not fail a condition for having been made.
-    let without = |task: &Arc<LiveTask>| {
+    let without = |(task, reserved): (&Arc<LiveTask>, Reserved)| {
         let mut ledger = task.ledger();
-        ledger.history_without(&standing.operation, inputs, asker.now)
+        ledger.history_without(&standing.operation, inputs, reserved, asker.now)
     };
-    let history = asker.task.map(without).unwrap_or_default();
+    let counted = asker.task.zip(standing.reserved);
+    let history = counted.map(without).unwrap_or_default();
     let right = (standing.grant.as_deref(), &history);
     let policies = asker.snapshot.policies();
     let put = |question: &Question<'_>, kept: &Kept| policies.decide_kept(question, kept);

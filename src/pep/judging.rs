@@ -149,8 +149,10 @@ impl Worker {
             task.renew(now);
         }
         let depends = Cell::new(permitted.depends());
+        let reserved = permitted.reserved();
         running.permit(permitted, |grant, inputs| Standing {
             depends,
+            reserved,
             operation: operation.id.clone(),
             canonical: Rc::clone(canonical),
             identity,

@@ -27,7 +27,7 @@ use super::worker::Worker;
 use crate::access::{Asker, Identity};
 use crate::base::Seconds;
 use crate::config::{Endpoint, Snapshot};
-use crate::grants::{Closed, LiveGrant};
+use crate::grants::{Closed, LiveGrant, Reserved};
 use crate::model::{AgentId, EndReason, GrantId, Inputs, OperationId};
 use crate::pdp::{Depends, Pace, Permit};
 use crate::signals::Changed;
@@ -44,6 +44,8 @@ pub(super) struct Standing {
     pub(super) grant: Option<Arc<LiveGrant>>,
     pub(super) canonical: Rc<Canonical>,
     pub(super) inputs: Inputs,
+    /// Its place in the task's history; none without a task.
+    pub(super) reserved: Option<Reserved>,
     /// What the last answer depends on.
     pub(super) depends: Cell<Depends>,
 }
