@@ -12,7 +12,9 @@ use crate::model::{
     Agent, AgentId, Entitlement, EntitlementId, InputKind, Operation, OperationId, Service,
 };
 
+use super::history::Groups;
 use super::problem::{Problem, Severity, did_you_mean};
+use super::reads::Reads;
 use super::schema::{self, REQUEST};
 
 /// The nouns that rules speak of.
@@ -34,6 +36,7 @@ pub(super) struct Directory {
     agents: HashMap<AgentId, Arc<KnownAgent>, RandomState>,
     operations: HashMap<OperationId, Arc<KnownOperation>, RandomState>,
     entitlements: HashMap<EntitlementId, Target, RandomState>,
+    groups: Groups,
     /// Agents with their groups, actions with theirs.
     pub(super) entities: Entities,
 }
@@ -66,6 +69,8 @@ pub(super) struct KnownOperation {
     pub(super) target: Target,
     pub(super) baseline: bool,
     pub(super) inputs: BTreeMap<Arc<str>, InputKind>,
+    /// Whether any rule reads what was called of it, or of a group that it is in.
+    pub(super) history_is_read: bool,
     /// The entitlements whose grants cover it.
     pub(super) covered_by: BTreeSet<EntitlementId>,
 }
@@ -76,10 +81,13 @@ impl Directory {
         !self.agents.is_empty()
     }
 
-    /// Prepares a catalogue whose names don't collide, given what rules' scopes name of principals.
+    /// Prepares a catalogue whose names don't collide, given what rules' scopes name of principals, and what rules
+    /// read.
     pub(super) fn new(
         catalogue: &Catalogue<'_>,
+        groups: Groups,
         named: &HashSet<&EntityUid>,
+        reads: &Reads,
     ) -> Result<Self, Problem> {
         let mut entities: Vec<Entity> = Vec::new();
         let agents = agents(catalogue, named, &mut entities);
@@ -87,9 +95,9 @@ impl Directory {
             HashMap::with_capacity_and_hasher(catalogue.operations.len(), RandomState::default());
         for (number, operation) in (0..).zip(catalogue.operations) {
             let action = action(operation.id.as_str());
-            let groups = schema::parents(operation);
-            let groups = groups.iter().map(|one| self::action(one));
-            let anchors = add(&mut entities, &action, groups);
+            let parents = schema::parents(operation);
+            let parents = parents.iter().map(|one| self::action(one));
+            let anchors = add(&mut entities, &action, parents);
             let resource = uid("Service", operation.service.as_str());
             let target = Target {
                 number,
@@ -99,7 +107,7 @@ impl Directory {
             };
             operations.insert(
                 operation.id.clone(),
-                Arc::new(KnownOperation::new(operation, target, catalogue)),
+                Arc::new(KnownOperation::new(operation, target, catalogue, reads)),
             );
         }
         let first = u32::try_from(operations.len()).unwrap_or(u32::MAX);
@@ -121,6 +129,7 @@ impl Directory {
             agents,
             operations,
             entitlements,
+            groups,
             entities,
         })
     }
@@ -144,6 +153,10 @@ impl Directory {
         self.operations.get(id)
     }
 
+    pub(super) const fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
     pub(super) fn operation_named(&self, name: &str) -> Option<(&OperationId, &KnownOperation)> {
         let (id, operation) = self.operations.get_key_value(name)?;
         Some((id, operation))
@@ -161,11 +174,18 @@ impl Directory {
 }
 
 impl KnownOperation {
-    fn new(operation: &Operation, target: Target, catalogue: &Catalogue<'_>) -> Self {
+    fn new(
+        operation: &Operation,
+        target: Target,
+        catalogue: &Catalogue<'_>,
+        reads: &Reads,
+    ) -> Self {
+        let mut names = target.anchors.iter().map(|one| one.id().unescaped());
         let inputs = operation.inputs.iter();
         let covering = catalogue.entitlements.iter();
         let covering = covering.filter(|one| one.operations.contains(&operation.id));
         Self {
+            history_is_read: names.any(|name| reads.history_of(name)),
             target,
             baseline: operation.baseline,
             inputs: inputs

@@ -21,6 +21,7 @@ use super::bounds;
 use super::catalogue::action;
 use super::clauses::Clauses;
 use super::doubts;
+use super::history::Groups;
 use super::limit::Limit;
 use super::memory::Validators;
 use super::problem::{Finding, Problem, Severity};
@@ -65,6 +66,8 @@ pub(super) struct Draft {
     pub(super) annotations: Annotations,
     pub(super) reads: Reads,
     pub(super) clauses: Clauses,
+    /// The groups whose history it reads, by the schema that it was checked under.
+    groups: Groups,
     /// Compiled when a slice first needs it: most of ten thousand rules are never asked.
     conditions: OnceLock<Result<Arc<Conditions>, Uncovered>>,
     /// Of the statement; made for rules with `@on_change` alone.
@@ -81,7 +84,7 @@ pub(super) struct Scope {
 
 impl Draft {
     pub(super) fn conditions(&self) -> Result<&Arc<Conditions>, &Uncovered> {
-        let compile = || Conditions::of(&self.policy).map(Arc::new);
+        let compile = || Conditions::of(&self.policy, &self.groups).map(Arc::new);
         self.conditions.get_or_init(compile).as_ref()
     }
 
@@ -127,6 +130,7 @@ impl Scope {
 #[derive(Debug)]
 pub(super) struct Checker<'a> {
     catalogue: Catalogue<'a>,
+    groups: Groups,
     /// Each is built when it is first needed: most reloads need one, if any.
     districts: HashMap<District, OnceLock<Result<Arc<Validator>, String>>>,
     /// Those of compilations before.
@@ -136,7 +140,7 @@ pub(super) struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    pub(super) fn new(catalogue: Catalogue<'a>, validators: Validators) -> Self {
+    pub(super) fn new(catalogue: Catalogue<'a>, groups: Groups, validators: Validators) -> Self {
         let mut districts = HashMap::new();
         districts.insert(District::Requests, OnceLock::new());
         districts.insert(District::Whole, OnceLock::new());
@@ -153,6 +157,7 @@ impl<'a> Checker<'a> {
         }
         Self {
             catalogue,
+            groups,
             districts,
             validators,
             actions,
@@ -200,11 +205,13 @@ impl<'a> Checker<'a> {
         };
         let annotations = annotations(&policy, effect, statement, &mut findings);
         let mut idle = sound && self.validate(&policy, statement, &mut findings);
+        let reads = reads(statement, &policy);
         let draft = Draft {
             scope: Scope::of(&policy),
             effect,
             annotations,
-            reads: reads(statement, &policy),
+            groups: self.groups.read(reads.history()),
+            reads,
             clauses: Clauses::of(&policy, statement),
             policy,
             conditions: OnceLock::new(),
@@ -329,15 +336,21 @@ fn names(policy: Option<&Policy>, statement: &str) -> Vec<(EntityUid, Range<usiz
 
 fn refused(error: &ValidationError, policy: &Policy, statement: &str) -> Finding {
     let mut finding = finding(error, &error.to_string(), statement, Severity::Error);
+    if !matches!(error, ValidationError::UnsafeAttributeAccess(_)) {
+        return finding;
+    }
     let one_action = matches!(policy.action_constraint(), ActionConstraint::Eq(_));
-    if matches!(error, ValidationError::UnsafeAttributeAccess(_)) && !one_action {
-        let meant = statement.get(finding.span.clone()).unwrap_or_default();
-        if let Some(input) = meant.strip_prefix("context.input.") {
-            finding.hint = Some(format!(
-                "not every operation in the scope has it: narrow the scope, or test for it first \
-                 with `context.input has {input} && …`"
-            ));
-        }
+    let meant = statement.get(finding.span.clone()).unwrap_or_default();
+    if let Some(input) = meant.strip_prefix("context.input.").filter(|_| !one_action) {
+        finding.hint = Some(format!(
+            "not every operation in the scope has it: narrow the scope, or test for it first \
+             with `context.input has {input} && …`"
+        ));
+    }
+    if meant.starts_with("context.history") && meant.contains(".sum.") {
+        let hint =
+            "only inputs that the operation, or one of the group's, declares as `Long` are summed";
+        finding.hint.get_or_insert_with(|| hint.to_owned());
     }
     finding
 }

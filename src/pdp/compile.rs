@@ -18,6 +18,7 @@ use super::catalogue::{Directory, KnownOperation, Names};
 use super::check::{Checked, Checker, Draft};
 use super::context::Addresses;
 use super::fact::Fact;
+use super::history::Groups;
 use super::index::Index;
 use super::lint::{Written, lint};
 use super::memory::Statements as Cut;
@@ -93,7 +94,8 @@ impl Policies {
         let mut problems = schema::problems_of_names(catalogue);
         let schema = schema::schema(catalogue, &District::Whole);
         let digest = Digest::of(schema.as_bytes());
-        let checker = Checker::new(*catalogue, memory.validators());
+        let groups = Groups::of(catalogue);
+        let checker = Checker::new(*catalogue, groups.clone(), memory.validators());
         if problems.is_empty() && !memory.knows_schema(digest) {
             match checker.prove() {
                 Ok(()) => memory.keep_schema(digest),
@@ -129,7 +131,8 @@ impl Policies {
         let written = book.written.into_iter();
         let (heads, drafts) = written.map(|one| (one.head, one.draft)).unzip();
         let index = Index::new(drafts);
-        let directory = match Directory::new(catalogue, &index.principals()) {
+        let reads = index.all_reads();
+        let directory = match Directory::new(catalogue, groups, &index.principals(), &reads) {
             Ok(directory) => directory,
             Err(problem) => {
                 problems.push(problem);
@@ -145,7 +148,7 @@ impl Policies {
                 number: NEXT.fetch_add(1, Ordering::Relaxed),
                 directory,
                 rules: book.rules,
-                reads: index.all_reads(),
+                reads,
                 turning: index.has_turning(),
                 index,
                 heads,
@@ -159,10 +162,17 @@ impl Policies {
         ))
     }
 
-    /// Whether any rule reads what a task has called of `operation`.
+    /// Whether any rule reads what a task has called of `operation`, or of a group that it is in.
     #[must_use]
     pub fn reads_history_of(&self, operation: &OperationId) -> bool {
-        self.reads.history_of(operation.as_str())
+        let operation = self.directory.operation(operation);
+        operation.is_some_and(|one| one.history_is_read)
+    }
+
+    /// Whether rules know a group of operations by this name: a declared one, a service or a built-in one.
+    #[must_use]
+    pub fn has_group(&self, name: &str) -> bool {
+        self.directory.groups().get(name).is_some()
     }
 
     /// Whether any rule says what becomes of grants when it turns against them (`@on_change`).

@@ -1,6 +1,7 @@
 //! From a question to Cedar's `context`: only the facts that are read.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use cedar_policy::{
     Context, ContextCreationError, ExpressionConstructionError, RestrictedExpression as Value,
@@ -15,6 +16,7 @@ use crate::model::{
 
 use super::catalogue::{Directory, KnownOperation};
 use super::fact::Fact;
+use super::history::Group;
 use super::reads::{Parts, Reads};
 
 /// How many addresses are remembered as Cedar's values.
@@ -136,18 +138,28 @@ impl Facts<'_> {
         history: &History,
         mut record: Record<'r>,
     ) -> Result<Record<'r>, ContextError> {
+        let groups = self.directory.groups();
         match record.parts {
             Parts::Every => {
                 for (id, operation) in self.directory.operations() {
                     let value = of_operation(history.get(id), operation)?;
                     record = record.with(id.as_str(), || value);
                 }
+                for (name, group) in groups.iter() {
+                    let value = of_group(history, group)?;
+                    record = record.with(name, || value);
+                }
             }
             Parts::Of(some) => {
-                let known = some.iter().map(|name| self.directory.operation_named(name));
-                for (id, operation) in known.flatten() {
-                    let value = of_operation(history.get(id), operation)?;
-                    record = record.with(id.as_str(), || value);
+                for name in some {
+                    let value = match self.directory.operation_named(name) {
+                        Some((id, operation)) => of_operation(history.get(id), operation)?,
+                        None => match groups.get(name) {
+                            Some(group) => of_group(history, group)?,
+                            None => continue,
+                        },
+                    };
+                    record = record.with(name, || value);
                 }
             }
         }
@@ -237,7 +249,18 @@ fn of_operation(
 ) -> Result<Value, ContextError> {
     let numeric = operation.inputs.iter();
     let numeric = numeric.filter(|(_, kind)| **kind == InputKind::Long);
-    let sum = numeric.fold(Record::of(&Parts::Every), |record, (name, _)| {
+    counters(history, numeric.map(|(name, _)| name))
+}
+
+fn of_group(history: &History, group: &Group) -> Result<Value, ContextError> {
+    counters(Some(&group.of(history)), group.numeric())
+}
+
+fn counters<'n>(
+    history: Option<&OperationHistory>,
+    numeric: impl Iterator<Item = &'n Arc<str>>,
+) -> Result<Value, ContextError> {
+    let sum = numeric.fold(Record::of(&Parts::Every), |record, name| {
         let sum = history.and_then(|one| one.sum.get(name));
         record.long(name, sum.copied().unwrap_or(0))
     });

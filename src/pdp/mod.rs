@@ -23,6 +23,7 @@ mod decide;
 mod decision;
 mod doubts;
 mod fact;
+mod history;
 mod index;
 mod limit;
 mod lint;

@@ -11,6 +11,7 @@ mod facts;
 mod fold;
 mod lower;
 mod node;
+mod past;
 mod pattern;
 mod until;
 mod value;
@@ -31,6 +32,7 @@ pub(super) use pattern::Pattern;
 pub(super) use value::{Network, Stumbled};
 
 use super::Effect;
+use super::history::Groups;
 
 /// The conditions of one rule; its scope is the index's.
 #[derive(Debug)]
@@ -40,9 +42,9 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    /// Compiles the conditions of a policy.
-    pub(super) fn of(policy: &Policy) -> Result<Self, Uncovered> {
-        lower::clauses(policy).map(|clauses| Self { clauses })
+    /// Compiles the conditions of a policy, given the groups whose history it reads.
+    pub(super) fn of(policy: &Policy, groups: &Groups) -> Result<Self, Uncovered> {
+        lower::clauses(policy, groups).map(|clauses| Self { clauses })
     }
 
     /// Whether all conditions hold.

@@ -112,10 +112,14 @@ impl Reads {
         self.untold |= other.untold;
     }
 
-    /// Whether the history of `operation` is read.
-    pub(super) fn history_of(&self, operation: &str) -> bool {
-        let history = self.facts.get(&Fact::History);
-        history.is_some_and(|parts| parts.holds(operation))
+    /// Of which operations and groups the history is read.
+    pub(super) fn history(&self) -> Option<&Parts> {
+        self.facts.get(&Fact::History)
+    }
+
+    /// Whether the history of an operation or a group is read under this name.
+    pub(super) fn history_of(&self, name: &str) -> bool {
+        self.history().is_some_and(|parts| parts.holds(name))
     }
 
     /// Whether anything is read that an agent's habits tell.

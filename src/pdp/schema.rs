@@ -5,11 +5,13 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
-use crate::model::{InputKind, Operation, Risk, ServiceName};
+use crate::model::{Operation, Risk, ServiceName};
 
 use super::Catalogue;
 use super::fact::Fact;
+use super::history::{Groups, numeric};
 use super::problem::Problem;
 
 /// The action of asking for an entitlement.
@@ -61,11 +63,12 @@ impl District {
     }
 }
 
-/// What the schema weighs, compiled, roughly: each action that applies shows the history of every operation.
+/// What the schema weighs, compiled, roughly: each action that applies shows the history of every operation and
+/// every group.
 pub(super) fn weight(catalogue: &Catalogue<'_>, district: &District) -> usize {
     let operations = catalogue.operations.iter();
     let applying = operations.filter(|one| district.holds(one)).count();
-    (applying + 1) * catalogue.operations.len().max(1)
+    (applying + 1) * (catalogue.operations.len() + groups(catalogue).len())
 }
 
 /// The schema's text.
@@ -121,22 +124,26 @@ pub(super) fn groups(catalogue: &Catalogue<'_>) -> Vec<String> {
     groups
 }
 
-/// One attribute per operation: what this task has called of it.
+/// One attribute per operation and per group: what this task has called of it.
 fn history(catalogue: &Catalogue<'_>) -> String {
-    let mut attributes = Vec::new();
-    for operation in catalogue.operations {
-        let numeric = operation.inputs.iter();
-        let numeric = numeric.filter(|(_, input)| input.kind == InputKind::Long);
-        let sums: Vec<_> = numeric
-            .map(|(name, _)| format!("{}: Long", quoted(name)))
-            .collect();
-        attributes.push(format!(
-            "\n  {}: {{\"calls\": Long, \"succeeded\": Long, \"last_age_seconds\"?: Long, \"sum\": {{{}}}}}",
-            quoted(operation.id.as_str()),
-            sums.join(", ")
-        ));
-    }
+    let operations = catalogue.operations.iter();
+    let operations = operations.map(|one| counters(one.id.as_str(), numeric(one)));
+    let groups = Groups::of(catalogue);
+    let groups = groups.iter();
+    let groups = groups.map(|(name, group)| counters(name, group.numeric()));
+    let attributes: Vec<_> = operations.chain(groups).collect();
     format!("type History = {{{}}};\n", attributes.join(","))
+}
+
+fn counters<'a>(name: &str, numeric: impl Iterator<Item = &'a Arc<str>>) -> String {
+    let sums: Vec<_> = numeric
+        .map(|input| format!("{}: Long", quoted(input)))
+        .collect();
+    format!(
+        "\n  {}: {{\"calls\": Long, \"succeeded\": Long, \"last_age_seconds\"?: Long, \"sum\": {{{}}}}}",
+        quoted(name),
+        sums.join(", ")
+    )
 }
 
 fn applies_to(resource: &str, context: &str) -> String {

@@ -7,9 +7,14 @@ fn policy(statement: &str) -> Policy {
     Policy::parse(None, statement).unwrap()
 }
 
+fn checker(house: &House) -> Checker<'_> {
+    let catalogue = house.catalogue();
+    Checker::new(catalogue, Groups::of(&catalogue), Validators::default())
+}
+
 fn check(action: &str, expected: &District) {
     let house = House::new();
-    let checker = Checker::new(house.catalogue(), Validators::default());
+    let checker = checker(&house);
     let policy = policy(&format!("permit(principal, {action}, resource);"));
     assert_eq!(checker.district(&policy), *expected, "{action}");
 }
@@ -42,14 +47,13 @@ proptest! {
     #[test]
     fn districts_find_what_the_whole_schema_finds(statement in random::doubtful_statement()) {
         let house = House::new();
-        let checker = Checker::new(house.catalogue(), Validators::default());
-        let mut everywhere = Checker::new(house.catalogue(), Validators::default());
+        let (district, mut everywhere) = (checker(&house), checker(&house));
         everywhere.actions.clear();
         let whole = everywhere.districts.remove(&District::Whole).unwrap();
-        whole.get_or_init(|| checker.validator(&District::Whole).cloned().map(Arc::new));
+        whole.get_or_init(|| district.validator(&District::Whole).cloned().map(Arc::new));
         everywhere.districts.insert(District::Requests, whole.clone());
         everywhere.districts.insert(District::Whole, whole);
-        let found = checker.check(&statement, true).findings;
+        let found = district.check(&statement, true).findings;
         prop_assert_eq!(found, everywhere.check(&statement, true).findings, "{}", statement);
     }
 }

@@ -168,6 +168,26 @@ fn types_are_strict() {
 }
 
 #[test]
+fn what_history_has_no_counters_of_is_named() {
+    check(
+        &[r#"
+            @id("1") permit(principal, action == Action::"orders.list", resource) when { context.history["wrte"].calls < 3 };
+            @id("2") permit(principal, action == Action::"orders.list", resource) when { context.history["orders.lst"].calls < 3 };
+            @id("3") permit(principal, action == Action::"orders.list", resource) when { context.history.write.sum.amont < 3 };
+            @id("4") permit(principal, action == Action::"orders.list", resource) when { context.history.read.sum.amount < 3 };
+            @id("5") permit(principal, action in Action::"call", resource) when { context.history["risk:hgh"].calls < 3 };
+        "#],
+        &[
+            r#"a.cedar `context.history["wrte"].calls` error: attribute `history.wrte` in context for Action::"orders.list" not found [did you mean `write`?]"#,
+            r#"a.cedar `context.history["orders.lst"].calls` error: attribute `history["orders.lst"]` in context for Action::"orders.list" not found [did you mean `orders.list`?]"#,
+            r#"a.cedar `context.history.write.sum.amont` error: attribute `history.write.sum.amont` in context for Action::"orders.list" not found [did you mean `amount`?]"#,
+            r#"a.cedar `context.history.read.sum.amount` error: attribute `history.read.sum.amount` in context for Action::"orders.list" not found [only inputs that the operation, or one of the group's, declares as `Long` are summed]"#,
+            r#"a.cedar `context.history["risk:hgh"].calls` error: attribute `history["risk:hgh"]` in context for Action::"deploys.list" not found (and 4 more like it in this place) [did you mean `risk:high`?]"#,
+        ],
+    );
+}
+
+#[test]
 fn rules_that_can_never_apply_are_warned_of() {
     check(
         &[r#"

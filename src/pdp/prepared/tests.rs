@@ -129,12 +129,23 @@ fn a_warm_decision_allocates_nothing() {
     });
     let others = r#"
         @id("morning") forbid(principal, action, resource) when { context.local.hour < 1 };
+        @id("writes") forbid(principal, action in Action::"write", resource)
+        when { context.history["write"].calls > 5 || context.history["call"].sum.amount > 500
+            || (context.history["risk:high"] has last_age_seconds && context.history["risk:high"].last_age_seconds < 1) };
         @id("inside") forbid(principal, action, resource)
         unless { context.source.ip.isInRange(ip("0.0.0.0/0")) || context.source.ip.isIpv6() };
     "#;
     let policies = House::new().policies(&format!("{RULES}{others}{}", many.collect::<String>()));
     let kept = Kept::default();
-    Put::refund().ask(|question| {
+    let past = crate::model::OperationHistory {
+        calls: 2,
+        last_age_seconds: Some(9),
+        ..Default::default()
+    };
+    let called = ["orders.refund", "deploys.start", "orders.list"];
+    let called = called.map(|id| (id.parse().unwrap(), past.clone()));
+    let put = Put::refund().with(|it| it.history = called.into());
+    put.ask(|question| {
         let decide = || policies.decide_kept(question, &kept);
         assert_eq!(shown(&decide()), "allow all");
         let warm = measure(|| drop(decide()));

@@ -10,12 +10,10 @@ use jiff::tz::TimeZone;
 
 use super::super::catalogue::{KnownAgent, Target};
 use super::super::fact::Fact;
+use super::past::Past;
 use super::value::{Network, Set, Stumbled, Value};
 use super::{Kind, Party};
-use crate::model::{
-    Ask, GrantFacts, History, HttpFacts, InputValue, Inputs, OperationHistory, OperationId,
-    Question, TaskFacts,
-};
+use crate::model::{Ask, GrantFacts, History, HttpFacts, InputValue, Inputs, Question, TaskFacts};
 
 /// One attribute of `context`, or one attribute of that.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,10 +26,10 @@ pub(super) enum Slot {
     GrantCallsLeft,
     GrantEntitlement,
     GrantId,
-    HistoryCalls(OperationId),
-    HistoryLastAge(OperationId),
-    HistorySucceeded(OperationId),
-    HistorySum(OperationId, Arc<str>),
+    HistoryCalls(Past),
+    HistoryLastAge(Past),
+    HistorySucceeded(Past),
+    HistorySum(Past, Arc<str>),
     HttpContentLength,
     HttpHost,
     HttpMethod,
@@ -100,13 +98,12 @@ impl Slot {
         })
     }
 
-    /// The slot of `context.history["operation"].part`.
-    pub(super) fn of_history(operation: &OperationId, part: &str) -> Option<Self> {
-        let operation = operation.clone();
+    /// The slot of `context.history["name"].part`, given what is meant by the name.
+    pub(super) fn of_history(past: Past, part: &str) -> Option<Self> {
         Some(match part {
-            "calls" => Self::HistoryCalls(operation),
-            "last_age_seconds" => Self::HistoryLastAge(operation),
-            "succeeded" => Self::HistorySucceeded(operation),
+            "calls" => Self::HistoryCalls(past),
+            "last_age_seconds" => Self::HistoryLastAge(past),
+            "succeeded" => Self::HistorySucceeded(past),
             _ => return None,
         })
     }
@@ -281,15 +278,10 @@ impl<'a> Asked<'a> {
             Slot::GrantCallsLeft => Value::Long(self.grant()?.calls_left?),
             Slot::GrantEntitlement => Value::Text(self.grant()?.entitlement.as_str()),
             Slot::GrantId => Value::Text(self.grant()?.id.as_str()),
-            Slot::HistoryCalls(id) => Value::Long(self.past(id)?.map_or(0, |past| past.calls)),
-            Slot::HistoryLastAge(id) => Value::Long(self.past(id)??.last_age_seconds?),
-            Slot::HistorySucceeded(id) => {
-                Value::Long(self.past(id)?.map_or(0, |past| past.succeeded))
-            }
-            Slot::HistorySum(id, input) => {
-                let sum = self.past(id)?.and_then(|past| past.sum.get(input));
-                Value::Long(sum.copied().unwrap_or(0))
-            }
+            Slot::HistoryCalls(past) => Value::Long(past.calls(self.history()?)),
+            Slot::HistoryLastAge(past) => Value::Long(past.last_age_seconds(self.history()?)?),
+            Slot::HistorySucceeded(past) => Value::Long(past.succeeded(self.history()?)),
+            Slot::HistorySum(past, input) => Value::Long(past.sum(self.history()?, input)),
             Slot::HttpContentLength => Value::Long(self.http()?.content_length?),
             Slot::HttpHost => Value::Text(self.http()?.host),
             Slot::HttpMethod => Value::Text(self.http()?.method),
@@ -343,13 +335,12 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// What the task has called of an operation: nothing of a request, perhaps nothing yet of a call.
-    fn past(&self, operation: &OperationId) -> Option<Option<&'a OperationHistory>> {
-        let history: &'a History = match &self.question.ask {
-            Ask::Call { history, .. } => history,
-            Ask::Request { .. } => return None,
-        };
-        Some(history.get(operation))
+    /// What the task has called; none for a request.
+    const fn history(&self) -> Option<&'a History> {
+        match &self.question.ask {
+            Ask::Call { history, .. } => Some(history),
+            Ask::Request { .. } => None,
+        }
     }
 
     fn local(&self) -> &Local {

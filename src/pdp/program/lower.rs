@@ -11,8 +11,10 @@ use cedar_policy::{
 use thiserror::Error;
 
 use super::super::fact::Fact;
+use super::super::history::Groups;
 use super::facts::Slot;
 use super::node::{Arithmetic, Comparison, Node};
+use super::past::Past;
 use super::pattern::Pattern;
 use super::value::{Constant, Network};
 use super::{Kind, Party};
@@ -30,129 +32,174 @@ fn uncovered<T>(what: impl Into<String>) -> Lowered<T> {
 }
 
 /// The clauses of a policy: all have to be true.
-pub(super) fn clauses(policy: &Policy) -> Lowered<Box<[Node]>> {
+pub(super) fn clauses(policy: &Policy, groups: &Groups) -> Lowered<Box<[Node]>> {
+    let lowering = Lowering { groups };
     let tree = policy
         .to_pst()
         .map_err(|error| Uncovered(error.to_string()))?;
     let clauses = tree.body().clauses().iter();
     let clauses = clauses.map(|clause| match clause {
-        Clause::When(condition) => node(condition),
-        Clause::Unless(condition) => Ok(Node::Not(Box::new(node(condition)?))),
+        Clause::When(condition) => lowering.node(condition),
+        Clause::Unless(condition) => Ok(Node::Not(Box::new(lowering.node(condition)?))),
     });
     clauses.collect()
 }
 
-fn node(expression: &Expr) -> Lowered {
-    Ok(match expression {
-        Expr::BinaryOp { op, left, right } => return binary(*op, left, right),
-        Expr::GetAttr { expr, attr } => Node::Fact(slot(expr, attr)?),
-        Expr::HasAttr { expr, attrs } => {
-            let attrs: Vec<&str> = attrs.iter().map(|one| one.as_str()).collect();
-            return has(expr, &attrs);
-        }
-        Expr::IfThenElse {
-            cond,
-            then_expr,
-            else_expr,
-        } => Node::If(Box::new([node(cond)?, node(then_expr)?, node(else_expr)?])),
-        Expr::Is {
-            expr,
-            entity_type,
-            in_expr,
-        } => {
-            let party = party(expr)?;
-            let is = Node::Is(party, kind(&entity_type.to_string())?);
-            match in_expr {
-                Some(of) => Node::And(Box::new([is, Node::In(party, entities(of)?)])),
-                None => is,
+/// From Cedar's tree to ours, for one policy.
+struct Lowering<'a> {
+    /// What the names of groups mean in it.
+    groups: &'a Groups,
+}
+
+impl Lowering<'_> {
+    fn node(&self, expression: &Expr) -> Lowered {
+        Ok(match expression {
+            Expr::BinaryOp { op, left, right } => return self.binary(*op, left, right),
+            Expr::GetAttr { expr, attr } => Node::Fact(self.slot(expr, attr)?),
+            Expr::HasAttr { expr, attrs } => {
+                let attrs: Vec<&str> = attrs.iter().map(|one| one.as_str()).collect();
+                return self.has(expr, &attrs);
             }
-        }
-        Expr::Like { expr, pattern } => {
-            let elements = pattern.iter().map(|element| match element {
-                PatternElem::Char(character) => Some(*character),
-                PatternElem::Wildcard => None,
-            });
-            Node::Like(Box::new(node(expr)?), Pattern::new(elements))
-        }
-        Expr::Literal(_) | Expr::Set(_) => Node::Constant(constant(expression)?),
-        Expr::UnaryOp { op, expr } => return unary(*op, expr, expression),
-        Expr::Var(Var::Context) => return uncovered("`context` as a whole"),
-        Expr::Var(_) => Node::Party(party(expression)?),
-        other => return uncovered(format!("`{other}`")),
-    })
-}
-
-fn binary(op: BinaryOp, left: &Expr, right: &Expr) -> Lowered {
-    let pair = || Ok(Box::new([node(left)?, node(right)?]));
-    let compare = |comparison| Ok(Node::Compare(comparison, pair()?));
-    let arithmetic = |operator| Ok(Node::Arithmetic(operator, pair()?));
-    match op {
-        BinaryOp::Add => arithmetic(Arithmetic::Add),
-        BinaryOp::And => Ok(Node::And(pair()?)),
-        BinaryOp::Contains => Ok(Node::Contains(pair()?)),
-        BinaryOp::ContainsAll => Ok(Node::ContainsAll(pair()?)),
-        BinaryOp::ContainsAny => Ok(Node::ContainsAny(pair()?)),
-        BinaryOp::DurationSince => Ok(Node::DurationSince(pair()?)),
-        BinaryOp::Eq => Ok(Node::Equal(pair()?)),
-        BinaryOp::Greater => compare(Comparison::Greater),
-        BinaryOp::GreaterEq => compare(Comparison::GreaterOrEqual),
-        BinaryOp::In => Ok(Node::In(party(left)?, entities(right)?)),
-        BinaryOp::IsInRange => Ok(Node::InRange(pair()?)),
-        BinaryOp::Less => compare(Comparison::Less),
-        BinaryOp::LessEq => compare(Comparison::LessOrEqual),
-        BinaryOp::Mul => arithmetic(Arithmetic::Multiply),
-        BinaryOp::NotEq => Ok(Node::Not(Box::new(Node::Equal(pair()?)))),
-        BinaryOp::Offset => Ok(Node::Offset(pair()?)),
-        BinaryOp::Or => Ok(Node::Or(pair()?)),
-        BinaryOp::Sub => arithmetic(Arithmetic::Subtract),
-        other => uncovered(format!("`{other}`")),
+            Expr::IfThenElse {
+                cond,
+                then_expr,
+                else_expr,
+            } => Node::If(Box::new([
+                self.node(cond)?,
+                self.node(then_expr)?,
+                self.node(else_expr)?,
+            ])),
+            Expr::Is {
+                expr,
+                entity_type,
+                in_expr,
+            } => {
+                let party = party(expr)?;
+                let is = Node::Is(party, kind(&entity_type.to_string())?);
+                match in_expr {
+                    Some(of) => Node::And(Box::new([is, Node::In(party, entities(of)?)])),
+                    None => is,
+                }
+            }
+            Expr::Like { expr, pattern } => {
+                let elements = pattern.iter().map(|element| match element {
+                    PatternElem::Char(character) => Some(*character),
+                    PatternElem::Wildcard => None,
+                });
+                Node::Like(Box::new(self.node(expr)?), Pattern::new(elements))
+            }
+            Expr::Literal(_) | Expr::Set(_) => Node::Constant(constant(expression)?),
+            Expr::UnaryOp { op, expr } => return self.unary(*op, expr, expression),
+            Expr::Var(Var::Context) => return uncovered("`context` as a whole"),
+            Expr::Var(_) => Node::Party(party(expression)?),
+            other => return uncovered(format!("`{other}`")),
+        })
     }
-}
 
-fn unary(op: UnaryOp, inner: &Expr, whole: &Expr) -> Lowered {
-    let operand = || node(inner).map(Box::new);
-    let units = |milliseconds| Ok(Node::Units(milliseconds, operand()?));
-    match op {
-        UnaryOp::Datetime | UnaryOp::Duration | UnaryOp::Ip => Ok(Node::Constant(constant(whole)?)),
-        UnaryOp::IsEmpty => Ok(Node::IsEmpty(operand()?)),
-        UnaryOp::IsIPV6 => Ok(Node::IsIpv6(operand()?)),
-        UnaryOp::IsIPv4 => Ok(Node::IsIpv4(operand()?)),
-        UnaryOp::IsLoopback => Ok(Node::IsLoopback(operand()?)),
-        UnaryOp::IsMulticast => Ok(Node::IsMulticast(operand()?)),
-        UnaryOp::Neg => Ok(Node::Negative(operand()?)),
-        UnaryOp::Not => Ok(Node::Not(operand()?)),
-        UnaryOp::ToDate => Ok(Node::ToDate(operand()?)),
-        UnaryOp::ToDays => units(86_400_000),
-        UnaryOp::ToHours => units(3_600_000),
-        UnaryOp::ToMilliseconds => units(1),
-        UnaryOp::ToMinutes => units(60_000),
-        UnaryOp::ToSeconds => units(1_000),
-        UnaryOp::ToTime => Ok(Node::ToTime(operand()?)),
-        other => uncovered(format!("`{other}`")),
+    fn binary(&self, op: BinaryOp, left: &Expr, right: &Expr) -> Lowered {
+        let pair = || Ok(Box::new([self.node(left)?, self.node(right)?]));
+        let compare = |comparison| Ok(Node::Compare(comparison, pair()?));
+        let arithmetic = |operator| Ok(Node::Arithmetic(operator, pair()?));
+        match op {
+            BinaryOp::Add => arithmetic(Arithmetic::Add),
+            BinaryOp::And => Ok(Node::And(pair()?)),
+            BinaryOp::Contains => Ok(Node::Contains(pair()?)),
+            BinaryOp::ContainsAll => Ok(Node::ContainsAll(pair()?)),
+            BinaryOp::ContainsAny => Ok(Node::ContainsAny(pair()?)),
+            BinaryOp::DurationSince => Ok(Node::DurationSince(pair()?)),
+            BinaryOp::Eq => Ok(Node::Equal(pair()?)),
+            BinaryOp::Greater => compare(Comparison::Greater),
+            BinaryOp::GreaterEq => compare(Comparison::GreaterOrEqual),
+            BinaryOp::In => Ok(Node::In(party(left)?, entities(right)?)),
+            BinaryOp::IsInRange => Ok(Node::InRange(pair()?)),
+            BinaryOp::Less => compare(Comparison::Less),
+            BinaryOp::LessEq => compare(Comparison::LessOrEqual),
+            BinaryOp::Mul => arithmetic(Arithmetic::Multiply),
+            BinaryOp::NotEq => Ok(Node::Not(Box::new(Node::Equal(pair()?)))),
+            BinaryOp::Offset => Ok(Node::Offset(pair()?)),
+            BinaryOp::Or => Ok(Node::Or(pair()?)),
+            BinaryOp::Sub => arithmetic(Arithmetic::Subtract),
+            other => uncovered(format!("`{other}`")),
+        }
     }
-}
 
-/// `context.now`, `context.fact.part`, `context.history["operation"].part` or
-/// `context.history["operation"].sum.input`.
-fn slot(expression: &Expr, attribute: &str) -> Lowered<Slot> {
-    let path = path(expression);
-    let slot = match path.as_deref() {
-        Some([]) if attribute == Fact::Now.name() => Some(Slot::Now),
-        Some([fact]) => Fact::named(fact).and_then(|fact| Slot::of(fact, attribute)),
-        Some(["history", operation]) => operation
-            .parse()
-            .ok()
-            .and_then(|operation| Slot::of_history(&operation, attribute)),
-        Some(["history", operation, "sum"]) => operation
-            .parse()
-            .ok()
-            .map(|operation| Slot::HistorySum(operation, Arc::from(attribute))),
-        _ => None,
-    };
-    slot.map_or_else(
-        || uncovered(format!("`{expression}.{attribute}` as a whole")),
-        Ok,
-    )
+    fn unary(&self, op: UnaryOp, inner: &Expr, whole: &Expr) -> Lowered {
+        let operand = || self.node(inner).map(Box::new);
+        let units = |milliseconds| Ok(Node::Units(milliseconds, operand()?));
+        match op {
+            UnaryOp::Datetime | UnaryOp::Duration | UnaryOp::Ip => {
+                Ok(Node::Constant(constant(whole)?))
+            }
+            UnaryOp::IsEmpty => Ok(Node::IsEmpty(operand()?)),
+            UnaryOp::IsIPV6 => Ok(Node::IsIpv6(operand()?)),
+            UnaryOp::IsIPv4 => Ok(Node::IsIpv4(operand()?)),
+            UnaryOp::IsLoopback => Ok(Node::IsLoopback(operand()?)),
+            UnaryOp::IsMulticast => Ok(Node::IsMulticast(operand()?)),
+            UnaryOp::Neg => Ok(Node::Negative(operand()?)),
+            UnaryOp::Not => Ok(Node::Not(operand()?)),
+            UnaryOp::ToDate => Ok(Node::ToDate(operand()?)),
+            UnaryOp::ToDays => units(86_400_000),
+            UnaryOp::ToHours => units(3_600_000),
+            UnaryOp::ToMilliseconds => units(1),
+            UnaryOp::ToMinutes => units(60_000),
+            UnaryOp::ToSeconds => units(1_000),
+            UnaryOp::ToTime => Ok(Node::ToTime(operand()?)),
+            other => uncovered(format!("`{other}`")),
+        }
+    }
+
+    /// `context.now`, `context.fact.part`, `context.history["operation or group"].part` or
+    /// `context.history["operation or group"].sum.input`.
+    fn slot(&self, expression: &Expr, attribute: &str) -> Lowered<Slot> {
+        let path = path(expression);
+        let slot = match path.as_deref() {
+            Some([]) if attribute == Fact::Now.name() => Some(Slot::Now),
+            Some([fact]) => Fact::named(fact).and_then(|fact| Slot::of(fact, attribute)),
+            Some(["history", name]) => {
+                Past::of(name, self.groups).and_then(|past| Slot::of_history(past, attribute))
+            }
+            Some(["history", name, "sum"]) => Past::summed(name, attribute, self.groups)
+                .map(|past| Slot::HistorySum(past, Arc::from(attribute))),
+            _ => None,
+        };
+        slot.map_or_else(
+            || uncovered(format!("`{expression}.{attribute}` as a whole")),
+            Ok,
+        )
+    }
+
+    fn has(&self, expression: &Expr, attributes: &[&str]) -> Lowered {
+        let missing = || uncovered(format!("`{expression} has {}`", attributes.join(".")));
+        let Some(path) = path(expression) else {
+            return missing();
+        };
+        match (&*path, attributes) {
+            ([], [fact]) => match Fact::named(fact) {
+                Some(fact) => Ok(Node::Present(fact)),
+                None => missing(),
+            },
+            ([], [fact, part]) => {
+                let Some(fact) = Fact::named(fact) else {
+                    return missing();
+                };
+                let Some(slot) = Slot::of(fact, part) else {
+                    return missing();
+                };
+                Ok(Node::And(Box::new([
+                    Node::Present(fact),
+                    Node::PresentPart(slot),
+                ])))
+            }
+            ([_], [part]) => match self.slot(expression, part) {
+                Ok(slot) => Ok(Node::PresentPart(slot)),
+                Err(_) => missing(),
+            },
+            (["history", _], ["last_age_seconds"]) => self
+                .slot(expression, "last_age_seconds")
+                .map(Node::PresentPart),
+            _ => missing(),
+        }
+    }
 }
 
 /// The attributes that lead from `context` to what an expression names; none if it is no such path.
@@ -165,39 +212,6 @@ fn path(expression: &Expr) -> Option<Vec<&str>> {
         }
         Expr::Var(Var::Context) => Some(Vec::new()),
         _ => None,
-    }
-}
-
-fn has(expression: &Expr, attributes: &[&str]) -> Lowered {
-    let missing = || uncovered(format!("`{expression} has {}`", attributes.join(".")));
-    let Some(path) = path(expression) else {
-        return missing();
-    };
-    match (&*path, attributes) {
-        ([], [fact]) => match Fact::named(fact) {
-            Some(fact) => Ok(Node::Present(fact)),
-            None => missing(),
-        },
-        ([], [fact, part]) => {
-            let Some(fact) = Fact::named(fact) else {
-                return missing();
-            };
-            let Some(slot) = Slot::of(fact, part) else {
-                return missing();
-            };
-            Ok(Node::And(Box::new([
-                Node::Present(fact),
-                Node::PresentPart(slot),
-            ])))
-        }
-        ([_], [part]) => match slot(expression, part) {
-            Ok(slot) => Ok(Node::PresentPart(slot)),
-            Err(_) => missing(),
-        },
-        (["history", _], ["last_age_seconds"]) => {
-            slot(expression, "last_age_seconds").map(Node::PresentPart)
-        }
-        _ => missing(),
     }
 }
 

@@ -11,7 +11,8 @@ use crate::pdp::testing::{Asked, House, typed};
 
 fn compiled(condition: &str) -> Result<Conditions, Uncovered> {
     let text = format!("permit(principal, action, resource) when {{ {condition} }};");
-    Conditions::of(&Policy::parse(None, text).unwrap())
+    let groups = Groups::of(&House::new().catalogue());
+    Conditions::of(&Policy::parse(None, text).unwrap(), &groups)
 }
 
 /// Conditions on a whole record are left to Cedar, and nothing else of what rules usually say.

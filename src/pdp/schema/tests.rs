@@ -1,7 +1,7 @@
 use cedar_policy::Schema;
 
 use super::*;
-use crate::model::Entitlement;
+use crate::model::{Entitlement, InputKind};
 use crate::pdp::testing::{House, operation, service};
 
 #[test]
@@ -24,7 +24,16 @@ fn the_schema_speaks_of_every_name() {
         format!(r#"  "orders.refund": {{{counters}, "sum": {{"amount": Long}}}},"#),
         format!(r#"  "orders.ping": {{{counters}, "sum": {{}}}},"#),
         format!(r#"  "deploys.list": {{{counters}, "sum": {{}}}},"#),
-        format!(r#"  "deploys.start": {{{counters}, "sum": {{"replicas": Long}}}}}};"#),
+        format!(r#"  "deploys.start": {{{counters}, "sum": {{"replicas": Long}}}},"#),
+        format!(r#"  "baseline": {{{counters}, "sum": {{}}}},"#),
+        format!(r#"  "call": {{{counters}, "sum": {{"amount": Long, "replicas": Long}}}},"#),
+        format!(r#"  "deploys": {{{counters}, "sum": {{"replicas": Long}}}},"#),
+        format!(r#"  "orders": {{{counters}, "sum": {{"amount": Long}}}},"#),
+        format!(r#"  "read": {{{counters}, "sum": {{}}}},"#),
+        format!(r#"  "risk:high": {{{counters}, "sum": {{"amount": Long}}}},"#),
+        format!(r#"  "risk:low": {{{counters}, "sum": {{}}}},"#),
+        format!(r#"  "risk:medium": {{{counters}, "sum": {{"replicas": Long}}}},"#),
+        format!(r#"  "write": {{{counters}, "sum": {{"amount": Long, "replicas": Long}}}}}};"#),
         r#"action "baseline";"#.to_owned(),
         r#"action "call";"#.to_owned(),
         r#"action "deploys";"#.to_owned(),

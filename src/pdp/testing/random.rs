@@ -34,6 +34,9 @@ pub(in crate::pdp) const ATOMS: &[&str] = &[
     "context has history && context.history[\"orders.refund\"].calls < 3",
     "context has history && context.history[\"orders.refund\"].sum.amount * 9223372036854775807 > 0",
     "context has history && context.history[\"deploys.list\"] has last_age_seconds",
+    "context has history && context.history[\"write\"].calls < 6",
+    "context has history && context.history[\"risk:high\"].sum.amount + 9223372036854775806 > 0",
+    "context has history && context.history.call has last_age_seconds && context.history.call.last_age_seconds < 3",
     "context has history && context.history == context.history",
     "context == context",
     "principal in AgentGroup::\"billing\"",
@@ -51,6 +54,8 @@ const UNSOUND: &[&str] = &[
     "context.risk.scor < 5",
     "context.input.urgent < 5",
     "context.history[\"orders.list\"].sum.amount > 5",
+    "context.history[\"read\"].sum.amount > 5",
+    "context.history[\"wrte\"].calls > 5",
 ];
 
 const PRINCIPALS: &[&str] = &[
@@ -226,6 +231,15 @@ fn build(about: About, around: Around) -> Asked {
         asked
             .history
             .insert("deploys.list".parse().unwrap(), of_refunds);
+        let of_starts = OperationHistory {
+            calls: 2,
+            succeeded: sum,
+            last_age_seconds: Some(calls),
+            sum: [("replicas".into(), calls)].into(),
+        };
+        asked
+            .history
+            .insert("deploys.start".parse().unwrap(), of_starts);
     }
     asked.now = now.parse().unwrap();
     asked.source.ip = ip.parse().unwrap();

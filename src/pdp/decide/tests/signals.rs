@@ -274,3 +274,87 @@ fn conditions_see_the_history_of_the_task() {
     check_signal(rested, past(1, 1, 0, Some(11)), past(1, 1, 0, Some(10)));
     check_signal(rested, past(1, 1, 0, Some(11)), first());
 }
+
+/// Two operations of one group, and one that is in none of its.
+#[test]
+fn conditions_see_the_history_of_a_group() {
+    let past = |called: &[(&str, i64, i64, i64)]| {
+        Asked::refund().with(|it| {
+            for (id, calls, last, sum) in called {
+                let of = OperationHistory {
+                    calls: *calls,
+                    succeeded: *calls,
+                    last_age_seconds: Some(*last),
+                    sum: [("amount".into(), *sum), ("replicas".into(), *sum)].into(),
+                };
+                it.history.insert(id.parse().unwrap(), of);
+            }
+        })
+    };
+    let writes = |rest: &str| format!("context has history && context.history[\"write\"]{rest}");
+    let two = |refunds, starts| {
+        past(&[
+            ("orders.refund", refunds, 20, 0),
+            ("deploys.start", starts, 30, 0),
+            ("orders.list", 9, 1, 0),
+        ])
+    };
+    check_signal(&writes(".calls < 3"), two(1, 1), two(2, 1));
+    check_signal(&writes(".calls < 3"), Asked::refund(), two(0, 3));
+    check_signal(&writes(".succeeded >= 1"), two(0, 1), Asked::refund());
+    let rested = " has last_age_seconds && context.history[\"write\"].last_age_seconds > 20";
+    let last = |refund, start| {
+        past(&[
+            ("orders.refund", 1, refund, 0),
+            ("deploys.start", 1, start, 0),
+        ])
+    };
+    check_signal(&writes(rested), last(21, 40), last(40, 20));
+    check_signal(&writes(rested), last(40, 21), Asked::refund());
+    // What a member does not declare is not summed.
+    let sums = |refund, start| {
+        past(&[
+            ("orders.refund", 1, 9, refund),
+            ("deploys.start", 1, 9, start),
+        ])
+    };
+    check_signal(
+        &writes(".sum.amount + 100 <= 500"),
+        sums(400, 900),
+        sums(401, 0),
+    );
+    check_signal(
+        "context has history && context.history[\"call\"].sum.replicas == 3 && context.history[\"deploys\"].sum.replicas == 3",
+        sums(9, 3),
+        sums(3, 9),
+    );
+    check_signal(
+        "context has history && context.history[\"risk:high\"].calls == 1 && context.history[\"baseline\"].calls == 0",
+        two(1, 5),
+        two(2, 5),
+    );
+}
+
+#[test]
+fn a_history_is_read_where_one_of_its_groups_is() {
+    let house = House::new();
+    for (name, read, not) in [
+        ("orders.refund", "orders.refund", "deploys.start"),
+        ("write", "deploys.start", "orders.list"),
+        ("orders", "orders.ping", "deploys.list"),
+        ("risk:high", "orders.refund", "deploys.start"),
+        ("baseline", "orders.ping", "orders.refund"),
+    ] {
+        let rule = format!(
+            "@id(\"1\") forbid(principal, action == Action::\"orders.list\", resource) \
+             when {{ context.history[\"{name}\"].calls > 3 }};"
+        );
+        let policies = house.policies(&rule);
+        let reads = |operation: &str| policies.reads_history_of(&operation.parse().unwrap());
+        assert!(reads(read) && !reads(not), "{name}");
+    }
+    let policies = house.policies("@id(\"1\") permit(principal, action, resource);");
+    assert!(!policies.reads_history_of(&"orders.refund".parse().unwrap()));
+    assert!(policies.has_group("risk:low") && policies.has_group("write"));
+    assert!(!policies.has_group("orders.refund") && !policies.has_group("billing"));
+}

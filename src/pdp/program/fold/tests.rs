@@ -1,12 +1,14 @@
 use cedar_policy::Policy;
 
 use super::*;
+use crate::pdp::history::Groups;
 use crate::pdp::testing::{Asked as Put, House};
 
 /// What is left of a condition on a refund of `amount`, which is declared first of three inputs.
 fn left(condition: &str, task: bool) -> String {
     let text = format!("permit(principal, action, resource) when {{ {condition} }};");
-    let conditions = Conditions::of(&Policy::parse(None, text).unwrap()).unwrap();
+    let groups = Groups::of(&House::new().catalogue());
+    let conditions = Conditions::of(&Policy::parse(None, text).unwrap(), &groups).unwrap();
     let policies = House::new().policies("");
     let directory = &policies.directory;
     Put::refund().ask(|question| {
