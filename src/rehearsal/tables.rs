@@ -288,7 +288,14 @@ fn holds(
 fn called(snapshot: &Snapshot, case: &Case) -> Result<Vec<Called>, String> {
     let called = case.history.iter().map(|(operation, of)| {
         let endpoint = snapshot.operation(operation);
-        let endpoint = endpoint.ok_or_else(|| format!("there is no operation `{operation}`"))?;
+        let endpoint = endpoint.ok_or_else(|| {
+            if snapshot.policies().has_group(operation) {
+                return format!(
+                    "`{operation}` is a group: its history is that of its operations, so say what was called of those"
+                );
+            }
+            format!("there is no operation `{operation}`")
+        })?;
         Ok(Called {
             operation: endpoint.operation.id.clone(),
             calls: of.calls,

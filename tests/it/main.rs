@@ -32,6 +32,7 @@ mod grpc;
 mod h2c;
 mod habits;
 mod held;
+mod history;
 mod hostile_upstream;
 mod house;
 mod in_flight;
