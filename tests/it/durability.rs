@@ -4,6 +4,7 @@
 //! `PORTCULLIS_TEST_KILLS` says how often it is killed.
 
 mod book;
+mod counted;
 mod crowd;
 mod load;
 mod once;
