@@ -107,11 +107,8 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record) {
     plain(out, key!("operation"), operation);
     let entitlement = entitlement.as_ref().map(|id| id.as_bytes());
     plain(out, key!("entitlement"), entitlement);
-    plain(
-        out,
-        key!("service"),
-        service.as_ref().map(|id| id.as_bytes()),
-    );
+    let service = service.as_ref().map(|id| id.as_bytes());
+    plain(out, key!("service"), service);
     match verdict {
         Verdict::Allow => text(out, key!("verdict"), Some("allow")),
         Verdict::Deny(reason) => {
