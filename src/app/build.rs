@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use self::core::Core;
 use self::opened::{Acceptors, open_audit, open_store};
-use super::control::{self, Served};
+use super::control::{self, Bounds, Served};
 use super::holding;
 use super::listen::{Sockets, worker_count};
 use super::mark::StoreMark;
@@ -107,9 +107,9 @@ pub async fn start(
         &core.grants,
         &gate,
     ))));
-    let mut servers = Vec::new();
+    let (mut servers, bounds) = (Vec::new(), Bounds::new(settings.limits.header_timeout));
     for served in served((control, people_socket), &acceptors, oauth, &admin) {
-        let server = control::serve(served, settings.limits.header_timeout, stopping.clone())?;
+        let server = control::serve(served, bounds, stopping.clone())?;
         servers.push(tokio::spawn(server));
     }
     let workers = Workers::new(gate, worker_count(&settings), pool_limits(&settings.limits));

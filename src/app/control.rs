@@ -4,6 +4,9 @@
 //! What is served holds the audit log open. So what still runs after the drain time is dropped, and not only left
 //! alone: a client that never finishes does not keep the gateway from its end.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,20 +28,35 @@ use crate::pep::Admission;
 use crate::tls::Acceptor;
 use crate::wire::Peer;
 
-/// Connections at once. Over it, new ones wait in the kernel.
-const MOST_CONNECTIONS: usize = 4096;
-
-/// Connections at once from one address: nobody alone keeps all others out. Over it, new ones are closed.
-const MOST_PER_SOURCE: usize = 1024;
-
 /// After a failed accept the next try waits.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long after the stop connections go on as before.
 const LAST_CALL: Duration = Duration::from_millis(250);
 
-/// How long after the stop what runs may go on.
-const DRAIN: Duration = Duration::from_secs(5);
+/// What a control listener bounds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// How long the head of a request may take, and a connection be silent.
+    pub(super) header_timeout: Duration,
+    /// Connections at once. Over it, new ones wait in the kernel.
+    pub(super) connections: usize,
+    /// Connections at once from one address: nobody alone keeps all others out. Over it, new ones are closed.
+    pub(super) per_source: usize,
+    /// How long after the stop what runs may go on.
+    pub(super) drain: Duration,
+}
+
+impl Bounds {
+    pub(super) const fn new(header_timeout: Duration) -> Self {
+        Self {
+            header_timeout,
+            connections: 4096,
+            per_source: 1024,
+            drain: Duration::from_secs(5),
+        }
+    }
+}
 
 /// A control listener and what it serves.
 pub(super) struct Served {
@@ -50,7 +68,7 @@ pub(super) struct Served {
 /// Serves until `stop` turns true, and what runs then to its end, within bounds. The socket is taken over before this returns.
 pub(super) fn serve(
     served: Served,
-    header_timeout: Duration,
+    bounds: Bounds,
     stop: watch::Receiver<bool>,
 ) -> io::Result<impl Future<Output = ()> + Send> {
     let Served {
@@ -60,8 +78,8 @@ pub(super) fn serve(
     } = served;
     let socket = TcpListener::from_std(socket)?;
     Ok(async move {
-        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-        let admission = Arc::new(Admission::new(MOST_CONNECTIONS, MOST_PER_SOURCE));
+        let places = Arc::new(Semaphore::new(bounds.connections));
+        let admission = Arc::new(Admission::new(bounds.connections, bounds.per_source));
         let (drop_all, dropped) = watch::channel(false);
         loop {
             let next = async {
@@ -91,7 +109,7 @@ pub(super) fn serve(
                 address,
                 tls: tls.clone(),
                 router: router.clone(),
-                header_timeout,
+                header_timeout: bounds.header_timeout,
                 stop: stop.clone(),
                 until: Until(dropped.clone()),
             };
@@ -101,8 +119,11 @@ pub(super) fn serve(
             });
         }
         // Every connection has a place: when all are free, there is none.
-        let all = u32::try_from(MOST_CONNECTIONS).unwrap_or(u32::MAX);
-        if timeout(DRAIN, places.acquire_many(all)).await.is_err() {
+        let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
+        if timeout(bounds.drain, places.acquire_many(all))
+            .await
+            .is_err()
+        {
             debug!("control connections still run after the drain time; they are dropped");
             drop_all.send_replace(true);
             // They end at their next turn, and nothing of them is left then.

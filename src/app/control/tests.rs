@@ -1,0 +1,72 @@
+use std::future::pending;
+
+use axum::routing::get;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::*;
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A listener that serves a route which answers and one which never does, and its end.
+fn serving(bounds: Bounds) -> (SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let address = socket.local_addr().unwrap();
+    let router = Router::new()
+        .route("/here", get(|| async { "here" }))
+        .route("/never", get(pending::<String>));
+    let served = Served {
+        socket,
+        tls: None,
+        router,
+    };
+    let (stop, stopping) = watch::channel(false);
+    let server = serve(served, bounds, stopping).unwrap();
+    (address, stop, tokio::spawn(server))
+}
+
+async fn asks(address: SocketAddr, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    // One that is closed at once shows so when it is read.
+    let _ = stream.write_all(head.as_bytes()).await;
+    stream
+}
+
+/// Whether the first byte of an answer comes, and not the connection's end.
+async fn is_answered(stream: &mut TcpStream) -> bool {
+    matches!(stream.read(&mut [0]).await, Ok(1))
+}
+
+#[tokio::test]
+async fn what_never_ends_is_dropped_after_the_drain_time() {
+    let bounds = Bounds {
+        drain: Duration::from_millis(1),
+        ..Bounds::new(LONG)
+    };
+    let (address, stop, server) = serving(bounds);
+    let mut over_http1 = asks(address, "/never").await;
+    let http2 = TcpStream::connect(address).await.unwrap();
+    assert!(is_answered(&mut asks(address, "/here").await).await);
+    stop.send_replace(true);
+    timeout(LONG, server).await.unwrap().unwrap();
+    assert!(!is_answered(&mut over_http1).await);
+    drop(http2);
+}
+
+#[tokio::test]
+async fn one_address_has_so_many_connections_and_the_others_are_closed() {
+    let bounds = Bounds {
+        per_source: 2,
+        ..Bounds::new(LONG)
+    };
+    let (address, _stop, _server) = serving(bounds);
+    let (first, mut second) = (asks(address, "/here").await, asks(address, "/here").await);
+    assert!(is_answered(&mut second).await);
+    assert!(!is_answered(&mut asks(address, "/here").await).await);
+    drop(first);
+    // Its place is free once the gateway has seen it go.
+    while !is_answered(&mut asks(address, "/here").await).await {
+        tokio::task::yield_now().await;
+    }
+}
