@@ -124,9 +124,20 @@ impl Ledger {
     }
 
     /// Takes back a call that was reserved and never made.
-    pub fn withdraw(&mut self, operation: &OperationId, input: &Inputs) {
+    pub fn withdraw(&mut self, operation: &OperationId, input: &Inputs, reserved: Reserved) {
         if let Some(entry) = self.history.get_mut(operation) {
             entry.calls = entry.calls.saturating_sub(1);
+            let is_last = self.last.get(operation) == Some(&reserved.at);
+            match reserved.before.filter(|_| entry.calls > 0) {
+                Some(before) if is_last => {
+                    self.last.insert(operation.clone(), before);
+                }
+                None if is_last || entry.calls == 0 => {
+                    self.last.remove(operation);
+                    entry.last_age_seconds = None;
+                }
+                Some(_) | None => {}
+            }
         }
         self.fail(operation, input);
     }

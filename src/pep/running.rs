@@ -289,11 +289,11 @@ impl Running {
     /// Nothing of the request reached the upstream: its call is given back.
     pub(super) fn refund(&self) {
         let under = self.under.take();
-        if let (Some(task), Some(standing)) = (under.task(), &under.standing) {
-            let Standing {
-                operation, inputs, ..
-            } = standing;
-            task.ledger().withdraw(operation, inputs);
+        if let (Some(task), Some(standing)) = (under.task(), &under.standing)
+            && let Some(reserved) = standing.reserved
+        {
+            let mut ledger = task.ledger();
+            ledger.withdraw(&standing.operation, &standing.inputs, reserved);
         }
         if let Some(exchange) = under.exchange {
             exchange.refund();

@@ -42,3 +42,24 @@ fn a_running_call_is_left_out_as_if_it_had_not_been_made() {
     let whole = ledger.history(at(100))[&operation].clone();
     assert_eq!((whole.calls, whole.last_age_seconds), (2, Some(70)));
 }
+
+#[test]
+fn a_call_that_was_never_made_leaves_no_trace() {
+    let operation: OperationId = "orders.refund".parse().unwrap();
+    let at = |seconds| BootInstant::from_nanos(0) + Duration::from_secs(seconds);
+    let (mut ledger, none) = (Ledger::default(), Inputs::new());
+    let seen = |ledger: &mut Ledger| {
+        let seen = ledger.history(at(100))[&operation].clone();
+        (seen.calls, seen.last_age_seconds)
+    };
+    let first = ledger.reserve(&operation, &none, at(10));
+    let second = ledger.reserve(&operation, &none, at(30));
+    ledger.withdraw(&operation, &none, second);
+    assert_eq!(seen(&mut ledger), (1, Some(90)));
+    let third = ledger.reserve(&operation, &none, at(50));
+    ledger.withdraw(&operation, &none, first);
+    assert_eq!(seen(&mut ledger), (1, Some(50)));
+    ledger.withdraw(&operation, &none, third);
+    assert_eq!(seen(&mut ledger), (0, None));
+    assert!(ledger.counted().is_empty(), "nor in the store");
+}
