@@ -34,6 +34,8 @@ mod received;
 mod resolve;
 mod socket;
 mod target;
+#[cfg(test)]
+mod testing;
 mod tunnel;
 
 pub use common::Common;

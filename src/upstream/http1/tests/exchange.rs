@@ -17,6 +17,7 @@ use crate::base::Clock;
 use crate::upstream::http1::{Connection, Failure, Http1Error};
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::socket::{Plain, Socket, Stream};
+use crate::upstream::testing::request_arrives;
 use crate::wire::{Body, BodyError, Outbound};
 
 /// Runs a test as a worker runs. One that hangs fails.
@@ -409,20 +410,6 @@ fn what_came_behind_an_answer_is_noticed_by_whom_a_request_reaches_later() {
             assert!(!connection.is_clean());
         });
     }
-}
-
-/// Something comes to the worker over another connection, as a request does.
-async fn request_arrives() {
-    let (mut gate, mut client) = UnixStream::pair().unwrap();
-    client.write_all(b"G").await.unwrap();
-    // The first byte may be read without the runtime's having heard of it; of the second it has to hear.
-    gate.read_u8().await.unwrap();
-    let (next, written) = tokio::join!(gate.read_u8(), async {
-        yield_now().await;
-        client.write_all(b"E").await
-    });
-    written.unwrap();
-    assert_eq!(next.unwrap(), b'E');
 }
 
 #[test]

@@ -2,6 +2,7 @@ use http::Method;
 
 use super::stub::*;
 use crate::base::Clock;
+use crate::upstream::testing::request_arrives;
 use crate::upstream::{ConnectError, PoolLimits, SendError};
 use crate::wire::Body;
 
@@ -12,6 +13,7 @@ fn a_connection_that_died_unused_is_passed_over() {
             let stub = Stub::bind().await;
             let bench = Bench::new(&[stub.address()]);
             drop(bench.warm(&stub).await);
+            request_arrives().await;
             let call = bench.call(request(method, Body::full("abc")));
             let mut peer = stub.accept().await;
             assert!(peer.head().await.contains("content-length: 3\r\n"));

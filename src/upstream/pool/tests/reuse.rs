@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::stub::*;
 use crate::base::Clock;
+use crate::upstream::testing::request_arrives;
 use crate::upstream::{PoolLimits, Target};
 use crate::wire::Body;
 
@@ -125,6 +126,7 @@ fn bytes_that_come_while_a_connection_is_idle_end_it() {
         let mut old = bench.warm(&stub).await;
         old.say("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison")
             .await;
+        request_arrives().await;
         let call = bench.get();
         let mut new = stub.accept().await;
         new.serve(HELLO).await;
