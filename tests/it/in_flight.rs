@@ -336,6 +336,17 @@ fn an_upload_that_is_cut_before_the_answer_gets_the_refusal_and_a_close() {
             let (body, _) = raw.rest().await;
             let problem: Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(problem["code"], code);
+            // Where the task goes on, what leads to another grant is told as to a call that begins.
+            let goes_on = code == "grant_required";
+            let scope = "error=\"insufficient_scope\", scope=\"work\"";
+            assert_eq!(head.contains(scope), goes_on, "{head}");
+            let asked = &problem["next"]["authorization_details"][0];
+            let expected = json!({
+                "type": "portcullis_grant",
+                "entitlement": "work",
+                "task": work.task,
+            });
+            assert_eq!(*asked == expected, goes_on, "{problem}");
             // What the upstream has looks as unfinished as it is.
             let rest = peer.closed().await;
             assert!(rest.is_empty(), "{rest:?}");
