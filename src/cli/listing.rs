@@ -1,5 +1,8 @@
 //! What the `list` commands have in common: a filter and a table.
 
+#[cfg(test)]
+mod tests;
+
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
