@@ -17,7 +17,7 @@ use super::grants::{Paging, page};
 use super::json::Json;
 use super::state::Admin;
 use super::views::{Page, RequestView};
-use super::wait::Waiting;
+use super::wait::{Waiting, Watching};
 use crate::access::{Ask, Asker, Identity, Known, Outcome};
 use crate::model::{Grant, RequestId, TaskId};
 
@@ -109,6 +109,8 @@ pub(super) struct Listing {
     agent: Option<String>,
     cursor: Option<String>,
     limit: Option<usize>,
+    /// Where nothing is on the list: how long to wait for something, such as `30s`; at most a minute.
+    wait: Option<String>,
 }
 
 /// Lists requests, newest first: to an agent its own, to an operator all, to others those that wait for
@@ -125,6 +127,7 @@ pub(super) async fn list(
         agent,
         cursor,
         limit,
+        wait,
     } = listing;
     let paging = Paging {
         task,
@@ -137,10 +140,20 @@ pub(super) async fn list(
         Some("pending") => true,
         Some(_) => return Err(ApiError::malformed("`state` can only be `pending`")),
     };
-    let (grants, next) = if only_pending {
-        pending(&admin, &caller, &paging).await?
-    } else {
-        page(&admin, &caller, &paging, false).await?
+    let mut watching = Watching::begin(&admin, wait.as_deref())?;
+    let (grants, next) = loop {
+        let found = if only_pending {
+            pending(&admin, &caller, &paging).await?
+        } else {
+            page(&admin, &caller, &paging, false).await?
+        };
+        let again = match &mut watching {
+            Some(watching) if found.0.is_empty() => watching.again().await,
+            Some(_) | None => false,
+        };
+        if !again {
+            break found;
+        }
     };
     let items = grants.iter().map(RequestView::new).collect();
     Ok(Answer(Page { items, next }))

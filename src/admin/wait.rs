@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde::Deserialize;
+use tokio::sync::SemaphorePermit;
 
 use super::caller::Caller;
 use super::error::ApiError;
 use super::state::Admin;
-use crate::grants::PendingGrant;
+use crate::base::BootInstant;
+use crate::grants::{Event, Heard, Listener, PendingGrant};
 use crate::model::{Grant, GrantState};
 
 /// The longest wait.
@@ -56,6 +58,60 @@ impl Waiting {
             () = pending.decided() => Ok(true),
             () = admin.clock.sleep_until(admin.clock.now() + wait) => Ok(true),
             _ = stopping.wait_for(|stopping| *stopping) => Ok(false),
+        }
+    }
+}
+
+/// Waits for something to be on a list that was found empty. Made before the list is looked at first, so that it
+/// hears what comes behind that.
+pub(super) struct Watching<'a> {
+    admin: &'a Admin,
+    events: Listener,
+    until: BootInstant,
+    /// Its place among those who wait; taken when it has to.
+    place: Option<SemaphorePermit<'a>>,
+}
+
+impl<'a> Watching<'a> {
+    /// One that waits for so long; none where nothing is said.
+    pub(super) fn begin(admin: &'a Admin, wait: Option<&str>) -> Result<Option<Self>, ApiError> {
+        let wait = wait.map(parse).transpose()?;
+        Ok(wait.map(|wait| Self {
+            admin,
+            events: admin.grants.events(),
+            until: admin.clock.now() + wait,
+            place: None,
+        }))
+    }
+
+    /// Whether to look again, once there may be something new.
+    pub(super) async fn again(&mut self) -> bool {
+        if self.place.is_none() {
+            self.place = self.admin.waiters.try_acquire().ok();
+        }
+        if self.place.is_none() {
+            return false;
+        }
+        let mut stopping = self.admin.stopping.clone();
+        tokio::select! {
+            () = asked(&mut self.events) => true,
+            () = self.admin.clock.sleep_until(self.until) => false,
+            _ = stopping.wait_for(|stopping| *stopping) => false,
+        }
+    }
+}
+
+/// Resolves when something may have been asked for.
+async fn asked(events: &mut Listener) {
+    loop {
+        match events.next().await {
+            Some(Heard::Event(happened)) => match happened.event {
+                Event::GrantActive(_) | Event::RequestPending(_) => return,
+                _ => {}
+            },
+            Some(Heard::Gap) => return,
+            // The gateway is gone, which others tell.
+            None => std::future::pending().await,
         }
     }
 }

@@ -62,6 +62,31 @@ fn a_look_is_held_open_no_longer_than_it_says() {
 }
 
 #[test]
+fn a_look_at_an_empty_list_is_held_open_until_somebody_asks() {
+    run(async {
+        let gate = plan().start().await;
+        let ben = key_of(&gate, "ben").await;
+        let list = |wait: &str| {
+            let path = format!("/v1/requests?state=pending&wait={wait}");
+            gate.control("GET", &path).bearer(&ben).send()
+        };
+        let none = list("1s").await.expect(200).json();
+        assert_eq!(none["items"], json!([]));
+        let work = gate.agent("bot").opens().await;
+        let asking = async {
+            tokio::task::yield_now().await;
+            asks(&gate, &work, "reviewed").await
+        };
+        let both = async { tokio::join!(list("30s"), asking) };
+        let (seen, request) = within("a request", both).await;
+        assert_eq!(seen.expect(200).json()["items"][0]["id"], request["id"]);
+        let at_once = list("30s").await.expect(200).json();
+        assert_eq!(at_once["items"].as_array().unwrap().len(), 1);
+        list("soon").await.problem(400, "request_malformed");
+    });
+}
+
+#[test]
 fn a_look_is_a_sign_of_life_until_the_request_is_over() {
     run(async {
         let gate = plan().manual_clock().start().await;
