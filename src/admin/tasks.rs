@@ -178,7 +178,7 @@ async fn reached(admin: &Admin, caller: &Caller, id: &str) -> Result<Task, ApiEr
     };
     let reached = match caller {
         Caller::Agent(agent) => agent.reaches(admin, &task).await?,
-        Caller::Person(person) => person.is_operator(),
+        Caller::Person(person) => is_of(person, &task),
     };
     if reached { Ok(task) } else { Err(missing()) }
 }
@@ -225,17 +225,25 @@ async fn reached_parent(
 }
 
 fn by_person(admin: &Admin, person: &Known, body: OpenBody) -> Result<OpenTask, ApiError> {
-    if !person.is_operator() {
-        return Err(ApiError::forbidden(
-            "tasks are opened by agents and by operators",
-        ));
-    }
     let named = body.agent.as_deref();
     let named = named.ok_or_else(|| ApiError::malformed("say which `agent` the task is for"))?;
     let agent = named.parse::<AgentId>();
     let agent = agent.map_err(|error| ApiError::malformed(format!("`agent`: {error}")))?;
     enrolled(admin, &agent)?;
-    draft(body, agent, person.id().to_string())
+    let open = draft(body, agent, person.id().to_string())?;
+    if let Some(parent) = &open.parent {
+        let live = admin.grants.task(parent);
+        if !live.is_some_and(|live| is_of(person, live.task())) {
+            let detail = format!("no task `{parent}` of yours");
+            return Err(ApiError::not_found(detail));
+        }
+    }
+    Ok(open)
+}
+
+/// Whether a person has to do with a task: has opened it, or operates the gateway.
+fn is_of(person: &Known, task: &Task) -> bool {
+    person.is_operator() || task.opened_by == person.id().as_str()
 }
 
 fn enrolled(admin: &Admin, agent: &AgentId) -> Result<(), ApiError> {

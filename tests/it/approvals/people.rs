@@ -1,5 +1,7 @@
 //! Keys: one's own to make, but for the first.
 
+use serde_json::{Value, json};
+
 use super::{key_of, make_key, plan, recorded};
 use crate::harness::run;
 
@@ -75,5 +77,41 @@ fn a_reset_takes_a_second_operator() {
             &["ask to reset `ben` (keys)", "refused: confirm the reset"],
         )
         .await;
+    });
+}
+
+#[test]
+fn a_person_opens_a_task_for_an_agent_and_ends_it_and_no_other_persons() {
+    run(async {
+        let gate = plan().start().await;
+        let (ben, cem) = (key_of(&gate, "ben").await, key_of(&gate, "cem").await);
+        let open = |key: &str, body: Value| {
+            let call = gate.control("POST", "/v1/tasks").bearer(key);
+            call.json(&body).send()
+        };
+        let opened = open(&ben, json!({ "agent": "bot", "kind": "payroll" })).await;
+        let opened = opened.expect(201).json();
+        assert_eq!(opened["opened_by"], "ben");
+        let path = format!("/v1/tasks/{}", opened["id"].as_str().unwrap());
+        let cancel = format!("{path}/cancel");
+        let look = |key: &str| gate.control("GET", &path).bearer(key).send();
+        look(&ben).await.expect(200);
+        look(&gate.operator()).await.expect(200);
+        look(&cem).await.problem(404, "not_found");
+        let end = |key: &str| {
+            let call = gate.control("POST", &cancel).bearer(key);
+            call.json(&json!({})).send()
+        };
+        end(&cem).await.problem(404, "not_found");
+        let below = json!({ "agent": "bot", "parent": opened["id"] });
+        open(&cem, below.clone()).await.problem(404, "not_found");
+        open(&ben, below).await.expect(201);
+        let nobodys = json!({ "agent": "nobody" });
+        open(&ben, nobodys).await.problem(400, "request_malformed");
+        // It is the agent's own all the same.
+        let bot = gate.agent("bot");
+        let token = bot.token_for(opened["id"].as_str().unwrap()).await;
+        look(&token).await.expect(200);
+        end(&ben).await.expect(200);
     });
 }
