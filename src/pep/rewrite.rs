@@ -99,10 +99,17 @@ impl Words {
 fn pass_on(from: &HeaderMap, protocol: Protocol) -> Fields {
     let listed: SmallVec<[String; 2]> = connection_listed(from).collect();
     let mut fields = Fields::with_capacity(from.len() + SAID);
+    let mut cookies = 0;
     for (name, value) in from {
         if !stays_at_gateway(name) && !listed.iter().any(|listed| listed == name.as_str()) {
+            cookies += usize::from(*name == header::COOKIE);
             fields.push(name.clone(), value.clone());
         }
+    }
+    if cookies > 1
+        && let Some(whole) = whole_cookie(from)
+    {
+        fields.set(header::COOKIE, whole);
     }
     if protocol == Protocol::Grpc {
         if wants_trailers(from) {
@@ -113,6 +120,14 @@ fn pass_on(from: &HeaderMap, protocol: Protocol) -> Fields {
         }
     }
     fields
+}
+
+/// The one line of what HTTP/2 lets a client say in several (RFC 9113 §8.2.3). Elsewhere each server would make of
+/// those what it likes.
+fn whole_cookie(from: &HeaderMap) -> Option<HeaderValue> {
+    let lines = from.get_all(header::COOKIE).iter();
+    let lines: Vec<_> = lines.map(HeaderValue::as_bytes).collect();
+    HeaderValue::from_maybe_shared(Bytes::from(lines.join(&b"; "[..]))).ok()
 }
 
 /// Whether a trailer may reach the upstream: one that would not as a header does not either, nor one

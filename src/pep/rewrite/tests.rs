@@ -42,6 +42,19 @@ fn forwarded(headers: &[(&str, &str)], statement: &Statement<'_>) -> HeaderMap {
 }
 
 #[test]
+fn cookies_are_one_line() {
+    for (sent, expected) in [
+        (&["a=b"][..], "a=b"),
+        (&["a=b", "c=d; e=f", "g=h"], "a=b; c=d; e=f; g=h"),
+    ] {
+        let sent: Vec<_> = sent.iter().map(|crumb| ("cookie", *crumb)).collect();
+        let headers = forwarded(&sent, &statement(false));
+        let lines: Vec<_> = headers.get_all("cookie").iter().collect();
+        assert_eq!(lines, [expected]);
+    }
+}
+
+#[test]
 fn the_upstream_learns_who_calls_and_never_the_token() {
     let sent = [
         ("authorization", "Bearer abcdef.ghijkl.mnopqr"),
