@@ -133,7 +133,8 @@ proptest! {
     fn plain_paths_are_canonical(path in "[/a.~%2e]{0,8}|/[a-c/.]{0,6}") {
         match canonical_path(&path) {
             Ok(None) => prop_assert_eq!(spell(&path).ok(), Some(path)),
-            Ok(Some(spelt)) => prop_assert_eq!(canonical_path(&spelt).ok(), Some(None)),
+            // Spelt out again it stays what it is: some of it may have to be encoded.
+            Ok(Some(spelt)) => prop_assert_eq!(spell(&spelt).ok(), Some(spelt)),
             Err(_) => prop_assert!(spell(&path).is_err()),
         }
     }
