@@ -58,8 +58,8 @@ pub struct Policies {
     pub(super) directory: Directory,
     pub(super) rules: Vec<Rule>,
     pub(super) index: Index,
-    /// What all rules together read.
-    reads: Reads,
+    /// Of what every question is put together with, what some rule reads.
+    wanted: Wanted,
     /// What of the rules that grants at rest are asked about can change.
     turning: bool,
     /// Where the head of each rule stands in its file, in bytes.
@@ -76,6 +76,24 @@ pub struct Policies {
 impl fmt::Debug for Policies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Policies of {} rules", self.rules.len())
+    }
+}
+
+/// Signals that are looked up for each question, where some rule reads them.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    country: bool,
+    habits: bool,
+    risk: bool,
+}
+
+impl Wanted {
+    fn of(reads: &Reads) -> Self {
+        Self {
+            country: reads.country(),
+            habits: reads.habits(),
+            risk: reads.has(Fact::Risk),
+        }
     }
 }
 
@@ -148,7 +166,7 @@ impl Policies {
                 number: NEXT.fetch_add(1, Ordering::Relaxed),
                 directory,
                 rules: book.rules,
-                reads,
+                wanted: Wanted::of(&reads),
                 turning: index.has_turning(),
                 index,
                 heads,
@@ -184,7 +202,7 @@ impl Policies {
     /// Whether any rule reads how risky an agent looks.
     #[must_use]
     pub fn reads_risk(&self) -> bool {
-        self.reads.has(Fact::Risk)
+        self.wanted.risk
     }
 
     /// The entitlements that no rule lets any agent ask for, whatever its conditions. Nothing where there
@@ -278,13 +296,13 @@ impl Policies {
     /// Whether any rule reads what is usual for an agent, or whether its network is known.
     #[must_use]
     pub fn reads_habits(&self) -> bool {
-        self.reads.habits()
+        self.wanted.habits
     }
 
     /// Whether any rule reads the country of the source.
     #[must_use]
     pub fn reads_country(&self) -> bool {
-        self.reads.country()
+        self.wanted.country
     }
 
     /// Every rule, in the order of the files.

@@ -77,7 +77,7 @@ impl Worker {
     }
 
     pub(super) fn is_live(&self, snapshot: &Arc<Snapshot>) -> bool {
-        Arc::ptr_eq(snapshot, &self.gate.snapshot.current())
+        Arc::ptr_eq(snapshot, &self.gate.snapshot.peek())
     }
 
     /// Authenticate, route, right, describe, enforce: in this order, each by the same snapshot, and
