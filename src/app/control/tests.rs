@@ -45,13 +45,13 @@ async fn what_never_ends_is_dropped_after_the_drain_time() {
         ..Bounds::new(LONG)
     };
     let (address, stop, server) = serving(bounds);
-    let mut over_http1 = asks(address, "/never").await;
-    let http2 = TcpStream::connect(address).await.unwrap();
+    let mut busy = asks(address, "/never").await;
+    let mut silent = TcpStream::connect(address).await.unwrap();
     assert!(is_answered(&mut asks(address, "/here").await).await);
     stop.send_replace(true);
     timeout(LONG, server).await.unwrap().unwrap();
-    assert!(!is_answered(&mut over_http1).await);
-    drop(http2);
+    assert!(!is_answered(&mut busy).await);
+    assert!(!is_answered(&mut silent).await);
 }
 
 #[tokio::test]

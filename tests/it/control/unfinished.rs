@@ -1,0 +1,47 @@
+//! Requests whose bodies never come keep nobody waiting for ever: not others, and not the gateway.
+
+use crate::harness::{Gateway, Plan, Raw, join_all, run};
+
+/// Begins a request whose body never comes, and waits until the gateway waits for it.
+async fn unfinished(gate: &Gateway, path: &str, more: &str) -> Raw {
+    let mut raw = Raw::connect_to_control(gate).await;
+    raw.say(format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 50\r\n{more}\r\n"
+    ))
+    .await;
+    assert!(raw.head().await.starts_with("HTTP/1.1 100 "));
+    raw.say("{").await;
+    raw
+}
+
+#[test]
+fn a_body_that_does_not_come_ends_in_a_timeout() {
+    run(async {
+        let gate = Plan::new().start().await;
+        let token = gate.agent("bot").token().await;
+        let json = format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n");
+        let again = format!("{json}Idempotency-Key: one\r\n");
+        let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+        let waiting = [
+            unfinished(&gate, "/v1/tasks", &json).await,
+            unfinished(&gate, "/v1/tasks", &again).await,
+            unfinished(&gate, "/oauth/token", form).await,
+        ];
+        let heads = waiting.map(async |mut raw| raw.head().await);
+        for head in join_all(heads).await {
+            assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
+        }
+    });
+}
+
+#[test]
+fn an_unfinished_request_does_not_keep_the_gateway_from_its_end() {
+    run(async {
+        let mut gate = Plan::new().start().await;
+        let token = gate.agent("bot").token().await;
+        let json = format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n");
+        let _raw = unfinished(&gate, "/v1/tasks", &json).await;
+        let records = gate.stop().await;
+        assert_eq!(records.last().unwrap()["kind"], "stop");
+    });
+}
