@@ -1,5 +1,6 @@
 //! The decision: what has to hold before any rule is read, then the rules that can apply.
 
+mod lacking;
 #[cfg(test)]
 mod tests;
 
@@ -8,8 +9,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Decision as Verdict, EntityUid, Policy, PolicyId, Request,
-    Response,
+    AuthorizationError, Authorizer, Decision as Verdict, EntityUid, PolicyId, Request, Response,
 };
 use foldhash::quality::FixedState;
 use smallvec::SmallVec;
@@ -23,14 +23,13 @@ use crate::model::{
 use super::catalogue::{KnownAgent, KnownOperation, Target};
 use super::context::Facts;
 use super::index::{Alone, Slice, Way};
-use super::needs;
 use super::prepared::{Kept, Key, Prepared};
 use super::program::{Asked, Deciding, Stumbled};
 use super::reads::Reads;
 use super::seen::{self, Seen};
 use super::{
-    Decision, Denial, Depends, Effect, OnChange, Permit, Policies, Requirement, Rule, Turned,
-    TurnedRule, Watched,
+    Decision, Denial, Depends, OnChange, Permit, Policies, Requirement, Rule, Turned, TurnedRule,
+    Watched,
 };
 
 impl Policies {
@@ -94,60 +93,6 @@ impl Policies {
         let request = self.request(question, &agent.uid, target, slice.turning_reads());
         let seen = request.map(|request| seen::of(&request, slice.turning_reads()));
         seen.unwrap_or_default()
-    }
-
-    /// The least that would have to be otherwise of what was read for these rules, which decided against a question,
-    /// not to stand in its way; where there is none, of what the permit lacks that comes closest.
-    #[must_use]
-    pub fn needs(&self, question: &Question<'_>, rules: &[Arc<str>], seen: &Seen) -> Vec<String> {
-        let Ok((agent, target)) = self.admit(question) else {
-            return Vec::new();
-        };
-        let slice = self.index.slice(agent, target);
-        if !rules.is_empty() {
-            return self.to_lift(&slice, rules, seen);
-        }
-        let permits = self.of_effect(&slice, Effect::Permit);
-        let lacking = permits.filter_map(|(policy, rule)| {
-            let lacks = needs::to_meet(policy, seen)?;
-            Some((lacks.len(), &rule.id, lacks))
-        });
-        let nearest = lacking.min_by(|one, other| (one.0, one.1).cmp(&(other.0, other.1)));
-        nearest.map(|(_, _, lacks)| lacks).unwrap_or_default()
-    }
-
-    /// The least that would have to be otherwise of what these rules read of a grant at rest for them to let it go.
-    /// The question is about a call, of which they read nothing.
-    #[must_use]
-    pub fn needs_at_rest(&self, question: &Question<'_>, rules: &[Arc<str>]) -> Vec<String> {
-        let Ask::Call { operation, .. } = &question.ask else {
-            return Vec::new();
-        };
-        let slice = self.call_slice(question.agent, operation);
-        let needs =
-            slice.map(|(_, _, slice)| self.to_lift(&slice, rules, &self.turning_reads(question)));
-        needs.unwrap_or_default()
-    }
-
-    /// One least change for each of these forbids, those that are the same once.
-    fn to_lift(&self, slice: &Slice, rules: &[Arc<str>], seen: &Seen) -> Vec<String> {
-        let forbids = self.of_effect(slice, Effect::Forbid);
-        let deciding = forbids.filter(|(_, rule)| rules.contains(&rule.id));
-        let lifting = deciding.filter_map(|(policy, _)| needs::to_lift(policy, seen));
-        let mut lifting: Vec<String> = lifting.flatten().collect();
-        lifting.sort_unstable();
-        lifting.dedup();
-        lifting
-    }
-
-    fn of_effect<'s>(
-        &'s self,
-        slice: &'s Slice,
-        effect: Effect,
-    ) -> impl Iterator<Item = (&'s Policy, &'s Rule)> {
-        let all = slice.policies().policies();
-        let all = all.filter_map(|policy| Some((policy, self.rules.get(number(policy.id())?)?)));
-        all.filter(move |(_, rule)| rule.effect == effect)
     }
 
     /// The forbid that has turned against a grant at rest, and what it says becomes of the grant: of
