@@ -22,6 +22,7 @@ use thiserror::Error;
 
 use super::asked::{self, AskedLine};
 use super::{Record, RecordKind, Verdict};
+use crate::base::{is_plain, is_plain_byte};
 use crate::model::{DenyReason, EndReason, Generation};
 
 /// A member's name as it stands in a line, behind another member.
@@ -92,7 +93,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record) {
         written,
     } = record;
     moment(out, key!("time"), *at);
-    text(out, key!("kind"), Some(kind.as_str()));
+    code(out, key!("kind"), Some(kind.as_str()));
     text(out, key!("request_id"), request_id.as_deref());
     plain(out, key!("agent"), agent.as_ref().map(|id| id.as_bytes()));
     plain(out, key!("person"), person.as_ref().map(|id| id.as_bytes()));
@@ -110,19 +111,16 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record) {
     let service = service.as_ref().map(|id| id.as_bytes());
     plain(out, key!("service"), service);
     match verdict {
-        Verdict::Allow => text(out, key!("verdict"), Some("allow")),
+        Verdict::Allow => code(out, key!("verdict"), Some("allow")),
         Verdict::Deny(reason) => {
-            text(out, key!("verdict"), Some("deny"));
-            text(out, key!("code"), Some(reason.as_str()));
+            code(out, key!("verdict"), Some("deny"));
+            code(out, key!("code"), Some(reason.as_str()));
         }
         Verdict::Neither => {}
     }
     list(out, key!("rules"), rules.iter().map(AsRef::as_ref));
-    text(
-        out,
-        key!("generation"),
-        generation.as_ref().map(Generation::as_str),
-    );
+    let generation = generation.as_ref().map(|one| one.as_str().as_bytes());
+    plain(out, key!("generation"), generation);
     address(out, key!("source"), *source);
     text(out, key!("method"), method.as_deref());
     text(out, key!("host"), host.as_deref());
@@ -132,7 +130,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record) {
     number(out, key!("bytes_out"), Some(*bytes_out).filter(|n| *n > 0));
     number(out, key!("duration_micros"), duration.map(micros));
     text(out, key!("trace_id"), trace_id.as_deref());
-    text(out, key!("end"), end.map(EndReason::as_str));
+    code(out, key!("end"), end.map(EndReason::as_str));
     text(out, key!("detail"), detail.as_deref());
     match (asked, written) {
         (Some(asked), _) => object(out, key!("asked"), |out| asked::write(out, asked)),
@@ -156,6 +154,11 @@ pub(super) fn plain(out: &mut Vec<u8>, key: &str, value: Option<&[u8]>) {
         out.extend_from_slice(value);
         out.push(b'"');
     }
+}
+
+/// A word of our own, where there is one.
+pub(super) fn code(out: &mut Vec<u8>, key: &str, value: Option<&'static str>) {
+    plain(out, key, value.map(str::as_bytes));
 }
 
 /// A text, where there is one.
@@ -301,43 +304,6 @@ pub(super) fn quoted(out: &mut Vec<u8>, text: &str) {
         text.chars().for_each(|character| escaped(out, character));
     }
     out.push(b'"');
-}
-
-/// Whether nothing of it needs an escape. Eight bytes at a time: most texts are too short for more.
-fn is_plain(text: &[u8]) -> bool {
-    let (words, rest) = text.as_chunks();
-    let rest = match text.last_chunk() {
-        // Some bytes are looked at twice.
-        Some(last) => u64::from_ne_bytes(*last),
-        None => rest.iter().fold(ONES * u64::from(b'a'), |word, byte| {
-            word << 8 | u64::from(*byte)
-        }),
-    };
-    let odd = words.iter().fold(odd_bytes(rest), |odd, word| {
-        odd | odd_bytes(u64::from_ne_bytes(*word))
-    });
-    odd == 0
-}
-
-/// The lowest bit of each byte.
-const ONES: u64 = u64::from_ne_bytes([1; 8]);
-
-/// The highest bit of each byte.
-const HIGHS: u64 = ONES << 7;
-
-/// Not zero where a byte is no printable ASCII, a quotation mark or a backslash. What it says of which byte is odd
-/// is right for the first one only.
-const fn odd_bytes(word: u64) -> u64 {
-    const fn has(word: u64, byte: u8) -> u64 {
-        let differs = word ^ (ONES * byte as u64);
-        differs.wrapping_sub(ONES) & !differs & HIGHS
-    }
-    let control = word.wrapping_sub(ONES * b' ' as u64) & !word & HIGHS;
-    word & HIGHS | control | has(word, 0x7f) | has(word, b'"') | has(word, b'\\')
-}
-
-const fn is_plain_byte(byte: u8) -> bool {
-    (byte >= b' ') & (byte < 0x7f) & (byte != b'"') & (byte != b'\\')
 }
 
 fn escaped(out: &mut Vec<u8>, character: char) {

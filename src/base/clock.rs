@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::ops::{Add, Sub};
@@ -28,6 +29,52 @@ const LONGEST_NAP: Duration = Duration::from_secs(1);
 const AT_BOOT: u64 = 100 * 365 * 24 * 60 * 60 * NANOS_PER_SECOND;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+thread_local! {
+    static STILL: Still = const { Still::new() };
+}
+
+/// What this thread's clocks show while they [stand still](Clock::at_one_moment).
+struct Still {
+    stands: Cell<bool>,
+    boot: Cell<Option<BootInstant>>,
+    wall: Cell<Option<Timestamp>>,
+}
+
+impl Still {
+    const fn new() -> Self {
+        Self {
+            stands: Cell::new(false),
+            boot: Cell::new(None),
+            wall: Cell::new(None),
+        }
+    }
+
+    /// What `place` has, or else what is read now, and for as long as the clocks stand still.
+    fn get<T: Copy>(&self, place: &Cell<Option<T>>, read: impl FnOnce() -> T) -> T {
+        if let Some(read) = place.get() {
+            return read;
+        }
+        let read = read();
+        if self.stands.get() {
+            place.set(Some(read));
+        }
+        read
+    }
+}
+
+/// Has the clocks move again, also where what was done has panicked.
+struct MovesAgain;
+
+impl Drop for MovesAgain {
+    fn drop(&mut self) {
+        STILL.with(|still| {
+            still.stands.set(false);
+            still.boot.set(None);
+            still.wall.set(None);
+        });
+    }
+}
 
 /// A point on the boot clock, in nanoseconds since a century before the machine started.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,13 +187,7 @@ impl Clock {
     pub fn now(&self) -> BootInstant {
         match &self.0 {
             Source::Manual(state) => BootInstant(state.boot_nanos.load(Ordering::SeqCst)),
-            Source::System => {
-                let now = clock_gettime(ClockId::Boottime);
-                let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-                let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
-                let booted = AT_BOOT.saturating_add(seconds.saturating_mul(NANOS_PER_SECOND));
-                BootInstant(booted.saturating_add(nanos))
-            }
+            Source::System => STILL.with(|still| still.get(&still.boot, read_boot)),
         }
     }
 
@@ -174,12 +215,18 @@ impl Clock {
                 let nanos = state.wall_nanos.load(Ordering::SeqCst);
                 Timestamp::from_nanosecond(i128::from(nanos)).unwrap_or(Timestamp::UNIX_EPOCH)
             }
-            Source::System => {
-                let now = clock_gettime(ClockId::Realtime);
-                let nanos = i32::try_from(now.tv_nsec).unwrap_or(0);
-                Timestamp::new(now.tv_sec, nanos).unwrap_or(Timestamp::UNIX_EPOCH)
-            }
+            Source::System => STILL.with(|still| still.get(&still.wall, read_wall)),
         }
+    }
+
+    /// Does something short at one moment: on this thread the machine's clocks stand still meanwhile, and each is
+    /// read once at most. Not for what waits.
+    pub fn at_one_moment<T>(act: impl FnOnce() -> T) -> T {
+        if STILL.with(|still| still.stands.replace(true)) {
+            return act();
+        }
+        let _again = MovesAgain;
+        act()
     }
 
     /// This moment on both clocks.
@@ -260,6 +307,20 @@ impl ManualClock {
             .store(saturate(to.as_nanosecond()), Ordering::SeqCst);
         self.0.moved.send_replace(());
     }
+}
+
+fn read_boot() -> BootInstant {
+    let now = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
+    let booted = AT_BOOT.saturating_add(seconds.saturating_mul(NANOS_PER_SECOND));
+    BootInstant(booted.saturating_add(nanos))
+}
+
+fn read_wall() -> Timestamp {
+    let now = clock_gettime(ClockId::Realtime);
+    let nanos = i32::try_from(now.tv_nsec).unwrap_or(0);
+    Timestamp::new(now.tv_sec, nanos).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 fn saturate(nanos: i128) -> i64 {

@@ -12,6 +12,7 @@ mod file;
 mod id;
 mod idle_timer;
 mod live;
+mod plain;
 mod seconds;
 mod secret;
 mod split;
@@ -27,6 +28,7 @@ pub use id::{
 };
 pub use idle_timer::IdleTimer;
 pub use live::Live;
+pub use plain::{is_plain, is_plain_byte};
 pub use seconds::Seconds;
 pub use secret::Secret;
 pub use split::{split, split_once};

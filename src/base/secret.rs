@@ -23,11 +23,11 @@ impl<T> Secret<T> {
     }
 }
 
-impl Secret<String> {
+impl<T: AsRef<[u8]>> Secret<T> {
     /// Whether it is `other`, in a time that tells nothing of where they differ.
     #[must_use]
     pub fn is(&self, other: &str) -> bool {
-        verify_slices_are_equal(self.0.as_bytes(), other.as_bytes()).is_ok()
+        verify_slices_are_equal(self.0.as_ref(), other.as_bytes()).is_ok()
     }
 }
 

@@ -3,12 +3,16 @@
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+
 use http::request::Parts;
-use http::uri::Authority;
+use http::uri::{Authority, PathAndQuery};
 use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use hyper::ext::Protocol;
 
 use super::refusal::Refusal;
+use super::session::TASK;
+use super::trace::TRACEPARENT;
 use crate::base::Secret;
 use crate::model::DenyReason;
 use crate::wire::{WEBSOCKET, canonical_segment, is_plain_path};
@@ -36,8 +40,17 @@ pub(super) struct Canonical {
     headers: HeaderMap,
     token: Option<Token>,
     content_length: Option<u64>,
+    present: Present,
     version: Version,
     extended_connect: bool,
+}
+
+/// Which headers there are, of those that are asked for with every request: most have none of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Present {
+    pub(super) connection: bool,
+    pub(super) task: bool,
+    pub(super) traceparent: bool,
 }
 
 /// The credential of a request, taken out of its headers.
@@ -45,7 +58,18 @@ pub(super) struct Canonical {
 pub(super) struct Token {
     /// Whether it came under the `DPoP` scheme.
     pub(super) dpop: bool,
-    pub(super) text: Secret<String>,
+    /// All that `Authorization` said.
+    value: Secret<HeaderValue>,
+    /// Where in that the token is.
+    place: Range<usize>,
+}
+
+impl Token {
+    /// Its text, which is ASCII.
+    pub(super) fn text(&self) -> Secret<&[u8]> {
+        let said = self.value.expose().as_bytes();
+        Secret::new(said.get(self.place.clone()).unwrap_or_default())
+    }
 }
 
 impl Canonical {
@@ -79,7 +103,7 @@ impl Canonical {
         let path = canonical_path(uri.path())?;
         uri.query().map(check_query).transpose()?;
         let content_length = content_length(&said)?;
-        let authorizations = said.authorizations;
+        let (authorizations, present) = (said.authorizations, said.present);
         let token = take_token(authorizations, &mut headers)?;
         if let Some(token) = &token {
             let path = path.as_deref().unwrap_or(uri.path());
@@ -94,6 +118,7 @@ impl Canonical {
             headers,
             token,
             content_length,
+            present,
             version,
             extended_connect,
         })
@@ -132,6 +157,16 @@ impl Canonical {
         self.uri.query()
     }
 
+    /// Path and query as the client wrote them, where its path is the canonical one.
+    pub(super) fn target(&self) -> Option<&PathAndQuery> {
+        self.uri.path_and_query().filter(|_| self.path.is_none())
+    }
+
+    /// Which of some headers there are.
+    pub(super) const fn present(&self) -> Present {
+        self.present
+    }
+
     /// The headers, without the credential.
     pub(super) const fn headers(&self) -> &HeaderMap {
         &self.headers
@@ -154,6 +189,7 @@ struct Said<'a> {
     authorizations: usize,
     length: Option<&'a HeaderValue>,
     lengths: usize,
+    present: Present,
 }
 
 impl<'a> Said<'a> {
@@ -162,6 +198,7 @@ impl<'a> Said<'a> {
         for (name, value) in headers {
             match *name {
                 header::AUTHORIZATION => said.authorizations += 1,
+                header::CONNECTION => said.present.connection = true,
                 header::CONTENT_LENGTH => {
                     said.length = Some(value);
                     said.lengths += 1;
@@ -170,6 +207,8 @@ impl<'a> Said<'a> {
                     said.host = Some(value);
                     said.hosts += 1;
                 }
+                _ if *name == TASK => said.present.task = true,
+                _ if *name == TRACEPARENT => said.present.traceparent = true,
                 _ => {}
             }
         }
@@ -313,27 +352,34 @@ fn take_token(said: usize, headers: &mut HeaderMap) -> Result<Option<Token>, Ref
         return Ok(None);
     };
     let invalid = |why: &str| Refusal::new(DenyReason::TokenInvalid, why);
+    let text = value.as_bytes();
     // A field's value has no control characters, so that this is all there is to look for.
-    let text = std::str::from_utf8(value.as_bytes()).ok();
-    let text = text
-        .filter(|text| text.is_ascii())
-        .ok_or_else(|| invalid("the credential has characters outside ASCII"))?;
-    let Some((scheme, token)) = text.split_once(' ') else {
+    if !text.is_ascii() {
+        return Err(invalid("the credential has characters outside ASCII"));
+    }
+    let Some((scheme, rest)) = text
+        .iter()
+        .position(|byte| *byte == b' ')
+        .map(|end| text.split_at(end))
+    else {
         return Ok(None);
     };
-    let dpop = scheme.eq_ignore_ascii_case("DPoP");
-    if !dpop && !scheme.eq_ignore_ascii_case("Bearer") {
+    let dpop = scheme.eq_ignore_ascii_case(b"DPoP");
+    if !dpop && !scheme.eq_ignore_ascii_case(b"Bearer") {
         return Ok(None);
     }
-    let token = token.trim_matches(' ');
-    if token.is_empty() {
+    let spaces = |bytes: &[u8]| bytes.iter().take_while(|byte| **byte == b' ').count();
+    let start = scheme.len() + spaces(rest);
+    let behind = rest.iter().rev().take_while(|byte| **byte == b' ').count();
+    let place = start..text.len() - behind;
+    if place.is_empty() {
         return Ok(None);
     }
-    if token.len() > LONGEST_TOKEN {
+    if place.len() > LONGEST_TOKEN {
         return Err(invalid("the token is longer than 8 KiB"));
     }
-    let text = Secret::new(token.to_owned());
-    Ok(Some(Token { dpop, text }))
+    let value = Secret::new(value);
+    Ok(Some(Token { dpop, value, place }))
 }
 
 /// The upstream must never see the token, so a second copy of it anywhere is refused.
@@ -343,7 +389,8 @@ fn refuse_token_elsewhere(
     query: Option<&str>,
     headers: &HeaderMap,
 ) -> Result<(), Refusal> {
-    let text = token.text.expose().as_bytes();
+    let text = token.text();
+    let text = *text.expose();
     if text.len() < SHORTEST_TOKEN {
         return Ok(());
     }

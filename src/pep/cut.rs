@@ -19,6 +19,7 @@ use std::task::{Context, Poll, Waker};
 use smallvec::SmallVec;
 use tokio::task::{AbortHandle, spawn_local};
 
+use crate::base::Clock;
 use crate::grants::EndSignal;
 use crate::model::EndReason;
 
@@ -81,10 +82,10 @@ pub(super) struct Slot {
 
 impl Slot {
     /// From now on what runs in the slot is over with the first of `ends`.
-    pub(super) fn arm(&self, ends: Ends) {
+    pub(super) fn arm(&self, ends: &Ends) {
         let mut last = self.ends.borrow_mut();
-        if !last.are(&ends) {
-            *last = ends;
+        if !last.are(ends) {
+            *last = ends.clone();
         }
         self.armed.set(true);
     }
@@ -135,7 +136,11 @@ impl Slot {
         if let Some(reason) = self.withdrawn.get() {
             return Poll::Ready(reason);
         }
-        self.waker.replace(Some(context.waker().clone()));
+        let mut waker = self.waker.borrow_mut();
+        match &mut *waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            None => *waker = Some(context.waker().clone()),
+        }
         Poll::Pending
     }
 
@@ -171,7 +176,7 @@ pub(super) enum Ran<T> {
 /// Polls `future` until it is done or the slot has to be cut. The cut is looked at first, so that
 /// nothing more is handed to the kernel once it is due.
 pub(super) async fn run_in_slot<F: Future + Unpin>(slot: &Slot, future: &mut F) -> Ran<F::Output> {
-    poll_fn(|context| {
+    let mut poll = |context: &mut Context<'_>| {
         if slot.poll_cut(context).is_ready() {
             return Poll::Ready(Ran::Cut);
         }
@@ -180,8 +185,8 @@ pub(super) async fn run_in_slot<F: Future + Unpin>(slot: &Slot, future: &mut F) 
         }
         // The future may just have armed the slot: registers for its signals.
         slot.poll_cut(context).map(|_| Ran::Cut)
-    })
-    .await
+    };
+    poll_fn(|context| Clock::at_one_moment(|| poll(context))).await
 }
 
 /// How many streams of an HTTP/2 connection run, tunnels among them.

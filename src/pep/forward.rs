@@ -2,13 +2,14 @@
 //! with what the exchange runs under.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response};
 
-use super::canonical::Canonical;
+use super::canonical::{Canonical, Token};
 use super::connection::Connection;
 use super::cut::Slot;
 use super::enforce::{refuse_closed, refuse_withdrawn};
@@ -76,7 +77,8 @@ impl Worker {
         let protocol = passed.endpoint.operation.protocol;
         let secret = credential.map(|(name, _)| name);
         let body = self.body(payload, running, protocol, (canonical, secret))?;
-        let trace = TraceParent::continue_from(canonical.headers());
+        let traced = canonical.present().traceparent.then(|| canonical.headers());
+        let trace = TraceParent::continue_from(traced);
         running.note(|record| record.trace_id = Some(trace.trace_id()));
         let said = running.introduce(|who| {
             let statement = Statement {
@@ -104,7 +106,7 @@ impl Worker {
     ) -> Result<Answered, Refusal> {
         self.gate.metrics.allowed.inc();
         let target = &passed.endpoint.service.target;
-        let sent = async {
+        let sent = pin!(async {
             running.begin_sending();
             let Some(handshake) = passed.handshake else {
                 let sent = self.pool.send(target, outgoing).await;
@@ -119,8 +121,8 @@ impl Worker {
                     tunnel,
                 })),
             }
-        };
-        slot.arm(running.ends());
+        });
+        running.arm(slot);
         let ended = poll_fn(|context| slot.poll_ended(context));
         let withdrawn = poll_fn(|context| slot.poll_withdrawn(context));
         tokio::select! {
@@ -165,7 +167,8 @@ impl Worker {
                 let pause = self.gate.facts.limits.idle_timeout;
                 let (canonical, secret) = (Rc::clone(canonical), secret.cloned());
                 let filter = move |trailers: HeaderMap| {
-                    let token = canonical.token().map_or("", |token| token.text.expose());
+                    let token = canonical.token().map(Token::text);
+                    let token = token.as_ref().map_or(&b""[..], |text| text.expose());
                     pass_on_trailers(&trailers, secret.as_ref(), token)
                 };
                 upload.streaming(pause, filter).under(running).into_body()

@@ -50,8 +50,8 @@ impl<T: OfToken> Nearby<T> {
 
     /// What is held of `token`. The token itself is compared in a time that tells nothing of where it differs.
     #[must_use]
-    pub fn get(&self, token: &Secret<String>) -> Option<Arc<T>> {
-        let hash = self.hash(token.expose());
+    pub fn get(&self, token: &Secret<impl AsRef<[u8]>>) -> Option<Arc<T>> {
+        let hash = self.hash(token.expose().as_ref());
         let entries = self.entries.borrow();
         let set = entries.get(set(hash))?;
         let mut held = set.iter().flatten();
@@ -61,7 +61,7 @@ impl<T: OfToken> Nearby<T> {
 
     /// Holds `value` instead of the oldest of its set.
     pub fn put(&self, value: Arc<T>) {
-        let hash = self.hash(value.token());
+        let hash = self.hash(value.token().as_bytes());
         let mut entries = self.entries.borrow_mut();
         if entries.is_empty() {
             entries.resize_with(set(SETS - 1).end, || None);
@@ -75,8 +75,8 @@ impl<T: OfToken> Nearby<T> {
         }
     }
 
-    fn hash(&self, token: &str) -> u64 {
-        self.hasher.hash_one(token.as_bytes())
+    fn hash(&self, token: &[u8]) -> u64 {
+        self.hasher.hash_one(token)
     }
 }
 

@@ -348,7 +348,7 @@ impl Worker {
 }
 
 fn describe_request(record: &mut Record, canonical: &Canonical) {
-    record.method = Some(canonical.method().to_string());
+    record.method = Some(canonical.method().as_str().to_owned());
     record.host = Some(canonical.host().to_owned());
     record.path = Some(canonical.path().to_owned());
 }

@@ -5,8 +5,9 @@
 #[cfg(test)]
 mod tests;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use smallvec::SmallVec;
 
 use super::canonical::Canonical;
@@ -49,74 +50,57 @@ pub(super) fn rewrite(
     statement: &Statement<'_>,
     body: Body,
 ) -> Result<Outbound<Body>, Refusal> {
-    let mut fields = pass_on(canonical.headers(), protocol);
-    let mut words = Words::with_capacity(canonical, path, statement);
-    say(&mut fields, &mut words, canonical, statement)?;
+    let mut fields = pass_on(canonical, protocol);
+    say(&mut fields, canonical, statement)?;
     Ok(Outbound {
         method: canonical.method().clone(),
-        target: words.target(path, canonical.query())?,
+        target: target(canonical, path)?,
         fields,
         body,
     })
 }
 
-/// Where all that the gateway writes itself of one request lies, in one piece of memory.
-struct Words(BytesMut);
-
-impl Words {
-    fn with_capacity(canonical: &Canonical, path: &str, statement: &Statement<'_>) -> Self {
-        let Parties { agent, task, grant } = statement.who;
-        let names = agent.len() + task.map_or(0, <[u8]>::len) + grant.map_or(0, <[u8]>::len);
-        let target = path.len() + canonical.query().map_or(0, |query| query.len() + 1);
-        let length = names + target + canonical.authority().len() + statement.trace.len();
-        Self(BytesMut::with_capacity(length))
+/// Where the request goes: as the client wrote it, where the service sees the same path.
+fn target(canonical: &Canonical, path: &str) -> Result<PathAndQuery, Refusal> {
+    if let Some(target) = canonical.target().filter(|target| target.path() == path) {
+        return Ok(target.clone());
     }
-
-    /// What has been written since the last was taken.
-    fn take(&mut self) -> Bytes {
-        self.0.split().freeze()
-    }
-
-    fn value(&mut self, name: &HeaderName, value: &[u8]) -> Result<HeaderValue, Refusal> {
-        self.0.put_slice(value);
-        HeaderValue::from_maybe_shared(self.take()).map_err(|_| unspeakable(name))
-    }
-
-    fn target(&mut self, path: &str, query: Option<&str>) -> Result<Uri, Refusal> {
-        self.0.put_slice(path.as_bytes());
-        if let Some(query) = query {
-            self.0.put_u8(b'?');
-            self.0.put_slice(query.as_bytes());
-        }
-        Uri::from_maybe_shared(self.take()).map_err(|_| {
-            let detail = "the request's target can't be written for the service";
-            Refusal::new(DenyReason::RequestMalformed, detail)
-        })
-    }
+    let target = match canonical.query() {
+        None => PathAndQuery::try_from(path),
+        Some(query) => PathAndQuery::from_maybe_shared(Bytes::from([path, query].join("?"))),
+    };
+    target.map_err(|_| {
+        let detail = "the request's target can't be written for the service";
+        Refusal::new(DenyReason::RequestMalformed, detail)
+    })
 }
 
 /// What of the client's headers is for the upstream.
-fn pass_on(from: &HeaderMap, protocol: Protocol) -> Fields {
-    let listed: SmallVec<[String; 2]> = connection_listed(from).collect();
-    let mut fields = Fields::with_capacity(from.len() + SAID);
+fn pass_on(canonical: &Canonical, protocol: Protocol) -> Fields {
+    let from = canonical.headers();
+    let listed: SmallVec<[String; 2]> = match canonical.present().connection {
+        true => connection_listed(from).collect(),
+        false => SmallVec::new(),
+    };
+    let mut fields = Fields::with_capacity(from.len() + SAID, USUAL);
     let mut cookies = 0;
     for (name, value) in from {
         if !stays_at_gateway(name) && !listed.iter().any(|listed| listed == name.as_str()) {
             cookies += usize::from(*name == header::COOKIE);
-            fields.push(name.clone(), value.clone());
+            fields.push(name, value);
         }
     }
     if cookies > 1
         && let Some(whole) = whole_cookie(from)
     {
-        fields.set(header::COOKIE, whole);
+        fields.set(&header::COOKIE, &whole);
     }
     if protocol == Protocol::Grpc {
         if wants_trailers(from) {
-            fields.push(header::TE, HeaderValue::from_static("trailers"));
+            fields.push(&header::TE, &HeaderValue::from_static("trailers"));
         }
         if let Some(announced) = announced_trailers(from) {
-            fields.push(header::TRAILER, announced);
+            fields.push(&header::TRAILER, &announced);
         }
     }
     fields
@@ -154,10 +138,9 @@ fn may_trail(name: &HeaderName, credential: Option<&HeaderName>) -> bool {
 pub(super) fn pass_on_trailers(
     from: &HeaderMap,
     credential: Option<&HeaderName>,
-    token: &str,
+    token: &[u8],
 ) -> HeaderMap {
-    let holds_token =
-        |value: &HeaderValue| memchr::memmem::find(value.as_bytes(), token.as_bytes()).is_some();
+    let holds_token = |value: &HeaderValue| memchr::memmem::find(value.as_bytes(), token).is_some();
     let mut trailers = HeaderMap::with_capacity(from.len());
     for (name, value) in from {
         if may_trail(name, credential) && !holds_token(value) {
@@ -185,54 +168,47 @@ fn announced_trailers(from: &HeaderMap) -> Option<HeaderValue> {
 /// The most fields that the gateway says.
 const SAID: usize = 11;
 
+/// So many bytes all fields have together, as a rule.
+const USUAL: usize = 768;
+
 /// Adds what the gateway alone says: nothing of these names has been passed on.
 fn say(
     fields: &mut Fields,
-    words: &mut Words,
     canonical: &Canonical,
     statement: &Statement<'_>,
 ) -> Result<(), Refusal> {
-    let mut add = |name: HeaderName, value: HeaderValue| {
-        debug_assert!(!fields.contains(&name), "{name} was passed on");
-        fields.push(name, value);
+    let mut add = |name: &HeaderName, value: &[u8]| {
+        debug_assert!(!fields.contains(name), "{name} was passed on");
+        fields.say(name, value).map_err(|_| unspeakable(name))
     };
     let Parties { agent, task, grant } = statement.who;
-    add(AGENT, words.value(&AGENT, agent)?);
+    add(&AGENT, agent)?;
     if let Some(task) = task {
-        add(TASK, words.value(&TASK, task)?);
+        add(&TASK, task)?;
     }
     if let Some(grant) = grant {
-        add(GRANT, words.value(&GRANT, grant)?);
+        add(&GRANT, grant)?;
     }
-    add(REQUEST, statement.request_id.to_header());
-    let host = words.value(&header::HOST, canonical.authority().as_bytes())?;
+    add(&REQUEST, statement.request_id.as_bytes())?;
+    let host = canonical.authority().as_bytes();
     let before = statement.trusted_proxy.then(|| canonical.headers());
     let told = |name: &HeaderName| {
         let value = before.and_then(|headers| headers.get(name));
-        value.filter(|value| value.to_str().is_ok())
+        value.and_then(|value| value.to_str().ok().map(str::as_bytes))
     };
-    let forwarded_for = match told(&FORWARDED_FOR) {
-        None => statement.peer.clone(),
-        Some(chain) => {
-            let longer = [chain.as_bytes(), statement.peer.as_bytes()].join(&b", "[..]);
-            HeaderValue::try_from(longer).map_err(|_| unspeakable(&FORWARDED_FOR))?
-        }
-    };
-    let own = HeaderValue::from_static(if statement.secure { "https" } else { "http" });
-    add(FORWARDED_FOR, forwarded_for);
-    add(
-        FORWARDED_HOST,
-        told(&FORWARDED_HOST).unwrap_or(&host).clone(),
-    );
-    add(
-        FORWARDED_PROTO,
-        told(&FORWARDED_PROTO).cloned().unwrap_or(own),
-    );
-    add(header::HOST, host);
-    add(TRACEPARENT, words.value(&TRACEPARENT, statement.trace)?);
-    add(header::VIA, HeaderValue::from_static("1.1 portcullis"));
+    let peer = statement.peer.as_bytes();
+    match told(&FORWARDED_FOR) {
+        None => add(&FORWARDED_FOR, peer)?,
+        Some(chain) => add(&FORWARDED_FOR, &[chain, peer].join(&b", "[..]))?,
+    }
+    let own: &[u8] = if statement.secure { b"https" } else { b"http" };
+    add(&FORWARDED_HOST, told(&FORWARDED_HOST).unwrap_or(host))?;
+    add(&FORWARDED_PROTO, told(&FORWARDED_PROTO).unwrap_or(own))?;
+    add(&header::HOST, host)?;
+    add(&TRACEPARENT, statement.trace)?;
+    add(&header::VIA, b"1.1 portcullis")?;
     if let Some((name, value)) = statement.credential {
-        fields.set(name.clone(), value.clone());
+        fields.set(name, value);
     }
     Ok(())
 }

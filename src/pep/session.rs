@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use moka::Expiry;
 use moka::sync::Cache;
 use tracing::debug;
@@ -26,7 +26,7 @@ use crate::model::{DenyReason, ServiceMatch};
 use crate::tokens::{Invalid, TokenError};
 
 /// Names the task of an outside issuer's token.
-const TASK: HeaderName = HeaderName::from_static("portcullis-task");
+pub(super) const TASK: HeaderName = HeaderName::from_static("portcullis-task");
 
 /// How many verified tokens are remembered. One that was forgotten is verified again.
 const REMEMBERED: u64 = 100_000;
@@ -81,7 +81,7 @@ pub(super) struct AtHand<'a> {
 impl AtHand<'_> {
     fn get(&self, token: &Token) -> Option<Arc<Session>> {
         self.last.get(token).or_else(|| {
-            let found = self.near.get(&token.text);
+            let found = self.near.get(&token.text());
             found.inspect(|session| self.last.set(session))
         })
     }
@@ -101,7 +101,7 @@ impl LastShown {
     fn get(&self, token: &Token) -> Option<Arc<Session>> {
         let last = self.0.borrow();
         let last = last.as_ref();
-        last.filter(|last| token.text.is(&last.token)).cloned()
+        last.filter(|last| token.text().is(&last.token)).cloned()
     }
 
     fn set(&self, session: &Arc<Session>) {
@@ -190,7 +190,7 @@ impl Gate {
         let session = self.session(snapshot, token, (source, at_hand), now)?;
         if !proved {
             let shown = Shown {
-                token: token.text.expose(),
+                token: &session.token,
                 dpop: token.dpop,
                 certificate,
                 method: canonical.method(),
@@ -199,7 +199,7 @@ impl Gate {
             let urls = || self.urls(snapshot, canonical);
             check_possession(&self.dpop, &session.authenticated, &shown, urls).map_err(not_held)?;
         }
-        let named = named_task(canonical.headers())?;
+        let named = named_task(canonical)?;
         let Session {
             authenticated,
             binding,
@@ -243,9 +243,11 @@ impl Gate {
         (source, at_hand): (IpAddr, AtHand<'_>),
         now: BootInstant,
     ) -> Result<Arc<Session>, Refusal> {
-        let text = token.text.expose().as_str();
+        let shown = token.text();
+        // Looked for only where it is not at hand.
+        let text = || str::from_utf8(shown.expose()).unwrap_or_default();
         let remembered = at_hand.get(token).or_else(|| {
-            let remembered = self.sessions.get(text);
+            let remembered = self.sessions.get(text());
             remembered.inspect(|session| at_hand.put(session))
         });
         let is_known = remembered.is_some();
@@ -274,6 +276,7 @@ impl Gate {
         // Which service the request is for is known only when it is routed: see `check_audience`.
         let audiences = resources(snapshot, &self.facts.public_url);
         let audiences: Vec<_> = audiences.iter().map(String::as_str).collect();
+        let text = text();
         let verified = self.authenticator.verify(text, &audiences);
         let authenticated = verified.map_err(|error| {
             self.strangers.count(source, now);
@@ -299,8 +302,11 @@ impl Gate {
 }
 
 /// The task that the header names, if it is there, once.
-fn named_task(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
-    let mut values = headers.get_all(&TASK).iter();
+fn named_task(canonical: &Canonical) -> Result<Option<&str>, Refusal> {
+    if !canonical.present().task {
+        return Ok(None);
+    }
+    let mut values = canonical.headers().get_all(&TASK).iter();
     let named = values.next().map(HeaderValue::to_str).transpose();
     let named = named.map_err(|_| contradiction("Portcullis-Task is not a task id"))?;
     if values.next().is_some() {

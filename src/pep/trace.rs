@@ -20,8 +20,9 @@ pub(super) struct TraceParent {
 
 impl TraceParent {
     /// A new span of the trace that the headers name, or of a new trace.
-    pub(super) fn continue_from(headers: &HeaderMap) -> Self {
-        let mut values = headers.get_all(&TRACEPARENT).iter();
+    pub(super) fn continue_from(headers: Option<&HeaderMap>) -> Self {
+        let values = headers.map(|headers| headers.get_all(&TRACEPARENT).iter());
+        let mut values = values.into_iter().flatten();
         let value = values.next().and_then(|value| value.to_str().ok());
         let known = value.filter(|_| values.next().is_none()).and_then(parse);
         let (trace, flags) = known.unwrap_or_else(|| (random_label(), 0));

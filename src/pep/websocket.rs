@@ -56,7 +56,7 @@ impl Worker {
         handshake.accept(&mut response);
         running.answer(response.status());
         self.sign(response.headers_mut(), &running, request_id);
-        slot.arm(running.ends());
+        running.arm(&slot);
         slot.begin();
         let switched = Switched::new(tunnel, running, slot, self);
         successor.replace(Some(switched));

@@ -125,10 +125,10 @@ async fn ask(
         }
     };
     let mut fields = Fields::default();
-    fields.push(USER_AGENT, AGENT);
+    fields.push(&USER_AGENT, &AGENT);
     let request = Outbound {
         method: Method::GET,
-        target: check.path.clone().into(),
+        target: check.path.clone(),
         fields,
         body: Outgoing::new(Body::empty(), clock),
     };

@@ -214,6 +214,9 @@ pub enum Fault {
     /// More interim answers (1xx) than are waited through.
     #[error("it sends interim answers without end")]
     InterimAnswers,
+    /// The request has a header field that can't be written.
+    #[error("a header field of the request can't be written")]
+    RequestField,
     /// The request has no host that a header can carry.
     #[error("the host of the request is missing or ambiguous")]
     RequestHost,
@@ -233,7 +236,7 @@ impl Fault {
     pub(super) const fn is_of_request(self) -> bool {
         matches!(
             self,
-            Self::Connect | Self::RequestHost | Self::RequestLength
+            Self::Connect | Self::RequestField | Self::RequestHost | Self::RequestLength
         )
     }
 }

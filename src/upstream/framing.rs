@@ -11,14 +11,14 @@ use http::header::{
     CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, SEC_WEBSOCKET_ACCEPT,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::{Authority, Scheme};
 use http::{Method, Request, Uri, Version, response};
 use http_body::Body as _;
 use hyper::ext::Protocol;
 
 use super::Fault;
 use super::outgoing::Outgoing;
-use crate::wire::{Fields, Outbound, WEBSOCKET, WEBSOCKET_VERSION, connection_listed};
+use crate::wire::{Field, Fields, Outbound, WEBSOCKET, WEBSOCKET_VERSION, connection_listed};
 
 /// The most header lines of an answer; [`HEAD_BYTES`] bounds their size.
 pub(super) const HEADER_LINES: usize = 100;
@@ -67,34 +67,31 @@ pub(super) fn for_http2(
     tls: bool,
 ) -> Result<Request<Outgoing>, Fault> {
     check_method(&request.method)?;
-    let host = HeaderValue::from_bytes(host(&request, address)?);
-    let host = host.map_err(|_| Fault::RequestHost)?;
+    let said = Said::read(&request.fields);
+    let host = Authority::try_from(said.host(address)?).map_err(|_| Fault::RequestHost)?;
+    let (length, trailers) = (said.length()?, said.trailers);
     let Outbound {
         method,
         target,
         mut fields,
         mut body,
     } = request;
-    let trailers = wants_trailers(fields.get_all(&TE));
     strip(&mut fields);
     if trailers {
-        fields.push(TE, HeaderValue::from_static("trailers"));
+        fields.push(&TE, &HeaderValue::from_static("trailers"));
     }
-    let length = only_length(fields.get_all(&CONTENT_LENGTH));
-    if let Some(length) = length.map_err(|()| Fault::RequestLength)? {
+    if let Some(length) = length {
         check_length(length, &mut body)?;
     }
     let mut uri = http::uri::Parts::default();
     uri.scheme = Some(if tls { Scheme::HTTPS } else { Scheme::HTTP });
-    uri.authority = Authority::try_from(host.as_bytes())
-        .map(Some)
-        .map_err(|_| Fault::RequestHost)?;
-    uri.path_and_query = Some(path(&target));
+    uri.authority = Some(host);
+    uri.path_and_query = Some(target);
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from_parts(uri).map_err(|_| Fault::RequestHost)?;
     *request.version_mut() = Version::HTTP_2;
-    *request.headers_mut() = fields.into_headers();
+    *request.headers_mut() = fields.into_headers().map_err(|_| Fault::RequestField)?;
     Ok(request)
 }
 
@@ -105,35 +102,53 @@ pub(super) fn check_method(method: &Method) -> Result<(), Fault> {
     Ok(())
 }
 
-fn path(uri: &Uri) -> PathAndQuery {
-    uri.path_and_query()
-        .cloned()
-        .unwrap_or_else(|| PathAndQuery::from_static("/"))
+/// What a request's fields say of its host and its framing.
+#[derive(Default)]
+pub(super) struct Said<'a> {
+    hosts: (Option<&'a [u8]>, usize),
+    lengths: (Option<&'a [u8]>, usize),
+    /// Whether `TE` asks for trailers.
+    pub(super) trailers: bool,
 }
 
-/// The host that the upstream is told: the request's own, else where we connect to.
-pub(super) fn host<'a>(
-    request: &'a Outbound<Outgoing>,
-    address: &'a Authority,
-) -> Result<&'a [u8], Fault> {
-    let mut lines = request.fields.get_all(&HOST);
-    match (lines.next(), lines.next()) {
-        (Some(host), None) => Ok(host.as_bytes()),
-        (Some(_), Some(_)) => Err(Fault::RequestHost),
-        (None, _) => {
-            let authority = request.target.authority().unwrap_or(address);
-            Ok(authority.as_str().as_bytes())
+impl<'a> Said<'a> {
+    /// In one walk.
+    pub(super) fn read(fields: &'a Fields) -> Self {
+        let mut said = Self::default();
+        for Field { name, value, .. } in fields.iter() {
+            match name {
+                b"content-length" => said.lengths = (Some(value), said.lengths.1 + 1),
+                b"host" => said.hosts = (Some(value), said.hosts.1 + 1),
+                b"te" => said.trailers |= lists_trailers(value),
+                _ => {}
+            }
+        }
+        said
+    }
+
+    /// The host that the upstream is told: the request's own, else where we connect to.
+    pub(super) fn host(&self, address: &'a Authority) -> Result<&'a [u8], Fault> {
+        match self.hosts {
+            (Some(host), 1) => Ok(host),
+            (Some(_), _) => Err(Fault::RequestHost),
+            (None, _) => Ok(address.as_str().as_bytes()),
+        }
+    }
+
+    /// The one length of the content, where one is said.
+    pub(super) fn length(&self) -> Result<Option<u64>, Fault> {
+        match self.lengths {
+            (None, _) => Ok(None),
+            (Some(digits), 1) => read_length(digits).map(Some).ok_or(Fault::RequestLength),
+            (Some(_), _) => Err(Fault::RequestLength),
         }
     }
 }
 
-/// Whether one of the lines of `TE` asks for trailers.
-pub(super) fn wants_trailers<'a>(mut lines: impl Iterator<Item = &'a HeaderValue>) -> bool {
-    lines
-        .by_ref()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+/// Whether a line of `TE` asks for trailers.
+fn lists_trailers(line: &[u8]) -> bool {
+    line.split(|byte| *byte == b',')
+        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Takes away what this connection says for itself.
@@ -153,18 +168,12 @@ pub(super) fn check_length(length: u64, body: &mut Outgoing) -> Result<(), Fault
     Ok(())
 }
 
-/// The one `Content-Length`, or an error where there are several or it is no plain number.
-pub(super) fn only_length<'a>(
-    mut lines: impl Iterator<Item = &'a HeaderValue>,
-) -> Result<Option<u64>, ()> {
-    let (first, second) = (lines.next(), lines.next());
-    let Some(line) = first else { return Ok(None) };
-    let digits = line.as_bytes();
-    if second.is_some() || digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(());
+/// A length (RFC 9110 §8.6): digits alone.
+fn read_length(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
     }
-    let digits = line.to_str().map_err(|_| ())?;
-    digits.parse().map(Some).map_err(|_| ())
+    str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Whether a field may stand behind the content: it frames, routes and vouches for nothing, because by now
@@ -205,8 +214,12 @@ pub(super) fn judge(headers: &HeaderMap) -> Result<Length, Fault> {
     if headers.len() > HEADER_LINES {
         return Err(Fault::AnswerTooManyHeaders);
     }
-    let length = only_length(headers.get_all(CONTENT_LENGTH).into_iter());
-    let length = length.map_err(|()| Fault::AnswerLength)?;
+    let mut lengths = headers.get_all(CONTENT_LENGTH).into_iter();
+    let length = match (lengths.next(), lengths.next()) {
+        (None, _) => None,
+        (Some(length), None) => Some(read_length(length.as_bytes()).ok_or(Fault::AnswerLength)?),
+        (Some(_), Some(_)) => return Err(Fault::AnswerLength),
+    };
     let mut codings = headers.get_all(TRANSFER_ENCODING).into_iter();
     match (codings.next(), codings.next(), length) {
         (None, _, None) => Ok(Length::Unsaid),

@@ -29,7 +29,7 @@ pub use headers::{
     stays_at_gateway,
 };
 pub use json::{JsonFault, parse_json};
-pub use outbound::{Fields, Outbound};
+pub use outbound::{Field, Fields, Outbound, Unspeakable};
 pub use path::{SegmentError, canonical_segment, decoded, is_plain_path};
 pub use peer::Peer;
 pub use problem::{PROBLEM_JSON, Problem};

@@ -223,8 +223,8 @@ fn write_view<'a>(out: &mut Vec<u8>, view: &View<'a>, methods: impl Iterator<Ite
         history,
         step,
     } = view;
-    out.extend_from_slice(first_key!("ruled").as_bytes());
-    line::quoted(out, ruled.map_or("allow", DenyReason::as_str));
+    let ruled = ruled.map_or("allow", DenyReason::as_str);
+    line::code(out, first_key!("ruled"), Some(ruled));
     line::moment(out, key!("at"), *at);
     line::address(out, key!("source"), *source);
     line::truth(out, key!("known"), *known);
@@ -242,7 +242,7 @@ fn write_view<'a>(out: &mut Vec<u8>, view: &View<'a>, methods: impl Iterator<Ite
     line::list(out, key!("usual"), usual);
     line::list(out, key!("methods"), methods);
     line::signed(out, key!("factors"), Some(*factors));
-    line::text(out, key!("proof"), Some(proof.as_str()));
+    line::code(out, key!("proof"), Some(proof.as_str()));
     if let Some(task) = task {
         line::object(out, key!("task"), |out| {
             line::text(out, first_key!("kind"), Some(task.kind));

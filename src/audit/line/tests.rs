@@ -102,21 +102,6 @@ fn nothing_odd_reaches_a_terminal() {
 }
 
 #[test]
-fn a_byte_that_needs_an_escape_is_found_wherever_it_stands() {
-    for length in 0..40 {
-        let text = vec![b'a'; length];
-        assert!(is_plain(&text), "{length}");
-        for place in 0..length {
-            for byte in 0..=u8::MAX {
-                let mut text = text.clone();
-                text[place] = byte;
-                assert_eq!(is_plain(&text), is_plain_byte(byte), "{byte} at {place}");
-            }
-        }
-    }
-}
-
-#[test]
 fn lines_of_no_record_are_refused() {
     let good = written(&full());
     for (from, to) in [

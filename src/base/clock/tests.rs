@@ -53,3 +53,32 @@ fn the_system_tells_which_boot_it_is() {
     let clock = Clock::system();
     assert_eq!(clock.boot_id(), clock.boot_id());
 }
+
+#[test]
+fn at_one_moment_the_clocks_of_a_thread_stand_still() {
+    let clock = Clock::system();
+    let moved = |from: BootInstant| (0..).map(|_| clock.now()).find(|now| *now > from);
+    let times = Clock::at_one_moment(|| {
+        let times = clock.times();
+        // Another thread's clocks move on.
+        let other = std::thread::spawn(|| {
+            let clock = Clock::system();
+            let from = clock.now();
+            (0..).map(|_| clock.now()).find(|now| *now > from)
+        });
+        assert!(other.join().unwrap() > Some(times.0));
+        // One moment within another is the same.
+        assert_eq!(Clock::at_one_moment(|| clock.times()), times);
+        assert_eq!(clock.times(), times);
+        times
+    });
+    assert!(moved(times.0).is_some());
+    let panicked = std::panic::catch_unwind(|| {
+        Clock::at_one_moment(|| {
+            let _now = Clock::system().now();
+            panic!("on purpose");
+        })
+    });
+    assert!(panicked.is_err());
+    assert!(moved(clock.now()).is_some());
+}

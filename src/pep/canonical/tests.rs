@@ -76,8 +76,8 @@ fn one_host() {
 fn one_credential_in_one_place() {
     let canonical = read(get("/").header("authorization", "bearer abcdef.ghijkl.mnopqr")).unwrap();
     assert_eq!(
-        canonical.token().unwrap().text.expose(),
-        "abcdef.ghijkl.mnopqr"
+        *canonical.token().unwrap().text().expose(),
+        b"abcdef.ghijkl.mnopqr"
     );
     assert!(!canonical.headers().contains_key("authorization"));
     for none in ["Basic eDp5", "Bearer", "Bearer "] {

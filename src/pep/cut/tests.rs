@@ -19,7 +19,7 @@ fn ends_of(cells: &[&Arc<EndCell>]) -> Ends {
 async fn the_first_end_cuts_what_has_begun() {
     let (grant, task) = (Arc::new(EndCell::new()), Arc::new(EndCell::new()));
     let slot = Slot::default();
-    slot.arm(ends_of(&[&grant, &task]));
+    slot.arm(&ends_of(&[&grant, &task]));
     slot.begin();
     let mut stalled = Box::pin(pending::<()>());
     let mut run = Box::pin(run_in_slot(&slot, &mut stalled));
@@ -43,7 +43,7 @@ async fn an_end_before_the_response_has_begun_is_left_to_the_refusal() {
 async fn what_is_over_leaves_the_slot_to_the_next() {
     let grant = Arc::new(EndCell::new());
     let slot = Slot::default();
-    slot.arm(ends_of(&[&grant]));
+    slot.arm(&ends_of(&[&grant]));
     slot.begin();
     slot.withdraw(EndReason::PolicyChanged);
     slot.disarm();
@@ -58,7 +58,7 @@ async fn the_next_exchange_under_the_same_ends_is_cut_too() {
     let slot = Slot::default();
     let mut stalled = Box::pin(pending::<()>());
     for _ in 0..3 {
-        slot.arm(ends_of(&[&grant]));
+        slot.arm(&ends_of(&[&grant]));
         slot.begin();
         let mut run = Box::pin(run_in_slot(&slot, &mut stalled));
         let polled = poll_fn(|context| Poll::Ready(run.as_mut().poll(context).is_ready()));
@@ -66,7 +66,7 @@ async fn the_next_exchange_under_the_same_ends_is_cut_too() {
         drop(run);
         slot.disarm();
     }
-    slot.arm(ends_of(&[&grant]));
+    slot.arm(&ends_of(&[&grant]));
     slot.begin();
     LocalSet::new()
         .run_until(async {
@@ -87,7 +87,7 @@ async fn a_withdrawal_wakes_a_stalled_response() {
     LocalSet::new()
         .run_until(async {
             let slot = Rc::new(Slot::default());
-            slot.arm(Ends::default());
+            slot.arm(&Ends::default());
             slot.begin();
             let running = spawn_local({
                 let slot = Rc::clone(&slot);
@@ -117,7 +117,7 @@ async fn each_stream_runs_in_a_slot_of_its_own_and_its_siblings_go_on() {
                 let (executor, end) = (executor.clone(), Arc::clone(end));
                 executor.clone().execute(async move {
                     let slot = executor.current().unwrap();
-                    slot.arm(ends_of(&[&end]));
+                    slot.arm(&ends_of(&[&end]));
                     slot.begin();
                     let _alive = alive;
                     pending::<()>().await;

@@ -58,7 +58,7 @@ fn no_more_is_held_than_there_is_room_for() {
 fn a_hash_alone_finds_nothing() {
     let nearby = Nearby::new();
     put(&nearby, 1);
-    let hash = nearby.hash("token-2");
+    let hash = nearby.hash(b"token-2");
     for near in nearby.entries.borrow_mut().iter_mut() {
         if let Some(held) = near.take() {
             *near = Some(Near { hash, ..held });

@@ -38,7 +38,7 @@ fn forwarded(headers: &[(&str, &str)], statement: &Statement<'_>) -> HeaderMap {
     let protocol = Protocol::Http;
     let request = rewrite(&canonical, "/orders", protocol, statement, Body::empty()).unwrap();
     assert_eq!(request.target, "/orders?x=1");
-    request.fields.into_headers()
+    request.fields.into_headers().unwrap()
 }
 
 #[test]

@@ -5,7 +5,7 @@ const KNOWN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 fn from(value: &str) -> TraceParent {
     let mut headers = HeaderMap::new();
     headers.insert("traceparent", value.parse().unwrap());
-    TraceParent::continue_from(&headers)
+    TraceParent::continue_from(Some(&headers))
 }
 
 #[test]

@@ -4,13 +4,13 @@ use std::io::Write as _;
 
 use http::Method;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, HOST, HeaderMap, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::Authority;
 use http_body::Body as _;
 
-use crate::upstream::framing::{check_length, check_method, host, wants_trailers};
+use crate::upstream::framing::{Said, check_length, check_method};
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::{Fault, framing};
 use crate::wire::{Fields, Outbound, WEBSOCKET, WEBSOCKET_VERSION};
@@ -36,22 +36,21 @@ pub(in crate::upstream) fn write_head(
     websocket_key: Option<&str>,
 ) -> Result<Framing, Fault> {
     check_method(&request.method)?;
-    let length = framing::only_length(request.fields.get_all(&CONTENT_LENGTH))
-        .map_err(|()| Fault::RequestLength)?;
+    let said = Said::read(&request.fields);
+    let length = said.length()?;
     if let Some(length) = length {
         check_length(length, &mut request.body)?;
     }
-    let host = host(request, address)?;
+    let host = said.host(address)?;
     out.extend_from_slice(request.method.as_str().as_bytes());
     out.push(b' ');
-    let target = request.target.path_and_query();
-    out.extend_from_slice(target.map_or("/", |target| target.as_str()).as_bytes());
+    out.extend_from_slice(request.target.as_str().as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     line(out, &HOST, host);
     let asks = websocket_key.is_some();
-    for (name, value) in request.fields.iter() {
-        if !(is_written_here(name) || asks && is_of_websocket(name)) {
-            line(out, name, value.as_bytes());
+    for field in request.fields.iter() {
+        if !(is_written_here(field.name) || asks && is_of_websocket(field.name)) {
+            out.extend_from_slice(field.line);
         }
     }
     if let Some(key) = websocket_key {
@@ -59,7 +58,7 @@ pub(in crate::upstream) fn write_head(
         line(out, &UPGRADE, WEBSOCKET.as_bytes());
         line(out, &SEC_WEBSOCKET_KEY, key.as_bytes());
         line(out, &SEC_WEBSOCKET_VERSION, WEBSOCKET_VERSION.as_bytes());
-    } else if wants_trailers(request.fields.get_all(&TE)) {
+    } else if said.trailers {
         // RFC 9110 §10.1.4: `TE` is of this connection alone, and `Connection` says so.
         line(out, &TE, b"trailers");
         line(out, &CONNECTION, b"te");
@@ -92,35 +91,27 @@ fn expects_content(method: &Method) -> bool {
     matches!(*method, Method::PATCH | Method::POST | Method::PUT)
 }
 
-/// Whether a header is about this connection or about the framing, and so is written here or not at all.
-fn is_written_here(name: &HeaderName) -> bool {
-    const NAMES: [HeaderName; 6] = [
-        CONNECTION,
-        CONTENT_LENGTH,
-        HOST,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ];
-    NAMES.contains(name)
+/// Whether a field is about this connection or about the framing, and so is written here or not at all.
+fn is_written_here(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"connection" | b"content-length" | b"host" | b"te" | b"transfer-encoding" | b"upgrade"
+    )
 }
 
-fn is_of_websocket(name: &HeaderName) -> bool {
-    const NAMES: [HeaderName; 3] = [
-        SEC_WEBSOCKET_ACCEPT,
-        SEC_WEBSOCKET_KEY,
-        SEC_WEBSOCKET_VERSION,
-    ];
-    NAMES.contains(name)
+fn is_of_websocket(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"sec-websocket-accept" | b"sec-websocket-key" | b"sec-websocket-version"
+    )
 }
 
 /// The trailers that the request announces.
 pub(super) fn announced_trailers(fields: &Fields) -> Vec<HeaderName> {
     let lines = fields.get_all(&TRAILER);
-    let names = lines.filter_map(|line| line.to_str().ok());
-    let names = names.flat_map(|line| line.split(','));
+    let names = lines.flat_map(|line| line.split(|byte| *byte == b','));
     names
-        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .filter(framing::may_be_trailer)
         .collect()
 }
