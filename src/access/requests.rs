@@ -23,7 +23,7 @@ use crate::model::{
     Shared, TaskId,
 };
 use crate::pdp::Permit;
-use crate::signals::{Became, Seen};
+use crate::signals::{Became, Numbers, Seen};
 
 /// Takes requests for grants.
 #[derive(Clone)]
@@ -291,7 +291,7 @@ impl Requests {
             task: asker.task.map(|task| task.task().id.clone()),
             source: asker.source,
             operation: None,
-            numbers: Vec::new(),
+            numbers: Numbers::new(),
             at: self.clock.wall(),
             became: Became::Refused,
             again: false,

@@ -2,7 +2,6 @@
 //! which closes itself whatever happens.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
@@ -11,6 +10,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use jiff::Timestamp;
+use slab::Slab;
 
 use super::cut::{Ends, Slot};
 use super::enforce::Permitted;
@@ -29,18 +29,16 @@ use crate::signals::{Became, Seen};
 /// An exchange that lasts longer has an `open` record too.
 const LONG: Duration = Duration::from_secs(1);
 
-/// The exchanges that run on one worker, the oldest first.
+/// The exchanges that run on one worker.
 #[derive(Debug, Default)]
-pub(super) struct Exchanges {
-    running: RefCell<BTreeMap<u64, Weak<Running>>>,
-    next: Cell<u64>,
-}
+pub(super) struct Exchanges(RefCell<Slab<Weak<Running>>>);
 
 /// One exchange. Both bodies hold it; the last to go closes it.
 pub(super) struct Running {
     gate: Arc<Gate>,
     exchanges: Rc<Exchanges>,
-    number: u64,
+    /// Its place among those.
+    number: usize,
     started: BootInstant,
     record: RefCell<Record>,
     place: Cell<Option<Place>>,
@@ -114,12 +112,12 @@ impl Exchanges {
         let mut record = Record::new(RecordKind::Call, wall);
         record.request_id = Some(request_id.as_str().to_owned());
         record.source = Some(source);
-        let number = self.next.get();
-        self.next.set(number + 1);
+        let mut all = self.0.borrow_mut();
+        let entry = all.vacant_entry();
         let running = Rc::new(Running {
             gate: Arc::clone(gate),
             exchanges: Rc::clone(self),
-            number,
+            number: entry.key(),
             started: now,
             record: RefCell::new(record),
             place: Cell::new(Some(place)),
@@ -136,26 +134,25 @@ impl Exchanges {
             withdrawn: Cell::new(None),
         });
         gate.metrics.exchanges.inc();
-        let mut all = self.running.borrow_mut();
-        all.insert(number, Rc::downgrade(&running));
+        entry.insert(Rc::downgrade(&running));
         Ok(running)
     }
 
     /// Every running exchange of this moment.
     pub(super) fn all(&self) -> Vec<Weak<Running>> {
-        self.running.borrow().values().cloned().collect()
+        let all = self.0.borrow();
+        all.iter()
+            .map(|(_, running)| Weak::clone(running))
+            .collect()
     }
 
     /// Writes an `open` record for each exchange that has become a long one. Where the queue has no
     /// place the next sweep tries again: the exchange's own place is safe.
     pub(super) fn sweep(&self, now: BootInstant) {
-        let all = self.running.borrow();
-        for running in all.values().filter_map(Weak::upgrade) {
-            if now.saturating_since(running.started) < LONG {
-                break;
-            }
-            running.write_open();
-        }
+        let is_long = |one: &Rc<Running>| now.saturating_since(one.started) >= LONG;
+        let all = self.0.borrow();
+        let running = all.iter().filter_map(|(_, one)| one.upgrade());
+        running.filter(is_long).for_each(|one| one.write_open());
     }
 }
 
@@ -221,6 +218,11 @@ impl Running {
     /// The ends that cut this exchange: its grant's and its task's, or its agent's.
     pub(super) fn ends(&self) -> Ends {
         self.under.borrow().ends.clone()
+    }
+
+    /// Has them cut what runs in `slot`.
+    pub(super) fn arm(&self, slot: &Slot) {
+        slot.arm(&self.under.borrow().ends);
     }
 
     /// Why it is over, if one of these has come.
@@ -421,7 +423,7 @@ impl Drop for Running {
                 status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS
             });
         self.settle_history(succeeded);
-        self.exchanges.running.borrow_mut().remove(&self.number);
+        self.exchanges.0.borrow_mut().try_remove(self.number);
         let duration = self.gate.clock.now() - self.started;
         self.gate.metrics.finish(duration);
         self.gate.metrics.exchanges.dec();

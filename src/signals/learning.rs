@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
 use jiff::Timestamp;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
@@ -42,6 +43,9 @@ pub enum Became {
     Succeeded,
 }
 
+/// Numeric inputs of a call, which has one or none as a rule.
+pub type Numbers = SmallVec<[(Arc<str>, i64); 1]>;
+
 /// A call.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -54,7 +58,7 @@ pub struct Seen {
     /// What; none where it is no operation.
     pub operation: Option<OperationId>,
     /// Its numeric inputs.
-    pub numbers: Vec<(Arc<str>, i64)>,
+    pub numbers: Numbers,
     /// When it was over.
     pub at: Timestamp,
     /// What became of it.

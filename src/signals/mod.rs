@@ -23,7 +23,7 @@ mod written;
 pub use activity::Pace;
 pub use countries::CountriesError;
 pub use habits::{Baseline, Habit, HabitRules, Habits, Network, WeekHour};
-pub use learning::{Became, Seen};
+pub use learning::{Became, Numbers, Seen};
 pub use magnitude::{Magnitude, Step};
 pub use risk::{Changed, Full, InvalidScore, Pushed, Score, Signals};
 pub use rules::{Combine, RiskRules};

@@ -12,7 +12,7 @@ fn sees(world: &World, grants: &Grants) {
         task: None,
         source: "192.0.2.7".parse().unwrap(),
         operation: Some("orders.refund".parse().unwrap()),
-        numbers: Vec::new(),
+        numbers: Default::default(),
         at: world.clock.wall(),
         became: Became::Succeeded,
         again: false,

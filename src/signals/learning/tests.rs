@@ -22,7 +22,7 @@ fn seen(clock: &Clock, task: Option<&str>) -> Seen {
         task: task.map(|id| id.parse().unwrap()),
         source: "192.0.2.7".parse().unwrap(),
         operation: Some("shop.list".parse().unwrap()),
-        numbers: vec![("amount".into(), 40)],
+        numbers: smallvec::smallvec![("amount".into(), 40)],
         at: clock.wall(),
         became: Became::Succeeded,
         again: false,
@@ -142,7 +142,7 @@ proptest! {
                 agent: if other == 0 { agent() } else { "rival".parse().unwrap() },
                 source: format!("192.0.{}.{}", network / 2, network).parse().unwrap(),
                 operation: Some(format!("shop.o{operation}").parse().unwrap()),
-                numbers: vec![("amount".into(), 40 * amount + i64::from(network))],
+                numbers: smallvec::smallvec![("amount".into(), 40 * amount + i64::from(network))],
                 at,
                 ..seen(&clock, None)
             };

@@ -19,7 +19,7 @@ fn seen(clock: &Clock, source: &str, became: Became) -> Seen {
         task: None,
         source: source.parse().unwrap(),
         operation: Some("shop.pay".parse().unwrap()),
-        numbers: vec![("amount".into(), 40)],
+        numbers: smallvec::smallvec![("amount".into(), 40)],
         at: clock.wall(),
         became,
         again: false,
@@ -123,7 +123,7 @@ fn hour_operation_and_number_count_too() {
     let (signals, clock, time) = scored();
     habits((&signals, &clock, &time));
     let mut odd = seen(&clock, "192.0.2.9", Became::Succeeded);
-    odd.numbers = vec![("amount".into(), 4000)];
+    odd.numbers = smallvec::smallvec![("amount".into(), 4000)];
     assert!(signals.observe(odd));
     round(&signals);
     let report = signals.report(&agent(), None);

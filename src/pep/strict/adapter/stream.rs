@@ -1,6 +1,7 @@
 //! How hyper reads and writes the stream, and how one is watched that it does not read.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -21,8 +22,8 @@ impl<S: AsyncRead + Unpin> Strict<S> {
     /// was read is what is read next.
     pub(in crate::pep) fn poll_woken(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if matches!(self.stage, Stage::Head(_)) && self.held.is_empty() && !self.ended {
-            let mut space = [0; FIRST_READ];
-            let mut buffer = ReadBuf::new(&mut space);
+            let mut space = [MaybeUninit::uninit(); FIRST_READ];
+            let mut buffer = ReadBuf::uninit(&mut space);
             match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
                 Poll::Ready(read) => read?,
                 Poll::Pending => {
@@ -45,8 +46,8 @@ impl<S: AsyncRead + Unpin> Strict<S> {
     /// answer, for as long as that moves.
     fn watch(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         while !self.ended && self.held.len() < READ_AHEAD {
-            let mut space = [0; READ_AHEAD];
-            let mut buffer = ReadBuf::new(&mut space);
+            let mut space = [MaybeUninit::uninit(); READ_AHEAD];
+            let mut buffer = ReadBuf::uninit(&mut space);
             let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, &mut buffer)
             else {
                 return Ok(());
