@@ -189,19 +189,28 @@ pub(super) async fn run_in_slot<F: Future + Unpin>(slot: &Slot, future: &mut F) 
     poll_fn(|context| Clock::at_one_moment(|| poll(context))).await
 }
 
-/// How many streams of an HTTP/2 connection run, tunnels among them.
+/// The streams of an HTTP/2 connection.
 #[derive(Debug, Default)]
-pub(super) struct Streams(Cell<usize>);
+pub(super) struct Streams {
+    /// How many run, tunnels among them.
+    running: Cell<usize>,
+    cut: Cell<bool>,
+}
 
 impl Streams {
     /// Whether any runs.
     pub(super) const fn run(&self) -> bool {
-        self.0.get() > 0
+        self.running.get() > 0
+    }
+
+    /// Whether an answer was cut on any of them.
+    pub(super) const fn was_cut(&self) -> bool {
+        self.cut.get()
     }
 
     /// One more runs, for as long as what is returned is kept.
     pub(super) fn begin(self: &Rc<Self>) -> OneStream {
-        self.0.set(self.0.get() + 1);
+        self.running.set(self.running.get() + 1);
         OneStream(Rc::clone(self))
     }
 }
@@ -212,7 +221,8 @@ pub(super) struct OneStream(Rc<Streams>);
 
 impl Drop for OneStream {
     fn drop(&mut self) {
-        self.0.0.set(self.0.0.get().saturating_sub(1));
+        let running = &self.0.running;
+        running.set(running.get().saturating_sub(1));
     }
 }
 
@@ -253,7 +263,9 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for StreamExecutor
         let runs = self.streams.begin();
         spawn_local(async move {
             // A cut drops the stream's future, and with it the stream.
-            run_in_slot(&slot, &mut stream).await;
+            if let Ran::Cut = run_in_slot(&slot, &mut stream).await {
+                runs.0.cut.set(true);
+            }
             drop(stream);
             drop(runs);
         });

@@ -253,7 +253,8 @@ fn a_call_in_flight_is_reset_on_both_sides() {
             let begun = Instant::now();
             let receipt = work.completes(&scene.gate).await;
             assert_eq!(receipt["grants"][0]["streams_cut"], 1, "{receipt}");
-            assert_eq!(end_of(&mut cut.received).await, Some(Reason::CANCEL));
+            let end = end_of(&mut cut.received).await;
+            assert_eq!(end, Some(Reason::INTERNAL_ERROR));
             let told = std::future::poll_fn(|context| sending.poll_reset(context));
             let told = within("the service is told", told).await.unwrap();
             assert_eq!(told, Reason::CANCEL);

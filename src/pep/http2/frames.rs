@@ -11,6 +11,7 @@ const HEAD: usize = 9;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
 const PING: u8 = 6;
@@ -24,7 +25,7 @@ const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// Follows the frames of one direction. It keeps nothing of what they carry.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Frames {
     /// Bytes of the preface that are still to come.
     preface: usize,
@@ -115,6 +116,26 @@ impl Frames {
             }
         }
         passed
+    }
+
+    /// Has the streams that these bytes, which come next, reset for the reason `from` be reset for `to` (RFC 9113
+    /// §6.4). Both are below 256.
+    pub(super) fn replace_reason(&self, bytes: &mut [u8], from: u8, to: u8) {
+        let mut frames = self.clone();
+        let mut at = 0;
+        while at < bytes.len() {
+            let [_, _, _, kind, ..] = frames.head;
+            let here = frames.left.clamp(1, bytes.len() - at);
+            let last = at + here - 1;
+            let ends = kind == RST_STREAM && here == frames.left;
+            frames.pass(bytes.get(at..=last).unwrap_or_default());
+            // The reason is all that the frame carries, and in its last byte.
+            match bytes.get_mut(last) {
+                Some(reason) if ends && *reason == from => *reason = to,
+                _ => {}
+            }
+            at = last + 1;
+        }
     }
 
     /// The head of a frame is there.

@@ -33,6 +33,11 @@ const NO_ERROR: u32 = 0;
 /// What a client is told that costs more than it brings.
 const ENHANCE_YOUR_CALM: u32 = 0xb;
 
+/// What h2 has a stream end with that is dropped, and what the client is told instead: there are clients that take the
+/// first for the end of an answer that is whole.
+const CANCEL: u8 = 8;
+const INTERNAL_ERROR: u8 = 2;
+
 /// Why a connection is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(in crate::pep) enum Unruly {
@@ -168,6 +173,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Paced<S> {
         }
     }
 
+    /// Writes `bytes`, in which no stream is only cancelled.
+    ///
+    /// A WebSocket that ends beside answers that were cut is told the same: it has heard why before.
+    fn poll_write_amended(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut amended = bytes.to_vec();
+        let outgoing = &self.outgoing;
+        outgoing.replace_reason(&mut amended, CANCEL, INTERNAL_ERROR);
+        let count = ready!(Pin::new(&mut self.stream).poll_write(context, &amended))?;
+        self.sent(amended.get(..count).unwrap_or_default());
+        Poll::Ready(Ok(count))
+    }
+
     /// How a connection that was ended goes on.
     fn over(&self) -> Option<io::Result<()>> {
         match self.stage.get() {
@@ -227,6 +248,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         if let Some(Err(over)) = this.over() {
             return Poll::Ready(Err(over));
         }
+        if this.streams.was_cut() {
+            return this.poll_write_amended(context, bytes);
+        }
         let count = ready!(Pin::new(&mut this.stream).poll_write(context, bytes))?;
         this.sent(bytes.get(..count).unwrap_or_default());
         Poll::Ready(Ok(count))
@@ -240,6 +264,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         let this = self.get_mut();
         if let Some(Err(over)) = this.over() {
             return Poll::Ready(Err(over));
+        }
+        if this.streams.was_cut() {
+            let some = slices.iter().find(|slice| !slice.is_empty());
+            return this.poll_write_amended(context, some.map_or(&[], |slice| slice));
         }
         let written = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
         let count = ready!(written)?;

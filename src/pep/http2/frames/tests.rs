@@ -108,3 +108,36 @@ fn a_finished_frame_before_a_begun_one_is_noticed() {
     assert!(frames.pass(&bytes).finished);
     assert!(frames.is_begun());
 }
+
+#[test]
+fn the_reason_of_a_reset_is_replaced_however_the_bytes_come() {
+    let reset = |reason: u8| {
+        let mut reset = frame(RST_STREAM, 0, 1, 4);
+        reset.truncate(HEAD);
+        reset.extend([0, 0, 0, reason]);
+        reset
+    };
+    let mut data = frame(DATA, 0, 1, 4);
+    data.fill(8);
+    data[..HEAD].copy_from_slice(&frame(DATA, 0, 1, 4)[..HEAD]);
+    let sent = |reason| {
+        [
+            data.clone(),
+            reset(reason),
+            reset(0),
+            data.clone(),
+            reset(reason),
+        ]
+    };
+    let (sent, expected) = (sent(8).concat(), sent(2).concat());
+    for size in [1, 2, 5, 9, 10, 12, 13, 64, sent.len()] {
+        let mut frames = Frames::of_server();
+        let mut bytes = sent.clone();
+        for piece in bytes.chunks_mut(size) {
+            frames.replace_reason(piece, 8, 2);
+            frames.pass(piece);
+        }
+        assert_eq!(bytes, expected, "in pieces of {size}");
+        assert!(frames.is_between());
+    }
+}

@@ -306,7 +306,7 @@ impl Stage {
                     self.moves(stream);
                 }
                 Err(reset) => {
-                    assert_eq!(reset, Some(Reason::CANCEL), "{stream:?}");
+                    assert_eq!(reset, Some(Reason::INTERNAL_ERROR), "{stream:?}");
                     break How::Broken;
                 }
             }
