@@ -570,6 +570,25 @@ fn what_is_too_large_is_not_read() {
     });
 }
 
+/// RFC 9112 §9.6: most clients look for an answer when they have sent all.
+#[test]
+fn a_client_that_sends_on_finds_its_refusal() {
+    run(async {
+        for plan in [Plan::new(), Plan::new().tls()] {
+            let gate = plan.start().await;
+            let mut raw = Raw::connect(&gate).await;
+            let length = 16 << 20;
+            raw.say(format!(
+                "POST /shop/orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
+            ))
+            .await;
+            raw.say(vec![b'x'; length]).await;
+            let head = raw.head().await;
+            assert!(head.starts_with("HTTP/1.1 401 "), "{head}");
+        }
+    });
+}
+
 /// A request has all faults behind a place in the order of checks, and is refused for the first one.
 #[test]
 fn checks_are_made_in_the_order_of_the_contract() {

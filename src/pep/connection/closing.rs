@@ -18,9 +18,13 @@ use crate::tls::ServerStream;
 /// How long a peer may take to take note of the end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long what a peer still sends is thrown away, and how much of it.
+/// How long what a peer still sends is thrown away, and how much of it: most clients read the answer when they have
+/// sent a body whole, and those see a reset in its place.
 const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1 << 20;
+const LINGER_BYTES: usize = 64 << 20;
+
+/// So much is thrown away at once.
+const LINGER_PIECE: usize = 64 << 10;
 
 /// A stream whose socket can be told to forget what it still holds.
 pub(super) trait Resettable {
@@ -72,7 +76,7 @@ where
 }
 
 async fn discard(socket: &TcpStream) -> io::Result<()> {
-    let mut space = [0; 1024];
+    let mut space = vec![0; LINGER_PIECE];
     let mut left = LINGER_BYTES;
     while left > 0 {
         socket.readable().await?;
