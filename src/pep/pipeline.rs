@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version};
 use hyper::body::{Body as _, Incoming};
 use tracing::warn;
 
@@ -311,6 +311,8 @@ impl Worker {
     ) -> Response<Body> {
         let (mut parts, body) = response.into_parts();
         running.answer(parts.status);
+        // RFC 9110 §2.5: whoever passes an answer on says its own version, whatever the service's is.
+        parts.version = Version::HTTP_11;
         clean_answer(&mut parts.headers);
         self.sign(&mut parts.headers, &running, request_id);
         let body = Guarded::new(body, running, slot);

@@ -7,7 +7,7 @@ mod tests;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use smallvec::SmallVec;
 
 use super::canonical::Canonical;
@@ -206,11 +206,20 @@ fn say(
     add(&FORWARDED_PROTO, told(&FORWARDED_PROTO).unwrap_or(own))?;
     add(&header::HOST, host)?;
     add(&TRACEPARENT, statement.trace)?;
-    add(&header::VIA, b"1.1 portcullis")?;
+    add(&header::VIA, via(canonical.version()))?;
     if let Some((name, value)) = statement.credential {
         fields.set(name, value);
     }
     Ok(())
+}
+
+/// In which version of HTTP the request came here (RFC 9110 §7.6.3).
+const fn via(version: Version) -> &'static [u8] {
+    match version {
+        Version::HTTP_10 => b"1.0 portcullis",
+        Version::HTTP_2 => b"2 portcullis",
+        _ => b"1.1 portcullis",
+    }
 }
 
 /// Whether the client reads trailers: `TE` belongs to one connection, so it is said anew.
@@ -227,7 +236,8 @@ fn unspeakable(name: &HeaderName) -> Refusal {
 /// Takes from an upstream's answer what belongs to its connection, and what only the gateway may say.
 pub(super) fn clean_answer(headers: &mut HeaderMap) {
     let stays = |name: &HeaderName| {
-        is_hop_by_hop(name)
+        // Over HTTP/1.1 only those trailers reach the client that are announced.
+        (is_hop_by_hop(name) && *name != header::TRAILER)
             || name.as_str().starts_with("portcullis-")
             // The upstream knows nothing of where else the gateway can be reached.
             || *name == header::ALT_SVC

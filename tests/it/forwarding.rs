@@ -427,18 +427,55 @@ fn trailers_of_an_answer_pass_to_a_client_that_can_read_them() {
         let stub = Stub::bind().await;
         let services = stub.service();
         let (gate, work) = granted(Plan::new().tls().file("services.toml", &services)).await;
-        let call = gate.call("GET", "/shop/items").bearer(&work.token).http2();
-        let (answer, ()) = tokio::join!(call.send(), async {
+        for (http2, via) in [(true, "2 portcullis"), (false, "1.1 portcullis")] {
+            let call = gate.call("GET", "/shop/items").bearer(&work.token);
+            let call = call.header("te", "trailers");
+            let call = if http2 { call.http2() } else { call };
+            let (answer, ()) = tokio::join!(call.send(), async {
+                let mut peer = stub.accept().await;
+                let head = peer.head().await;
+                assert!(head.contains(&format!("via: {via}\r\n")), "{head}");
+                peer.say(
+                    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\
+                     trailer: x-checksum, portcullis-grant\r\n\r\n\
+                     4\r\ndown\r\n0\r\nx-checksum: 7\r\nportcullis-grant: forged\r\n\r\n",
+                )
+                .await;
+            });
+            assert_eq!(answer.text(), "down");
+            let trailers = answer.trailers.expect("trailers");
+            assert_eq!(trailers["x-checksum"], "7");
+            assert_eq!(trailers.len(), 1, "{trailers:?}");
+        }
+    });
+}
+
+/// RFC 9110 §2.5: the version of an answer is that of who passes it on, and so is whether more may follow.
+#[test]
+fn an_old_service_does_not_make_the_gateway_old() {
+    run(async {
+        let stub = Stub::bind().await;
+        let services = stub.service();
+        let (gate, work) = granted(Plan::new().file("services.toml", &services)).await;
+        let mut raw = Raw::connect(&gate).await;
+        for answer in ["content-length: 2\r\n\r\nok", "\r\nok"] {
+            let token = &work.token;
+            raw.say(format!(
+                "GET /shop/items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
+            ))
+            .await;
             let mut peer = stub.accept().await;
             peer.head().await;
-            peer.say(
-                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-checksum\r\n\r\n",
-            )
-            .await;
-            peer.say("4\r\ndown\r\n0\r\nx-checksum: 7\r\n\r\n").await;
-        });
-        assert_eq!(answer.text(), "down");
-        assert_eq!(answer.trailers.expect("trailers")["x-checksum"], "7");
+            peer.say(format!("HTTP/1.0 200 OK\r\n{answer}")).await;
+            drop(peer);
+            let head = raw.head().await;
+            assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+            let body: &[u8] = match head.contains("content-length: 2") {
+                true => b"ok",
+                false => b"2\r\nok\r\n0\r\n\r\n",
+            };
+            assert_eq!(raw.bytes(body.len()).await, body);
+        }
     });
 }
 
