@@ -72,6 +72,14 @@ impl FromRequestParts<Arc<Admin>> for Caller {
 }
 
 impl Caller {
+    /// What tells callers apart, whatever they come with.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Agent(agent) => format!("agent {}", agent.id()),
+            Self::Person(known) => format!("person {}", known.id()),
+        }
+    }
+
     /// What is not there for the caller. Who sees all is told that what ended is not kept for ever; to
     /// anybody else what is another's, was forgotten or never was looks alike.
     pub(super) fn missing(&self, what: &str, id: &str) -> ApiError {

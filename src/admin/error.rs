@@ -71,6 +71,12 @@ impl ApiError {
         self
     }
 
+    /// Whoever asks has too much going on already.
+    pub(super) fn rate_limited(detail: impl Into<String>) -> Self {
+        let (status, title) = (StatusCode::TOO_MANY_REQUESTS, "Too many requests");
+        Self::new(status, DenyReason::RateLimited.as_str(), title, detail)
+    }
+
     /// The request itself is wrong.
     pub(super) fn malformed(detail: impl Into<String>) -> Self {
         let title = "The request can't be read";

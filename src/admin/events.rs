@@ -13,10 +13,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use http_body::Frame;
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::caller::Caller;
 use super::error::ApiError;
+use super::readers::Place;
 use super::requests::is_asked;
 use super::state::Admin;
 use super::views::{GrantView, RequestView};
@@ -43,6 +44,7 @@ const GAP: &str = "some events before the next are not remembered: look at what 
     ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was read")),
     responses(
     (status = 200, content_type = "text/event-stream"),
+    (status = 429, description = "The caller follows as often as one may"),
     (status = 503, description = "As many follow as may")))]
 pub(super) async fn follow(
     State(admin): State<Arc<Admin>>,
@@ -53,11 +55,7 @@ pub(super) async fn follow(
     let since = since.transpose();
     let since = since.map_err(|_| ApiError::malformed("Last-Event-ID is no id of an event"))?;
     let since = since.map(str::to_owned);
-    let place = Arc::clone(&admin.listeners).try_acquire_owned();
-    let place = place.map_err(|_| {
-        let detail = "as many follow the events as may: come again";
-        ApiError::unavailable("overloaded", detail)
-    })?;
+    let place = admin.readers.enter(&caller)?;
     let (pieces, receiver) = mpsc::channel(BACKLOG);
     let longest = admin.clock.now() + LONGEST;
     let follower = Follower {
@@ -86,7 +84,7 @@ struct Follower {
     caller: Caller,
     pieces: mpsc::Sender<Bytes>,
     until: BootInstant,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// What comes next in a follower's life.

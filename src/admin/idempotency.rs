@@ -130,11 +130,7 @@ pub(super) async fn once(
         return Ok(next.run(request).await);
     }
     let (mut parts, body) = request.into_parts();
-    let caller = match Caller::from_request_parts(&mut parts, &admin).await {
-        Ok(Caller::Agent(agent)) => format!("agent {}", agent.id()),
-        Ok(Caller::Person(known)) => format!("person {}", known.id()),
-        Err(error) => return Err(error),
-    };
+    let caller = Caller::from_request_parts(&mut parts, &admin).await?.name();
     let body = whole(body).await?;
     let target = parts
         .uri

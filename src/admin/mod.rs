@@ -24,6 +24,7 @@ mod lifecycle;
 mod openapi;
 mod people;
 mod policies;
+mod readers;
 mod recorded;
 mod requests;
 mod risk;

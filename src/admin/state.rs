@@ -18,14 +18,12 @@ use crate::tokens::{Authority, Dpop};
 
 use super::error::ApiError;
 use super::idempotency::{Idempotency, IdempotencyError};
+use super::readers::Readers;
 use super::signals::KeptScores;
 use super::ssf::{LatestScores, Transmitter, Transmitters};
 
 /// How many may wait for an answer at once. Over it, answers come at once.
 const MOST_WAITERS: usize = 1024;
-
-/// How many may follow the events at once.
-const MOST_LISTENERS: usize = 256;
 
 /// The state of the API.
 pub struct Admin {
@@ -45,8 +43,7 @@ pub struct Admin {
     pub(super) comparing: Semaphore,
     /// Places for those who wait for an answer.
     pub(super) waiters: Semaphore,
-    /// Places for those who follow the events.
-    pub(super) listeners: Arc<Semaphore>,
+    pub(super) readers: Readers,
     pub(super) idempotency: Idempotency,
     pub(super) revocations: Revocations,
     pub(super) transmitters: Transmitters,
@@ -161,7 +158,7 @@ impl Admin {
             shadows,
             comparing: Semaphore::new(1),
             waiters: Semaphore::new(MOST_WAITERS),
-            listeners: Arc::new(Semaphore::new(MOST_LISTENERS)),
+            readers: Readers::default(),
             idempotency,
             revocations,
             transmitters: Transmitters::new(transmitters, used_events, latest_scores),

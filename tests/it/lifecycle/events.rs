@@ -147,6 +147,26 @@ fn agents_hear_of_their_own_and_people_of_what_is_theirs_to_know() {
 }
 
 #[test]
+fn one_that_follows_often_leaves_room_for_others() {
+    run(async {
+        let gate = plan().start().await;
+        let work = gate.agent("bot").opens().await;
+        let mut own = Vec::new();
+        for _ in 0..16 {
+            own.push(follow(&gate, &work.token).await);
+        }
+        // Another token is the same agent still.
+        for token in [&work.token, &gate.agent("bot").token().await] {
+            let refused = gate.control("GET", "/v1/events").bearer(token).send().await;
+            refused.problem(429, "rate_limited");
+            assert_eq!(refused.header("retry-after"), Some("1"));
+        }
+        follow(&gate, &gate.agent("rival").token().await).await;
+        follow(&gate, &gate.operator()).await;
+    });
+}
+
+#[test]
 fn a_grant_tells_of_its_last_tenth() {
     run(async {
         let gate = plan().manual_clock().start().await;
