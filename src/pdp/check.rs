@@ -26,7 +26,7 @@ use super::limit::Limit;
 use super::memory::Validators;
 use super::problem::{Finding, Problem, Severity};
 use super::program::{Conditions, Uncovered};
-use super::reads::Reads;
+use super::reads::{Parts, Reads};
 use super::rule::{Annotations, Effect};
 use super::scan;
 use super::schema::{self, District, REQUEST};
@@ -83,6 +83,15 @@ pub(super) struct Scope {
 }
 
 impl Draft {
+    /// The groups whose history it reads, by name, in which no operation is: nothing is ever called of those.
+    pub(super) fn empty_groups(&self) -> impl Iterator<Item = &str> {
+        // Whoever reads the history as a whole may mean any of it.
+        let named = matches!(self.reads.history(), Some(Parts::Of(_)));
+        let groups = named.then(|| self.groups.iter()).into_iter().flatten();
+        let empty = groups.filter(|(_, group)| group.members().is_empty());
+        empty.map(|(name, _)| name)
+    }
+
     pub(super) fn conditions(&self) -> Result<&Arc<Conditions>, &Uncovered> {
         let compile = || Conditions::of(&self.policy, &self.groups).map(Arc::new);
         self.conditions.get_or_init(compile).as_ref()

@@ -121,6 +121,10 @@ impl Members {
         self.0.insert(operation.id.clone());
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Calls that were let through.
     pub(super) fn calls(&self, history: &History) -> i64 {
         total(self.called(history).map(|one| one.calls))

@@ -1,10 +1,10 @@
-//! Doubts about rules that hold by themselves: those that can never apply, that others cover, or whose
-//! operations nobody can reach.
+//! Doubts about rules that hold by themselves: those that can never apply, that others cover, whose
+//! operations nobody can reach, or that count the calls of a group without any.
 //!
 //! A rule is looked up under what would take its place (its own agents' groups, its operations' groups,
 //! no condition), so the whole costs a handful of look-ups per rule and never compares each with each.
-//! Nothing is said of a rule that could make a difference to any answer: what is compared is the scope
-//! by what it names, clauses token by token, and of clauses that limit one number the number.
+//! But for the last, nothing is said of a rule that could make a difference to any answer: what is compared is
+//! the scope by what it names, clauses token by token, and of clauses that limit one number the number.
 
 mod limits;
 mod scope;
@@ -92,7 +92,8 @@ pub(super) fn lint(catalogue: &Catalogue<'_>, rules: &[Rule], written: &[Written
             kind: *kind,
             limits: &limits,
         };
-        if let Some((message, hint)) = looking.doubt(&mut world, &book) {
+        let doubt = looking.doubt(&mut world, &book);
+        if let Some((message, hint)) = doubt.or_else(|| looking.counts_nothing()) {
             lints.problems.push(Problem {
                 file: Arc::clone(&rule.file),
                 span: Some(written.head.clone()),
@@ -286,6 +287,20 @@ impl Looking<'_> {
         let by = wider(&|principal, part| limiting.wider(principal, part, self.number))?;
         let hint = "the numbers that it is for are among the other's: remove it, or have it say something else";
         Some((self.changes_nothing(&by), hint.to_owned()))
+    }
+
+    /// What the rule counts that never is.
+    fn counts_nothing(&self) -> Option<(String, String)> {
+        let empty = self.written.draft.empty_groups();
+        let empty: Vec<String> = empty.map(|name| format!("`{name}`")).collect();
+        (!empty.is_empty()).then(|| {
+            let message = format!(
+                "this rule counts what the task has called of {}, and no operation is in there: that is nothing",
+                empty.join(" and of ")
+            );
+            let hint = "put operations into the group, or read the history of another";
+            (message, hint.to_owned())
+        })
     }
 
     fn changes_nothing(&self, by: &[usize]) -> String {

@@ -26,6 +26,7 @@ fn is_of_lint(problem: &Problem) -> bool {
         "has no `@id`",
         "lets every agent ask",
         "`@on_change` does nothing",
+        "this rule counts what",
     ];
     !others.iter().any(|other| problem.message.contains(other))
 }
@@ -271,6 +272,59 @@ fn a_permit_of_what_nobody_can_reach_permits_nothing() {
     let messages: Vec<_> = problems.iter().map(|one| one.message.as_str()).collect();
     let said = "this rule permits nothing: no entitlement covers what it is for";
     assert_eq!(messages, [said, said]);
+}
+
+#[test]
+fn a_rule_counts_nothing_of_a_group_that_no_operation_is_in() {
+    let mut house = House::new();
+    house
+        .operations
+        .retain(|one| one.id.as_str() != "orders.ping" && one.service.as_str() != "deploys");
+    house
+        .entitlements
+        .retain(|one| one.id.as_str() == "refunds");
+    let said = |groups: &str| {
+        vec![format!(
+            "this rule counts what the task has called of {groups}, and no operation is in there: that is nothing"
+        )]
+    };
+    let rule = |clause: &str| {
+        format!(
+            "@id(\"a\") permit (principal, action == Action::\"orders.refund\", resource) when {{ {clause} }};"
+        )
+    };
+    for (clause, expected) in [
+        (
+            "context.history[\"baseline\"].calls < 3",
+            said("`baseline`"),
+        ),
+        ("context.history.deploys.succeeded < 3", said("`deploys`")),
+        (
+            "context.history[\"risk:medium\"].calls + context.history[\"deploys\"].calls < 3",
+            said("`deploys` and of `risk:medium`"),
+        ),
+        // Of another something is called.
+        (
+            "context.history[\"write\"].calls < context.history[\"baseline\"].calls",
+            said("`baseline`"),
+        ),
+        ("context.history[\"write\"].calls < 3", Vec::new()),
+        ("context.history[\"risk:high\"].sum.amount < 3", Vec::new()),
+        ("context.history[\"orders.list\"].calls < 3", Vec::new()),
+        ("context has history", Vec::new()),
+        ("context.history == context.history", Vec::new()),
+    ] {
+        let text = rule(clause);
+        let (_, problems) = house
+            .compile(&[&text])
+            .unwrap_or_else(|found| panic!("{text}\n{found:#?}"));
+        let messages: Vec<_> = problems.into_iter().map(|one| one.message).collect();
+        assert_eq!(messages, expected, "{text}");
+    }
+    // What never applies counts nothing either, and that is said of it.
+    let text = rule("context.risk.score > 100 && context.history[\"baseline\"].calls < 3");
+    let (_, problems) = house.compile(&[&text]).unwrap();
+    assert_eq!(problems.len(), 1, "{problems:#?}");
 }
 
 #[test]
