@@ -34,6 +34,10 @@ const REMEMBERED: Duration = Duration::from_hours(24);
 const MOST_PER_CALLER: usize = 256;
 const MOST: usize = 16_384;
 
+/// How many bytes of answers, for one caller and in all: most answers are some hundred.
+const MOST_BYTES_PER_CALLER: usize = 2 * 1024 * 1024;
+const MOST_BYTES: usize = 32 * 1024 * 1024;
+
 /// The longest key, and the largest body of a creation and of its answer, in bytes.
 const LONGEST_KEY: usize = 255;
 const LARGEST: usize = 64 * 1024;
@@ -49,11 +53,20 @@ pub(super) struct Idempotency {
 #[derive(Debug, Default)]
 struct Answers {
     by_key: HashMap<Key, Answered>,
-    /// The keys of each caller, oldest first.
-    of_caller: HashMap<String, VecDeque<String>>,
+    of_caller: HashMap<String, OfCaller>,
     /// All keys by their number, oldest first.
     oldest: BTreeMap<u64, Key>,
+    /// So long are all answers together.
+    bytes: usize,
     next: u64,
+}
+
+#[derive(Debug, Default)]
+struct OfCaller {
+    /// Its keys, oldest first.
+    keys: VecDeque<String>,
+    /// So long are its answers together.
+    bytes: usize,
 }
 
 /// Why it is not known what was answered.
@@ -100,6 +113,19 @@ struct Kept {
     status: StatusCode,
     location: Option<HeaderValue>,
     body: Bytes,
+}
+
+impl Outcome {
+    /// How long the answer is.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Kept(kept) => {
+                let location = kept.location.as_ref();
+                kept.body.len() + location.map_or(0, HeaderValue::len)
+            }
+            Self::Lost | Self::Running => 0,
+        }
+    }
 }
 
 /// What to do with a creation.
@@ -243,7 +269,7 @@ impl Idempotency {
         }
         known.sort_by_key(|(_, answered)| answered.at);
         for (key, answered) in known {
-            old.extend(answers.insert(key, answered));
+            old.extend(answers.insert(&key, answered));
         }
         if !old.is_empty() {
             store.commit(old).await?;
@@ -275,7 +301,7 @@ impl Idempotency {
             number: 0,
         };
         changes.push(records::put(key, &answered, wall));
-        changes.extend(answers.insert(key.clone(), answered));
+        changes.extend(answers.insert(key, answered));
         Turn::Yours(changes)
     }
 
@@ -286,7 +312,11 @@ impl Idempotency {
             return Vec::new();
         };
         answered.outcome = Outcome::Kept(kept);
-        vec![records::put(key, answered, self.clock.wall())]
+        let bytes = answered.outcome.bytes();
+        let mut changes = vec![records::put(key, answered, self.clock.wall())];
+        answers.count(key, bytes);
+        changes.extend(answers.shorten(key));
+        changes
     }
 
     fn free(&self, key: &Key) -> Vec<Change> {
@@ -310,15 +340,54 @@ impl Idempotency {
 
 impl Answers {
     /// Takes an answer in, the youngest. Says how the store forgets what has to make room.
-    fn insert(&mut self, key: Key, mut answered: Answered) -> Vec<Change> {
-        let changes = self.make_room(&key.caller);
+    fn insert(&mut self, key: &Key, mut answered: Answered) -> Vec<Change> {
+        let mut changes = self.make_room(&key.caller);
         answered.number = self.next;
         self.next += 1;
+        let bytes = answered.outcome.bytes();
         self.oldest.insert(answered.number, key.clone());
         let of_caller = self.of_caller.entry(key.caller.clone());
-        of_caller.or_default().push_back(key.key.clone());
-        self.by_key.insert(key, answered);
+        of_caller.or_default().keys.push_back(key.key.clone());
+        self.by_key.insert(key.clone(), answered);
+        self.count(key, bytes);
+        changes.extend(self.shorten(key));
         changes
+    }
+
+    /// Counts the answer to a key that is there.
+    fn count(&mut self, key: &Key, bytes: usize) {
+        self.bytes += bytes;
+        if let Some(of_caller) = self.of_caller.get_mut(&key.caller) {
+            of_caller.bytes += bytes;
+        }
+    }
+
+    /// Forgets the oldest answers while they are too long together, but not the one to `key`, which has just come.
+    fn shorten(&mut self, key: &Key) -> Vec<Change> {
+        let mut changes = Vec::new();
+        while let Some(long) = self.longest_ago(key) {
+            changes.extend(self.forget(&long));
+        }
+        changes
+    }
+
+    /// The oldest answer that is one too many, first of the caller's own. What is not answered yet makes no room.
+    fn longest_ago(&self, but: &Key) -> Option<Key> {
+        let is_answer = |key: &Key| {
+            let known = self.by_key.get(key);
+            key != but && known.is_some_and(|known| known.outcome.bytes() > 0)
+        };
+        let own = self.of_caller.get(&but.caller);
+        if let Some(own) = own.filter(|own| own.bytes > MOST_BYTES_PER_CALLER) {
+            let mut own = own.keys.iter().map(|key| Key {
+                caller: but.caller.clone(),
+                key: key.clone(),
+            });
+            return own.find(is_answer);
+        }
+        let mut all = self.oldest.values();
+        let found = (self.bytes > MOST_BYTES).then(|| all.find(|key| is_answer(key)));
+        found.flatten().cloned()
     }
 
     fn forget_before(&mut self, now: BootInstant) -> Vec<Change> {
@@ -337,8 +406,8 @@ impl Answers {
     fn make_room(&mut self, caller: &str) -> Vec<Change> {
         let mut changes = Vec::new();
         let of_caller = self.of_caller.get(caller);
-        if let Some(oldest) = of_caller.filter(|keys| keys.len() >= MOST_PER_CALLER)
-            && let Some(key) = oldest.front().cloned()
+        if let Some(own) = of_caller.filter(|own| own.keys.len() >= MOST_PER_CALLER)
+            && let Some(key) = own.keys.front().cloned()
         {
             let caller = caller.to_owned();
             changes.extend(self.forget(&Key { caller, key }));
@@ -354,9 +423,12 @@ impl Answers {
     fn forget(&mut self, key: &Key) -> Option<Change> {
         let answered = self.by_key.remove(key)?;
         self.oldest.remove(&answered.number);
+        let bytes = answered.outcome.bytes();
+        self.bytes = self.bytes.saturating_sub(bytes);
         if let Some(of_caller) = self.of_caller.get_mut(&key.caller) {
-            of_caller.retain(|other| *other != key.key);
-            if of_caller.is_empty() {
+            of_caller.bytes = of_caller.bytes.saturating_sub(bytes);
+            of_caller.keys.retain(|other| *other != key.key);
+            if of_caller.keys.is_empty() {
                 self.of_caller.remove(&key.caller);
             }
         }

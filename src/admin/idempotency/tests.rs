@@ -156,3 +156,53 @@ async fn the_oldest_are_forgotten_first() {
     assert_eq!(world.stored().await, MOST);
     assert_eq!(ask("a", MOST_PER_CALLER).await, "yours");
 }
+
+#[tokio::test]
+async fn long_answers_are_bounded_together() {
+    let mut world = World::new().await;
+    let request = Digest::of(b"1");
+    let long = Kept {
+        body: Bytes::from(vec![b'x'; LARGEST]),
+        ..kept("")
+    };
+    let length = Outcome::Kept(long.clone()).bytes();
+    let answers = async |world: &World, caller: &str, number: usize| {
+        let key = key(caller, &number.to_string());
+        let turn = world.answers.turn(&key, request);
+        let Turn::Yours(begun) = turn else {
+            panic!("{turn:?}")
+        };
+        world.store.commit(begun).await.unwrap();
+        let done = world.answers.keep(&key, long.clone());
+        world.store.commit(done).await.unwrap();
+    };
+    // One that is not answered yet makes no room for others.
+    assert_eq!(world.asks("a", "running", request).await, "yours");
+    let fit = MOST_BYTES_PER_CALLER / length;
+    for number in 0..=fit {
+        answers(&world, "a", number).await;
+    }
+    assert_eq!(world.stored().await, 1 + fit);
+    assert_eq!(world.asks("a", "running", request).await, "running");
+    let turn =
+        |world: &World, number: usize| world.answers.turn(&key("a", &number.to_string()), request);
+    assert!(matches!(turn(&world, 1), Turn::Done(_)));
+    assert!(matches!(turn(&world, 0), Turn::Yours(_)));
+
+    // All together, also after a restart.
+    for number in 0..=MOST_BYTES / length {
+        answers(&world, &format!("c{number}"), 0).await;
+    }
+    let bytes = world.answers.answers().bytes;
+    assert!(
+        (MOST_BYTES - length..=MOST_BYTES).contains(&bytes),
+        "{bytes}"
+    );
+    world.restart().await;
+    assert_eq!(world.answers.answers().bytes, bytes);
+    assert_eq!(world.stored().await, 1 + MOST_BYTES / length);
+    // What is forgotten is not counted any more.
+    world.hand.advance(REMEMBERED);
+    assert_eq!(world.asks("b", "k", request).await, "yours");
+    assert_eq!(world.answers.answers().bytes, 0);
+}
