@@ -55,6 +55,59 @@ async fn what_never_ends_is_dropped_after_the_drain_time() {
 }
 
 #[tokio::test]
+async fn streams_that_never_end_are_dropped_with_their_connection() {
+    let held = Arc::new(());
+    let never = Arc::clone(&held);
+    let (begin, mut begun) = tokio::sync::mpsc::channel(2);
+    let router = Router::new().route(
+        "/never",
+        get(async move || {
+            let _never = never;
+            begin.send(()).await.unwrap();
+            pending::<String>().await
+        }),
+    );
+    let (stop, stopping) = watch::channel(false);
+    let (drop_all, dropped) = watch::channel(false);
+    let connection = Connection {
+        address: "127.0.0.1:1".parse().unwrap(),
+        tls: None,
+        router,
+        header_timeout: LONG,
+        stop: stopping,
+        until: Until(dropped),
+    };
+    let peer = Peer {
+        address: connection.address,
+        certificate: None,
+    };
+    let (client, server) = tokio::io::duplex(1 << 16);
+    let until = connection.until.clone();
+    let server = tokio::spawn(until.run(connection.http2(server, peer)));
+    let (mut client, connection) = h2::client::handshake(client).await.unwrap();
+    tokio::spawn(async move { drop(connection.await) });
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        client = client.ready().await.unwrap();
+        let request = http::Request::get("https://localhost/never")
+            .body(())
+            .unwrap();
+        answers.push(client.send_request(request, true).unwrap().0);
+        begun.recv().await.unwrap();
+    }
+    stop.send_replace(true);
+    drop_all.send_replace(true);
+    timeout(LONG, server).await.unwrap().unwrap();
+    for answer in answers {
+        assert!(timeout(LONG, answer).await.unwrap().is_err());
+    }
+    // What the streams held is let go of at their next turn.
+    while Arc::strong_count(&held) > 1 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn one_address_has_so_many_connections_and_the_others_are_closed() {
     let bounds = Bounds {
         per_source: 2,

@@ -1,6 +1,9 @@
 //! Requests whose bodies never come keep nobody waiting for ever: not others, and not the gateway.
 
-use crate::harness::{Gateway, Plan, Raw, join_all, run};
+use bytes::Bytes;
+use http::Request;
+
+use crate::harness::{Gateway, Plan, Raw, http2_client_of_control, join_all, run, within};
 
 /// Begins a request whose body never comes, and waits until the gateway waits for it.
 async fn unfinished(gate: &Gateway, path: &str, more: &str) -> Raw {
@@ -43,5 +46,42 @@ fn an_unfinished_request_does_not_keep_the_gateway_from_its_end() {
         let _raw = unfinished(&gate, "/v1/tasks", &json).await;
         let records = gate.stop().await;
         assert_eq!(records.last().unwrap()["kind"], "stop");
+    });
+}
+
+#[test]
+fn nor_does_a_stream_over_http2() {
+    run(async {
+        let mut gate = Plan::new().tls().start().await;
+        let token = gate.agent("bot").token().await;
+        let mut client = http2_client_of_control(&gate).await;
+        let url = |path: &str| format!("https://localhost:{}{path}", gate.control_address().port());
+        let mut streams = Vec::new();
+        for again in [None, Some("one")] {
+            let mut request = Request::post(url("/v1/tasks"))
+                .header("authorization", format!("Bearer {token}"))
+                .header("content-type", "application/json");
+            if let Some(key) = again {
+                request = request.header("idempotency-key", key);
+            }
+            client = client.ready().await.unwrap();
+            let sent = client.send_request(request.body(()).unwrap(), false);
+            let (answer, mut body) = sent.unwrap();
+            body.send_data(Bytes::from_static(b"{"), false).unwrap();
+            streams.push((answer, body));
+        }
+        // Streams are taken up in their order: with this answer those before it are there, too.
+        client = client.ready().await.unwrap();
+        let alive = Request::get(url("/livez")).body(()).unwrap();
+        let (alive, _) = client.send_request(alive, true).unwrap();
+        let alive = within("an answer beside the others", alive).await.unwrap();
+        assert_eq!(alive.status(), 200);
+
+        let records = gate.stop().await;
+        assert_eq!(records.last().unwrap()["kind"], "stop");
+        for (answer, _body) in streams {
+            let answer = within("the end of a stream", answer).await;
+            assert!(answer.is_err(), "{answer:?}");
+        }
     });
 }

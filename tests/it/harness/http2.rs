@@ -107,7 +107,16 @@ pub(crate) async fn end_of(stream: &mut RecvStream) -> Option<Reason> {
 /// A client on a connection of its own: over TLS where the gateway has a certificate, else with prior
 /// knowledge.
 pub(crate) async fn http2_client(gate: &Gateway) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(gate.address()).await.unwrap();
+    client_of(gate, gate.address()).await
+}
+
+/// The same, to the control side of a gateway that has a certificate.
+pub(crate) async fn http2_client_of_control(gate: &Gateway) -> SendRequest<Bytes> {
+    client_of(gate, gate.control_address()).await
+}
+
+async fn client_of(gate: &Gateway, address: SocketAddr) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
     match gate.connector(true) {
         None => {

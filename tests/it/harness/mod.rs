@@ -30,7 +30,10 @@ pub(crate) use answer::Answer;
 pub(crate) use body::{Feed, TestBody, full, pipe};
 pub(crate) use client::{Call, Client, Opened, http2_reset};
 pub(crate) use gateway::Gateway;
-pub(crate) use http2::{Asked, Http2Service, Http2Stream, end_of, extended_client, http2_client};
+pub(crate) use http2::{
+    Asked, Http2Service, Http2Stream, end_of, extended_client, http2_client,
+    http2_client_of_control,
+};
 pub(crate) use jwt::{Es256, base64url, hs256, now_seconds, unsigned};
 pub(crate) use plan::Plan;
 pub(crate) use process::{DevDirectories, Process, program, serve};
