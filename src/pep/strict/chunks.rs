@@ -14,6 +14,8 @@ const SIZE_DIGITS: u8 = 16;
 /// All trailers together. hyper's own limit is twice that.
 const TRAILER_BYTES: usize = 8 * 1024;
 
+const SIZE_LINE: Fault = Fault::Malformed("a chunk's size line does not end in CR LF");
+
 /// Finds the end of one chunked body. It keeps nothing of the data.
 #[derive(Debug)]
 pub(super) struct Chunks {
@@ -114,7 +116,9 @@ impl Chunks {
             }
             let field = read_field(line)?;
             if is_forbidden(field.name) {
-                return Err(Fault::Malformed("a header stands where trailers do"));
+                return Err(Fault::Malformed(
+                    "a trailer has the name of a header that is read before the body",
+                ));
             }
         }
         self.line.clear();
@@ -125,15 +129,22 @@ impl Chunks {
 fn step(place: Place, byte: u8) -> Result<Place, Fault> {
     match (place, byte) {
         (Place::Size { digits, size }, b'\r') if digits > 0 => Ok(Place::SizeLf(size)),
-        (Place::Size { digits, .. }, b';' | b' ' | b'\t') if digits > 0 => {
+        (Place::Size { digits: 1.., .. }, b';') => {
             // Nobody uses them, and no two parsers agree on where they end (CVE-2026-2332).
             Err(Fault::Malformed("chunk extensions are not taken"))
         }
+        (Place::Size { digits: 1.., .. }, b' ' | b'\t') => {
+            Err(Fault::Malformed("a blank stands behind a chunk's size"))
+        }
+        (Place::Size { digits: 0, .. }, b'\r' | b'\n') => {
+            Err(Fault::Malformed("a chunk has no size"))
+        }
+        (Place::Size { .. }, b'\n') => Err(SIZE_LINE),
         (Place::Size { digits, size }, byte) => {
             let digit = char::from(byte).to_digit(16).map(u64::from);
-            let digit = digit.ok_or(Fault::Malformed("a chunk's size is not a number"))?;
+            let digit = digit.ok_or(Fault::Malformed("a chunk's size is no hexadecimal number"))?;
             if digits == SIZE_DIGITS {
-                return Err(Fault::Malformed("a chunk's size is too long"));
+                return Err(Fault::Malformed("a chunk's size has more than 16 digits"));
             }
             // INVARIANT: sixteen digits fit into 64 bits.
             let size = size * 16 + digit;
@@ -143,9 +154,12 @@ fn step(place: Place, byte: u8) -> Result<Place, Fault> {
         (Place::SizeLf(0), b'\n') => Ok(Place::Trailers),
         (Place::SizeLf(size), b'\n') if i64::try_from(size).is_ok() => Ok(Place::Data(size)),
         (Place::SizeLf(_), b'\n') => Err(Fault::Malformed("a chunk's size is too large")),
+        (Place::SizeLf(_), _) => Err(SIZE_LINE),
         (Place::DataCr, b'\r') => Ok(Place::DataLf),
         (Place::DataLf, b'\n') => Ok(Place::Size { digits: 0, size: 0 }),
-        _ => Err(Fault::Malformed("a chunk ends in CR LF")),
+        _ => Err(Fault::Malformed(
+            "a chunk's data is not followed by CR LF where its size ends it",
+        )),
     }
 }
 

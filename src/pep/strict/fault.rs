@@ -20,10 +20,10 @@ pub(in crate::pep) enum Fault {
     #[error("the request's target is too long")]
     TargetTooLong,
     /// Its head, or its trailers, are over the limit.
-    #[error("the request's head is too large")]
+    #[error("the request's head, or its trailers, are too large")]
     TooLarge,
     /// It has too many lines of headers or trailers.
-    #[error("the request has too many header lines")]
+    #[error("the request has too many lines of headers or trailers")]
     TooManyLines,
 }
 

@@ -96,6 +96,50 @@ fn bodies() {
 }
 
 #[test]
+fn a_fault_says_what_is_wrong() {
+    for (body, words) in [
+        ("\r\n", "a chunk has no size"),
+        ("5\r\nhello\r\n\r\n", "a chunk has no size"),
+        ("x\r\n", "a chunk's size is no hexadecimal number"),
+        ("0x5\r\n", "a chunk's size is no hexadecimal number"),
+        (
+            "00000000000000005\r\n",
+            "a chunk's size has more than 16 digits",
+        ),
+        ("ffffffffffffffff\r\n", "a chunk's size is too large"),
+        ("5 \r\n", "a blank stands behind a chunk's size"),
+        ("5;a=b\r\n", "chunk extensions are not taken"),
+        ("5\nhello\r\n", "a chunk's size line does not end in CR LF"),
+        ("5\rhello\r\n", "a chunk's size line does not end in CR LF"),
+        ("0\n\r\n", "a chunk's size line does not end in CR LF"),
+        (
+            "5\r\nhelloX\r\n",
+            "a chunk's data is not followed by CR LF where its size ends it",
+        ),
+        (
+            "5\r\nhello\n0\r\n\r\n",
+            "a chunk's data is not followed by CR LF where its size ends it",
+        ),
+        ("0\r\nX: y\n\r\n", "a trailer line ends in CR LF"),
+        (
+            "0\r\nHost: h\r\n\r\n",
+            "a trailer has the name of a header that is read before the body",
+        ),
+        (
+            &format!("0\r\n{}", "A: b\r\n".repeat(LINES + 1)),
+            "the request has too many lines of headers or trailers",
+        ),
+        (
+            &format!("0\r\nA: {}", "b".repeat(TRAILER_BYTES)),
+            "the request's head, or its trailers, are too large",
+        ),
+    ] {
+        let fault = Chunks::new(LINES).read(body.as_bytes()).unwrap_err();
+        assert_eq!(fault.to_string(), words, "{body:?}");
+    }
+}
+
+#[test]
 fn trailers_are_bounded() {
     check(format!("0\r\n{}\r\n", "A: b\r\n".repeat(LINES)), Ok(()));
     check(
