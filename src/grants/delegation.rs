@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::service::later;
+use super::activation::later;
 use super::{Grants, GrantsError, LiveGrant, LiveTask};
 use crate::model::{
     Budget, Circumstances, Grant, GrantId, GrantRequest, OperationId, RequestId, Right, Transition,

@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use tracing::error;
 
 use super::events::Event;
-use super::service::{Family, Inner, Outcome};
+use super::family::{Family, Outcome};
+use super::service::Inner;
 use super::{Grants, GrantsError, LiveGrant, LiveTask, Move, PendingGrant};
 use crate::base::{BootInstant, ErrorChain};
 use crate::model::{

@@ -11,6 +11,7 @@
 //! Invariant: an end takes effect in memory first and is durable before it is acknowledged; nothing that
 //! ended comes back; the request path takes no lock that an end or a commit holds across an await.
 
+mod activation;
 mod agents;
 mod ahead;
 mod calls;
@@ -20,6 +21,7 @@ mod end;
 mod ending;
 mod error;
 mod events;
+mod family;
 #[cfg(test)]
 mod fixture;
 mod forgetting;
@@ -31,6 +33,7 @@ mod known;
 mod left;
 mod live_grant;
 mod live_task;
+mod opening;
 mod parts;
 mod pending_grant;
 mod presence;
@@ -45,6 +48,7 @@ mod tests;
 mod unstored;
 mod waiting;
 
+pub use activation::Asking;
 pub use agents::{AgentRevoked, RevokedError};
 pub use delegation::{Carving, Wider};
 pub use end::{EndCell, EndSignal};
@@ -57,11 +61,12 @@ pub use health::Unkept;
 pub use history::{Ledger, Reserved};
 pub use live_grant::{Closed, Exchange, LiveGrant};
 pub use live_task::LiveTask;
+pub use opening::OpenTask;
 pub use pending_grant::PendingGrant;
 pub use presence::Presence;
 pub use renewal::{Extent, Renewed, agreed_life};
 pub use restore::Restored;
 pub use securing::Claim;
-pub use service::{Asking, Grants, Limits, OpenTask};
+pub use service::{Grants, Limits};
 pub use suspension::{Move, Switch};
 pub use waiting::{Approved, Verdict};

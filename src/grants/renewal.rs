@@ -6,7 +6,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::service::later;
+use super::activation::later;
 use super::{Grants, GrantsError, LiveGrant};
 use crate::base::BootInstant;
 use crate::model::{Approval, Grant, GrantRequest, Transition};

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 use super::events::Event;
+use super::family::Family;
 use super::index::SHARDS;
-use super::service::{Family, Inner};
+use super::service::Inner;
 use super::{Grants, GrantsError, LiveGrant};
 use crate::model::{Grant, GrantId, Transition};
 use crate::store::Change;

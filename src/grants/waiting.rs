@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use tracing::error;
 
+use super::activation::{Asking, later};
 use super::ending::Begun;
 use super::events::Event;
-use super::service::{Asking, Family, Inner, later};
+use super::family::Family;
+use super::service::Inner;
 use super::{Grants, GrantsError, LiveGrant, LiveTask, PendingGrant, agreed_life};
 use crate::base::{BootInstant, ErrorChain};
 use crate::model::{

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::passage::Passage;
 use crate::base::BootInstant;
+use crate::grants::activation::later;
 use crate::grants::ahead::first_stored;
-use crate::grants::service::later;
 use crate::grants::unstored::Unstored;
 use crate::grants::{LiveGrant, LiveTask};
 use crate::model::{EndReason, Grant, GrantId, GrantState, Task, TaskId, TaskState, Transition};

@@ -1,7 +1,9 @@
+use jiff::Timestamp;
+
 use super::*;
 use crate::base::ManualClock;
-use crate::grants::Closed;
-use crate::model::Proof;
+use crate::grants::{Asking, Closed, OpenTask};
+use crate::model::{Circumstances, EndReason, Entitlement, Inputs, Proof};
 use crate::store::MemoryStore;
 
 struct World {
