@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use super::*;
+use crate::model::{DenyReason, Proof};
 
 fn read(text: &str) -> (Tables, Vec<String>) {
     let directory = tempfile::tempdir().unwrap();
