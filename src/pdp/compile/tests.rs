@@ -1,7 +1,7 @@
 use super::*;
 use crate::model::{InputKind, Risk};
 use crate::pdp::testing::{House, operation};
-use crate::pdp::{Effect, OnChange, Requirement};
+use crate::pdp::{Effect, OnChange, Requirement, Rule};
 
 /// Problems in lines: the file, the text that is meant, and what is said of it.
 fn shown(texts: &[&str], problems: &[Problem]) -> Vec<String> {
