@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use super::answers::{MOST, MOST_BYTES, MOST_BYTES_PER_CALLER, MOST_PER_CALLER};
 use super::*;
 use crate::base::ManualClock;
 use crate::store::MemoryStore;
