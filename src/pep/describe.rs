@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use super::canonical::Canonical;
 use super::refusal::Refusal;
+use super::strict::Fault;
 use crate::model::{DenyReason, Input, InputKind, InputSource, InputValue, Inputs, Operation};
 use crate::wire::{
     Body, BodyError, FormFault, FormFields, GraphqlCall, connection_listed, form_fields, form_value,
@@ -195,9 +196,7 @@ fn broken(error: &BodyError) -> Refusal {
         BodyError::Idle => {
             Refusal::new(DenyReason::Timeout, "the request's body stopped coming").closing()
         }
-        BodyError::Cut(_) | BodyError::Transport(_) => {
-            Refusal::new(DenyReason::RequestMalformed, "the request's body broke off").closing()
-        }
+        BodyError::Cut(_) | BodyError::Transport(_) => Fault::broken_off(error),
     }
 }
 

@@ -20,6 +20,7 @@ use super::refusal::Refusal;
 use super::request_id::RequestId;
 use super::rewrite::{Statement, pass_on_trailers, rewrite};
 use super::running::{Late, Running};
+use super::strict::Fault;
 use super::trace::TraceParent;
 use super::websocket::{Consent, Handshake};
 use super::worker::Worker;
@@ -195,9 +196,7 @@ fn refuse_send(gate: &Gate, error: &SendError, running: &Running) -> Refusal {
             let detail = "the request's body stopped coming";
             Refusal::new(DenyReason::Timeout, detail).closing()
         }
-        SendError::RequestBody { .. } => {
-            Refusal::new(DenyReason::RequestMalformed, "the request's body broke off").closing()
-        }
+        SendError::RequestBody { .. } => Fault::broken_off(error),
         SendError::Overloaded { .. } => {
             let detail = "the service has as many calls as it may have at once";
             Refusal::new(DenyReason::Overloaded, detail).with_retry_after(1)

@@ -1,5 +1,8 @@
 //! What can be wrong with the bytes of a request.
 
+use std::error::Error as StdError;
+use std::io;
+
 use http::StatusCode;
 use thiserror::Error;
 
@@ -28,6 +31,28 @@ pub(in crate::pep) enum Fault {
 }
 
 impl Fault {
+    /// The refusal of a request whose body broke off. Where its own bytes were at fault, it says how.
+    pub(in crate::pep) fn broken_off(error: &(dyn StdError + 'static)) -> Refusal {
+        let detail = Self::within(error).map_or_else(
+            || "the request's body broke off".to_owned(),
+            |fault| format!("the request's body can't be read: {fault}"),
+        );
+        Refusal::new(DenyReason::RequestMalformed, detail).closing()
+    }
+
+    /// The fault that lies below an error: hyper hands on what the stream has told it.
+    fn within(error: &(dyn StdError + 'static)) -> Option<Self> {
+        let mut below = Some(error);
+        while let Some(error) = below {
+            let of_stream = error.downcast_ref().and_then(io::Error::get_ref);
+            if let Some(fault) = of_stream.and_then(|error| error.downcast_ref()) {
+                return Some(*fault);
+            }
+            below = error.source();
+        }
+        None
+    }
+
     /// The refusal that the client gets. Where the request ends is not known, so the connection does.
     pub(in crate::pep) fn refusal(self, limits: &HeadLimits) -> Refusal {
         let HeadLimits {

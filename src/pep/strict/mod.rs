@@ -23,3 +23,4 @@ mod head;
 
 pub(super) use adapter::{Rest, Strict};
 pub(super) use alarm::Alarm;
+pub(super) use fault::Fault;

@@ -182,3 +182,32 @@ fn the_upstream_is_told_that_a_body_broke_off() {
     assert!(!seen.whole);
     assert!(!seen.line().contains("world"), "{}", seen.line());
 }
+
+#[test]
+fn the_refusal_says_what_is_wrong_with_a_chunk() {
+    let gateway = Gateway::start();
+    for (body, words) in [
+        (
+            "5;a\r\nhello\r\n0\r\n\r\n",
+            "chunk extensions are not taken",
+        ),
+        ("x\r\n", "a chunk's size is no hexadecimal number"),
+        (
+            "5\r\nhelloX\r\n0\r\n\r\n",
+            "a chunk's data is not followed by CR LF",
+        ),
+    ] {
+        let mut client = gateway.connect();
+        let head = format!(
+            "POST /wrong HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {}\r\n\
+             Transfer-Encoding: chunked\r\n\r\n{body}",
+            gateway.token
+        );
+        client.send(head.as_bytes());
+        let answer = client.answer().unwrap();
+        assert_eq!(answer.status, 400);
+        let said = format!("\"the request's body can't be read: {words}");
+        assert!(answer.text().contains(&said), "{}", answer.text());
+        assert!(client.ends());
+    }
+}
