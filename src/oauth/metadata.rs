@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::state::OAuth;
 use super::wanted::DETAILS_TYPE;
-use super::{ciba, exchange};
+use super::{authorize, ciba, exchange};
 use crate::authn::Method;
 use crate::config::ClientAuth;
 use crate::tokens::Algorithm;
@@ -55,7 +55,12 @@ impl OAuth {
             ("issuer", json!(self.authority.issuer())),
             ("token_endpoint", json!(self.token_endpoint())),
             ("jwks_uri", json!(format!("{control}/oauth/jwks"))),
-            // There is no authorization endpoint, so there are no response types (RFC 8414 §2).
+            // For clients that do not read metadata without it. It refuses: there are no response types
+            // (RFC 8414 §2).
+            (
+                "authorization_endpoint",
+                json!(format!("{control}{}", authorize::PATH)),
+            ),
             ("response_types_supported", json!([])),
             (
                 "grant_types_supported",

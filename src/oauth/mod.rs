@@ -9,6 +9,7 @@
 
 mod answer;
 mod applicant;
+mod authorize;
 mod call;
 mod ciba;
 mod client;
@@ -27,7 +28,7 @@ mod wanted;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 
 pub use state::{OAuth, OAuthFacts, OAuthParts};
 
@@ -37,6 +38,7 @@ pub fn router(oauth: Arc<OAuth>) -> Router {
     Router::new()
         .route(&metadata, get(metadata::authorization_server))
         .route("/oauth/jwks", get(metadata::jwks))
+        .route(authorize::PATH, any(authorize::endpoint))
         .route("/oauth/bc-authorize", post(ciba::endpoint))
         .route("/oauth/introspect", post(introspect::endpoint))
         .route("/oauth/revoke", post(revoke::endpoint))

@@ -30,6 +30,7 @@ fn the_metadata_names_what_there_is() {
         let at = |path: &str| Value::String(format!("{}{path}", gate.control_url));
         let expected = json!({
             "issuer": gate.control_url,
+            "authorization_endpoint": at("/oauth/authorize"),
             "token_endpoint": at("/oauth/token"),
             "jwks_uri": at("/oauth/jwks"),
             "introspection_endpoint": at("/oauth/introspect"),
@@ -79,6 +80,39 @@ fn the_metadata_names_what_there_is() {
                 .expect(401);
             assert_eq!(answer.json()["error"], "invalid_client");
             gate.control("GET", path).send().await.expect(405);
+        }
+    });
+}
+
+/// Stock clients do not read metadata that names no authorization endpoint. What is named sends nobody
+/// anywhere, whatever the request says.
+#[test]
+fn the_authorization_endpoint_refuses_and_never_redirects() {
+    run(async {
+        let gate = Plan::new().start().await;
+        let path = "/oauth/authorize";
+        let query = "response_type=code&client_id=bot&state=s\
+            &redirect_uri=https%3A%2F%2Felsewhere.example%2Fback";
+        let asked = format!("{path}?{query}");
+        let form = [
+            ("response_type", "token"),
+            ("redirect_uri", "https://elsewhere.example/"),
+        ];
+        for call in [
+            gate.control("GET", path),
+            gate.control("GET", &asked),
+            gate.control("POST", path).form(&form),
+            gate.control("PUT", &asked).json(&json!([])),
+        ] {
+            let answer = call.send().await.expect(400);
+            assert_eq!(answer.header("content-type"), Some("application/json"));
+            assert_eq!(answer.header("cache-control"), Some("no-store"));
+            assert_eq!(answer.header("location"), None);
+            let body = answer.json();
+            assert_eq!(body["error"], "unsupported_response_type");
+            let said = body["error_description"].as_str().unwrap();
+            assert!(said.contains("token endpoint"), "{said}");
+            assert!(!answer.text().contains("elsewhere"), "{}", answer.text());
         }
     });
 }
