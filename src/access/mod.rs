@@ -28,7 +28,7 @@ pub use asker::{Asker, holder, risk_of, whole};
 pub use binding::{Binding, Identity, Unbound, agent_of, bind, bind_named};
 pub use certificate::{agent_by_certificate, method_by_certificate};
 pub use lifecycle::Part;
-pub use next_step::{NextStep, StepUp, request_step};
+pub use next_step::{DETAILS_TYPE, NextStep, StepUp, request_step};
 pub use people::{
     KeyMade, KeyView, Known, People, PeopleError, PersonalError, ResetAsked, ResetOf,
 };

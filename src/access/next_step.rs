@@ -9,6 +9,9 @@ use crate::model::{DenyReason, Entitlement, EntitlementId, Holder, Proof};
 use crate::pdp::Requirement;
 use crate::wire::{Challenge, DPOP_ALGORITHMS};
 
+/// The one type of authorization details (RFC 9396 §2).
+pub const DETAILS_TYPE: &str = "portcullis_grant";
+
 /// What an agent can do about a refusal.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NextStep {
@@ -141,7 +144,7 @@ pub fn request_step(
     approval: bool,
 ) -> Value {
     let mut details = Map::new();
-    details.insert("type".to_owned(), "portcullis_grant".into());
+    details.insert("type".to_owned(), DETAILS_TYPE.into());
     details.insert("entitlement".to_owned(), entitlement.as_str().into());
     let mut next = Map::new();
     let mut url = |name: &str, path: &str| {

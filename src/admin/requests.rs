@@ -18,13 +18,15 @@ use super::json::Json;
 use super::state::Admin;
 use super::views::{Page, RequestView};
 use super::wait::{Waiting, Watching};
-use crate::access::{Ask, Asker, Identity, Known, Outcome};
+use crate::access::{Ask, Asker, DETAILS_TYPE, Identity, Known, Outcome};
 use crate::model::{Grant, RequestId, TaskId};
 
 /// A request for a grant.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateBody {
+    /// `portcullis_grant`, if anything: so an entry of `authorization_details` is a body, too.
+    r#type: Option<String>,
     /// The open task that the grant is for.
     task: String,
     /// The entitlement.
@@ -49,6 +51,10 @@ pub(super) async fn create(
     caller: AgentCaller,
     Json(body): Json<CreateBody>,
 ) -> Result<Response, ApiError> {
+    if let Some(other) = body.r#type.filter(|one| one != DETAILS_TYPE) {
+        let detail = format!("the type `{other}` is not known here, only `{DETAILS_TYPE}`");
+        return Err(ApiError::malformed(detail));
+    }
     let now = admin.clock.now();
     let identity = caller.identity(&admin, now)?;
     let identity = for_task(&admin, &caller, identity, &body.task).await?;

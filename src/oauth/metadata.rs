@@ -12,8 +12,8 @@ use http::{HeaderValue, Uri, header};
 use serde_json::{Map, Value, json};
 
 use super::state::OAuth;
-use super::wanted::DETAILS_TYPE;
 use super::{authorize, ciba, exchange};
+use crate::access::DETAILS_TYPE;
 use crate::authn::Method;
 use crate::config::ClientAuth;
 use crate::tokens::Algorithm;

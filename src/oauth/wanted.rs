@@ -9,12 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::error::OAuthError;
 use super::form::Form;
-use crate::access::{Ask, Granted};
+use crate::access::{Ask, DETAILS_TYPE, Granted};
 use crate::model::GrantRequest;
 use crate::wire::parse_json;
-
-/// The one type of authorization details.
-pub(super) const DETAILS_TYPE: &str = "portcullis_grant";
 
 /// Entitlements in one request.
 pub(super) const MOST_ASKS: usize = 16;

@@ -381,6 +381,9 @@ fn whatever_a_body_says_it_is_the_senders_fault() {
             json!({ "task": task, "entitlement": "items", "input": [] }),
             json!({ "task": task, "entitlement": "items", "input": { "nothing": 1 } }),
             json!({ "task": task, "entitlement": "items", "approval": true }),
+            json!({ "task": task, "entitlement": "items", "type": "payment" }),
+            json!({ "task": task, "entitlement": "items", "type": "" }),
+            json!({ "task": task, "entitlement": "items", "type": 7 }),
         ];
         for body in &requests {
             is_problem(
