@@ -11,6 +11,7 @@ mod bearer;
 mod build;
 mod comparing;
 mod control;
+mod files;
 mod holding;
 mod listen;
 mod mark;
@@ -21,6 +22,7 @@ mod upkeep;
 mod workers;
 
 pub use build::{StartOptions, start};
+pub use files::check_files;
 pub use listen::{BindError, HandedOver, Sockets};
 pub use mark::forget_mark;
 pub use running::{Running, Signals};

@@ -33,7 +33,7 @@ pub(super) fn server_files(tls: &ListenerTls) -> ServerFiles {
     }
 }
 
-fn key_source(jwks: &JwksSource) -> anyhow::Result<KeySource> {
+pub(super) fn key_source(jwks: &JwksSource) -> anyhow::Result<KeySource> {
     Ok(match jwks {
         JwksSource::File(path) => KeySource::File(path.clone()),
         JwksSource::Url(url) => KeySource::Url {

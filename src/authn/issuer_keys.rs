@@ -55,6 +55,20 @@ pub enum KeySource {
     },
 }
 
+impl KeySource {
+    /// Whether there is a key set, where that can be said without asking anybody: in a file.
+    ///
+    /// # Errors
+    ///
+    /// When the file can't be read or holds no key set.
+    pub fn check(&self) -> Result<(), FetchError> {
+        match self {
+            Self::File(path) => Ok(KeySet::from_jwks(&read(path)?).map(drop)?),
+            Self::Url { .. } => Ok(()),
+        }
+    }
+}
+
 /// The keys of a trusted issuer, as read last.
 #[derive(Debug)]
 pub struct IssuerKeys {

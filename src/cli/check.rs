@@ -9,6 +9,8 @@ use serde_json::json;
 
 use super::exit;
 use super::output::{Output, colours};
+use crate::app::check_files;
+use crate::base::Clock;
 use crate::config::{Diagnostics, Settings, Snapshot, Sources, compile, read_tables};
 use crate::pdp::Memory;
 
@@ -25,7 +27,14 @@ pub(super) struct CheckArgs {
 
 pub(super) fn run(args: CheckArgs, output: Output) -> anyhow::Result<ExitCode> {
     let directories = args.directory.into_iter().collect();
-    let (sources, mut problems) = sources(directories, args.config);
+    let Configured {
+        sources,
+        mut problems,
+        settings,
+    } = configured(directories, args.config);
+    if let Some((file, settings)) = settings {
+        problems = problems.joined(check_files(&settings, &file, &Clock::system()));
+    }
     match compile(&sources, &mut Memory::default()) {
         Ok((snapshot, warnings)) => {
             problems = problems.joined(warnings);
@@ -38,12 +47,29 @@ pub(super) fn run(args: CheckArgs, output: Output) -> anyhow::Result<ExitCode> {
     show(&problems.joined(found), output)
 }
 
-/// Which policies are meant: those in `directories`, else those of the configuration file, else those in
-/// `policies`; and what is wrong with the configuration file.
+/// What is meant by a command's arguments.
+struct Configured {
+    sources: Sources,
+    /// What is wrong with the configuration file.
+    problems: Diagnostics,
+    /// The configuration file and what it says, where there is one that can be used.
+    settings: Option<(PathBuf, Settings)>,
+}
+
+/// Which policies are meant, and what is wrong with the configuration file.
 pub(super) fn sources(
     directories: Vec<PathBuf>,
     config: Option<PathBuf>,
 ) -> (Sources, Diagnostics) {
+    let Configured {
+        sources, problems, ..
+    } = configured(directories, config);
+    (sources, problems)
+}
+
+/// Which policies are meant: those in `directories`, else those of the configuration file, else those in
+/// `policies`.
+fn configured(directories: Vec<PathBuf>, config: Option<PathBuf>) -> Configured {
     let default = PathBuf::from("portcullis.toml");
     let found = || default.is_file().then_some(default);
     // A directory that is named stands for itself; a file that lies here is then another matter.
@@ -58,11 +84,13 @@ pub(super) fn sources(
         credentials: std::iter::empty().collect(),
         stand_in: None,
     };
+    let mut settings = None;
     if let Some(file) = config {
         match Settings::load(&file, std::env::vars()) {
-            Ok((settings, warnings)) => {
-                sources = settings.sources();
+            Ok((loaded, warnings)) => {
+                sources = loaded.sources();
                 problems = problems.joined(warnings);
+                settings = Some((file, loaded));
             }
             Err(found) => {
                 sources.directories = vec![Settings::policies_of(&file, std::env::vars())];
@@ -73,7 +101,11 @@ pub(super) fn sources(
     if !directories.is_empty() {
         sources.directories = directories;
     }
-    (sources, problems)
+    Configured {
+        sources,
+        problems,
+        settings,
+    }
 }
 
 /// Names the rules that cost more than others to ask: nothing is wrong with them.

@@ -4,6 +4,7 @@
 mod tests;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -188,6 +189,16 @@ impl Diagnostics {
     pub fn joined(mut self, other: Self) -> Self {
         self.append(other);
         self.in_order()
+    }
+
+    /// Adds that something that `file` names can't be used.
+    pub fn unusable(&mut self, file: &Path, message: impl Into<String>) {
+        self.about_file(&file.to_string_lossy(), message);
+    }
+
+    /// Adds that something that `file` names can't be used yet, which stops nobody from beginning.
+    pub fn not_yet(&mut self, file: &Path, message: impl Into<String>) {
+        self.warn_file(&file.to_string_lossy(), message);
     }
 
     pub(super) fn error(&mut self, place: &Place, message: impl Into<String>) -> Pushed<'_> {

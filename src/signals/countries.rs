@@ -66,6 +66,15 @@ struct Look {
     changed: (i64, i64),
 }
 
+/// Whether `file` is a database that can be used. It blocks.
+///
+/// # Errors
+///
+/// When it can't be read, or is no sound database.
+pub fn check_countries(file: &Path) -> Result<(), CountriesError> {
+    Database::open(file).map(drop)
+}
+
 impl Signals {
     /// From now on `file` says which country an address is in. It blocks.
     ///

@@ -21,7 +21,7 @@ mod scoring;
 mod written;
 
 pub use activity::Pace;
-pub use countries::CountriesError;
+pub use countries::{CountriesError, check_countries};
 pub use habits::{Baseline, Habit, HabitRules, Habits, Network, WeekHour};
 pub use learning::{Became, Numbers, Seen};
 pub use magnitude::{Magnitude, Step};

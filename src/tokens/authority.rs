@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-use super::key_ring::KeyRing;
+use super::key_ring::{KeyRing, keys_of};
 use super::key_set::seconds;
 use super::strict_json::parse_object;
 use super::{
@@ -127,6 +127,18 @@ impl Authority {
             ring: Live::new(ring),
             replacing: Mutex::new(()),
         })
+    }
+
+    /// Whether the keys in `directory` can be read. Nothing is made; where there is none yet, one will be.
+    ///
+    /// # Errors
+    ///
+    /// When the directory or one of its keys can't be used.
+    pub fn check(directory: &Path) -> Result<(), AuthorityError> {
+        if !directory.exists() {
+            return Ok(());
+        }
+        keys_of(directory).map(drop)
     }
 
     /// The `iss` of what it issues.

@@ -57,14 +57,7 @@ impl KeyRing {
         now: i64,
     ) -> Result<Self, AuthorityError> {
         make_directory(directory)?;
-        let mut keys = Vec::new();
-        for path in key_files(directory)? {
-            if keys.len() >= MOST_KEYS {
-                return Err(AuthorityError::TooManyKeys(directory.to_owned()));
-            }
-            let key = SigningKey::read(&path);
-            keys.push(key.map_err(|source| AuthorityError::Key { path, source })?);
-        }
+        let mut keys = keys_of(directory)?;
         keys.sort_by_key(made_at);
         let signing = match keys.pop() {
             Some(newest) if newest.verifying_key().algorithm() == algorithm => newest,
@@ -179,6 +172,19 @@ fn make_directory(directory: &Path) -> Result<(), AuthorityError> {
             path: directory.to_owned(),
             source,
         })
+}
+
+/// Every key of `directory`.
+pub(super) fn keys_of(directory: &Path) -> Result<Vec<SigningKey>, AuthorityError> {
+    let mut keys = Vec::new();
+    for path in key_files(directory)? {
+        if keys.len() >= MOST_KEYS {
+            return Err(AuthorityError::TooManyKeys(directory.to_owned()));
+        }
+        let key = SigningKey::read(&path);
+        keys.push(key.map_err(|source| AuthorityError::Key { path, source })?);
+    }
+    Ok(keys)
 }
 
 fn key_files(directory: &Path) -> Result<Vec<PathBuf>, AuthorityError> {

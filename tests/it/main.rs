@@ -21,6 +21,7 @@ mod asked_again;
 mod attacks;
 mod audit;
 mod budgets;
+mod checked;
 mod control;
 mod countries;
 mod demands;
