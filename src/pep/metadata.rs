@@ -6,12 +6,15 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::json;
 
 use super::gate::Gate;
-use crate::wire::{Body, DPOP_ALGORITHMS};
+use crate::access::{DETAILS_TYPE, resources};
+use crate::model::DenyReason;
+use crate::wire::{Body, DPOP_ALGORITHMS, PROBLEM_JSON, Problem};
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 /// The document, if that is what was asked for. The path behind the well-known one is the resource's
-/// own (RFC 9728 §3.1); it is answered alike whether or not anything is there.
+/// own (RFC 9728 §3.1). Where the token endpoint knows no such resource, there is no document: one that
+/// names it would lead to a token that can't be had.
 pub(super) fn answer(gate: &Gate, request: &Parts) -> Option<Response<Body>> {
     let suffix = request.uri.path().strip_prefix(WELL_KNOWN)?;
     if !suffix.is_empty() && !suffix.starts_with('/') {
@@ -26,12 +29,15 @@ pub(super) fn answer(gate: &Gate, request: &Parts) -> Option<Response<Body>> {
     }
     let facts = &gate.facts;
     let algorithms: Vec<_> = DPOP_ALGORITHMS.split(' ').collect();
-    let suffix = suffix.trim_end_matches('/');
+    let resource = format!("{}{}", facts.public_url, suffix.trim_end_matches('/'));
+    if !resources(&gate.snapshot.peek(), &facts.public_url).contains(&resource) {
+        return Some(no_resource(&facts.public_url));
+    }
     let document = json!({
-        "resource": format!("{}{suffix}", facts.public_url),
+        "resource": resource,
         "authorization_servers": [facts.issuer],
         "bearer_methods_supported": ["header"],
-        "authorization_details_types_supported": ["portcullis_grant"],
+        "authorization_details_types_supported": [DETAILS_TYPE],
         "tls_client_certificate_bound_access_tokens": facts.client_certificates,
         "dpop_signing_alg_values_supported": algorithms,
     });
@@ -42,6 +48,21 @@ pub(super) fn answer(gate: &Gate, request: &Parts) -> Option<Response<Body>> {
     let cached = HeaderValue::from_static("max-age=300");
     headers.insert(header::CACHE_CONTROL, cached);
     Some(response)
+}
+
+/// Clients that guess the path go on to the gateway's own document, as RFC 9728 lets them.
+fn no_resource(public_url: &str) -> Response<Body> {
+    let detail =
+        format!("no resource is here; the gateway's own metadata is at {public_url}{WELL_KNOWN}");
+    let (status, code) = (StatusCode::NOT_FOUND, DenyReason::OperationUnknown.as_str());
+    let problem = Problem::new(status, code, "No such resource", detail);
+    let mut response = Response::new(Body::full(problem.to_json()));
+    *response.status_mut() = status;
+    let problem_json = HeaderValue::from_static(PROBLEM_JSON);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, problem_json);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Where the document about the service at `path` is.

@@ -44,6 +44,39 @@ async fn refused(gate: &Gateway, resources: &[&str]) -> Value {
     answer.expect(400).json()["error"].clone()
 }
 
+/// What has metadata is what a token can be for: a document about anything else would lead nowhere.
+#[test]
+fn only_what_a_token_can_be_for_has_metadata() {
+    run(async {
+        let gate = gateway().await;
+        let metadata = "/.well-known/oauth-protected-resource";
+        for (path, there) in [
+            ("", true),
+            ("/", true),
+            ("/shop", true),
+            ("/shop/", true),
+            ("/desk", true),
+            ("/shop/items", false),
+            ("/sho", false),
+            ("/nothing", false),
+            ("/shop%2Fitems", false),
+        ] {
+            let answer = gate.call("GET", &format!("{metadata}{path}")).send().await;
+            let resource = format!("{}{}", gate.public_url, path.trim_end_matches('/'));
+            if there {
+                assert_eq!(answer.expect(200).json()["resource"], resource.as_str());
+                token(&gate, &[resource]).await;
+            } else {
+                let problem = answer.problem(404, "operation_unknown");
+                let detail = problem["detail"].as_str().unwrap();
+                let own = format!("{}{metadata}", gate.public_url);
+                assert!(detail.ends_with(&own), "{detail}");
+                assert_eq!(refused(&gate, &[&resource]).await, "invalid_target");
+            }
+        }
+    });
+}
+
 #[test]
 fn a_narrowed_token_reaches_its_service_and_no_other() {
     run(async {
