@@ -17,7 +17,8 @@ use crate::audit::{Record, RecordKind};
 use crate::model::{AgentId, EndReason};
 
 /// Revokes an agent: it is refused, and everything of it is over when this answers.
-#[utoipa::path(post, path = "/v1/agents/{id}/revoke", responses((status = 200)))]
+#[utoipa::path(post, path = "/v1/agents/{id}/revoke", operation_id = "revoke_agent",
+    responses((status = 200, description = "All that the agent had is over")))]
 pub(super) async fn revoke(
     State(admin): State<Arc<Admin>>,
     operator: Operator,
@@ -48,7 +49,8 @@ pub(super) async fn revoke(
 }
 
 /// Lets a revoked agent begin anew. Nothing that ended comes back.
-#[utoipa::path(post, path = "/v1/agents/{id}/restore", responses((status = 200)))]
+#[utoipa::path(post, path = "/v1/agents/{id}/restore", operation_id = "restore_agent",
+    responses((status = 200, description = "The agent gets tokens again")))]
 pub(super) async fn restore(
     State(admin): State<Arc<Admin>>,
     operator: Operator,

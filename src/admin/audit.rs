@@ -28,6 +28,7 @@ const MOST_LINES: usize = 50_000;
 /// Which records.
 #[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
     /// Only those of this kind, such as `call`.
     kind: Option<String>,
@@ -50,7 +51,8 @@ pub(super) struct Wanted {
 }
 
 /// Lists records as they stand in the log, newest first.
-#[utoipa::path(get, path = "/v1/audit", params(Wanted), responses((status = 200)))]
+#[utoipa::path(get, path = "/v1/audit", operation_id = "list_records",
+    params(Wanted), responses((status = 200, description = "A page of records")))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     _operator: Operator,

@@ -50,8 +50,9 @@ pub(super) struct NoBody {}
 
 /// Agrees to a request. Where that is the last agreement needed, the grant is in force when this
 /// answers.
-#[utoipa::path(post, path = "/v1/requests/{id}/approve", request_body = ApproveBody, responses(
-    (status = 200, body = RequestView),
+#[utoipa::path(post, path = "/v1/requests/{id}/approve", operation_id = "approve_request",
+    request_body = ApproveBody, responses(
+    (status = 200, body = RequestView, description = "It is approved: in force, or waiting for more people"),
     (status = 403, description = "Not by this person, or not without a second factor"),
     (status = 409, description = "Not what was shown, or decided already")))]
 pub(super) async fn approve(
@@ -74,8 +75,9 @@ pub(super) async fn approve(
 }
 
 /// Refuses a request; it is over when this answers.
-#[utoipa::path(post, path = "/v1/requests/{id}/deny", request_body = DenyBody, responses(
-    (status = 200, body = RequestView)))]
+#[utoipa::path(post, path = "/v1/requests/{id}/deny", operation_id = "deny_request",
+    request_body = DenyBody, responses(
+    (status = 200, body = RequestView, description = "It is declined")))]
 pub(super) async fn deny(
     State(admin): State<Arc<Admin>>,
     Extension(peer): Extension<Peer>,
@@ -93,8 +95,8 @@ pub(super) async fn deny(
 }
 
 /// Takes one's own request back; it is over when this answers.
-#[utoipa::path(post, path = "/v1/requests/{id}/withdraw", responses(
-    (status = 200, body = RequestView)))]
+#[utoipa::path(post, path = "/v1/requests/{id}/withdraw", operation_id = "withdraw_request", responses(
+    (status = 200, body = RequestView, description = "It is withdrawn")))]
 pub(super) async fn withdraw(
     State(admin): State<Arc<Admin>>,
     caller: Caller,

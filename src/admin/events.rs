@@ -40,10 +40,10 @@ const GAP: &str = "some events before the next are not remembered: look at what 
 
 /// Follows what happens from now on; with `Last-Event-ID`, from that event on. What is not remembered any
 /// more is told of as a `gap`.
-#[utoipa::path(get, path = "/v1/events", params(
+#[utoipa::path(get, path = "/v1/events", operation_id = "follow_events", params(
     ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was read")),
     responses(
-    (status = 200, content_type = "text/event-stream"),
+    (status = 200, content_type = "text/event-stream", description = "What happens, as it happens"),
     (status = 429, description = "The caller follows as often as one may"),
     (status = 503, description = "As many follow as may")))]
 pub(super) async fn follow(

@@ -58,7 +58,7 @@ pub(super) struct ExplainBody {
 }
 
 /// Tells what would become of a call. Nothing is spent, renewed, counted or recorded by it.
-#[utoipa::path(post, path = "/v1/explain", request_body = ExplainBody, responses(
+#[utoipa::path(post, path = "/v1/explain", operation_id = "explain_call", request_body = ExplainBody, responses(
     (status = 200, description = "The decision, the rules that make it and what they read")))]
 pub(super) async fn explain(
     State(admin): State<Arc<Admin>>,

@@ -24,6 +24,7 @@ const LARGEST_PAGE: usize = 500;
 /// Which part of a list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Paging {
     /// Only those of this task.
     pub(super) task: Option<String>,
@@ -43,7 +44,8 @@ impl Paging {
 }
 
 /// Lists grants that are or were in force, newest first.
-#[utoipa::path(get, path = "/v1/grants", params(Paging), responses((status = 200)))]
+#[utoipa::path(get, path = "/v1/grants", operation_id = "list_grants",
+    params(Paging), responses((status = 200, description = "A page of grants")))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     caller: Caller,
@@ -55,7 +57,8 @@ pub(super) async fn list(
 }
 
 /// Shows a grant.
-#[utoipa::path(get, path = "/v1/grants/{id}", responses((status = 200, body = GrantView)))]
+#[utoipa::path(get, path = "/v1/grants/{id}", operation_id = "show_grant",
+    responses((status = 200, body = GrantView, description = "The grant")))]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     caller: Caller,
@@ -66,7 +69,9 @@ pub(super) async fn show(
 }
 
 /// Takes a grant back: it is over when this answers, and every exchange under it is cut.
-#[utoipa::path(post, path = "/v1/grants/{id}/revoke", responses((status = 200, body = ClosedGrantView)))]
+#[utoipa::path(post, path = "/v1/grants/{id}/revoke", operation_id = "revoke_grant",
+    responses(
+    (status = 200, body = ClosedGrantView, description = "It is over, and every exchange under it is cut")))]
 pub(super) async fn revoke(
     State(admin): State<Arc<Admin>>,
     caller: Caller,

@@ -15,7 +15,7 @@ use crate::audit::{Record, RecordKind};
 use crate::base::ErrorChain;
 
 /// Makes a new key that signs tokens from now on. The one before verifies until no token of its is good.
-#[utoipa::path(post, path = "/v1/keys/rotate", responses(
+#[utoipa::path(post, path = "/v1/keys/rotate", operation_id = "rotate_signing_key", responses(
     (status = 200, description = "The new key signs"),
     (status = 503, description = "The key can't be written; everything is as before")))]
 pub(super) async fn rotate(

@@ -48,8 +48,9 @@ pub(super) struct DelegateBody {
 }
 
 /// Moves the end of a grant, never past its entitlement's `max_ttl` from its first activation.
-#[utoipa::path(post, path = "/v1/grants/{id}/renew", request_body = RenewBody, responses(
-    (status = 200, body = GrantView),
+#[utoipa::path(post, path = "/v1/grants/{id}/renew", operation_id = "renew_grant",
+    request_body = RenewBody, responses(
+    (status = 200, body = GrantView, description = "It ends later"),
     (status = 409, description = "It is over, or ends as late as it may")))]
 pub(super) async fn renew(
     State(admin): State<Arc<Admin>>,
@@ -74,8 +75,9 @@ pub(super) async fn renew(
 }
 
 /// Hands a part of a grant down to a task below. It ends with the grant at the latest.
-#[utoipa::path(post, path = "/v1/grants/{id}/delegate", request_body = DelegateBody, responses(
-    (status = 201, body = GrantView),
+#[utoipa::path(post, path = "/v1/grants/{id}/delegate", operation_id = "delegate_grant",
+    request_body = DelegateBody, responses(
+    (status = 201, body = GrantView, description = "The part is in force"),
     (status = 400, description = "The part would be wider than the grant"),
     (status = 403, description = "The receiver may not have it")))]
 pub(super) async fn delegate(

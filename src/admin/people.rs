@@ -38,7 +38,8 @@ pub(super) struct ResetBody {
 }
 
 /// Shows a person: groups, keys (without the keys), whether there is a second factor.
-#[utoipa::path(get, path = "/v1/people/{id}", responses((status = 200)))]
+#[utoipa::path(get, path = "/v1/people/{id}", operation_id = "show_person",
+    responses((status = 200, description = "The person")))]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     PersonCaller(known): PersonCaller,
@@ -73,8 +74,9 @@ pub(super) async fn show(
 
 /// Makes an access key; it is shown this once. For oneself, or by an operator for a person who has had
 /// none.
-#[utoipa::path(post, path = "/v1/people/{id}/keys", responses(
-    (status = 201), (status = 403, description = "The person has had a key")))]
+#[utoipa::path(post, path = "/v1/people/{id}/keys", operation_id = "make_access_key", responses(
+    (status = 201, description = "The key, which is shown once"),
+    (status = 403, description = "The person has had a key")))]
 pub(super) async fn make_key(
     State(admin): State<Arc<Admin>>,
     PersonCaller(known): PersonCaller,
@@ -94,7 +96,8 @@ pub(super) async fn make_key(
 }
 
 /// Removes an access key; it is good for nothing when this answers.
-#[utoipa::path(delete, path = "/v1/people/{id}/keys/{key_id}", responses((status = 204)))]
+#[utoipa::path(delete, path = "/v1/people/{id}/keys/{key_id}", operation_id = "remove_access_key",
+    responses((status = 204, description = "The key is good for nothing any more")))]
 pub(super) async fn remove_key(
     State(admin): State<Arc<Admin>>,
     PersonCaller(known): PersonCaller,
@@ -110,8 +113,9 @@ pub(super) async fn remove_key(
 }
 
 /// Begins to enrol a second factor (TOTP), for oneself alone. It counts once a code of it was confirmed.
-#[utoipa::path(post, path = "/v1/people/{id}/totp", responses(
-    (status = 201), (status = 409, description = "There is one already")))]
+#[utoipa::path(post, path = "/v1/people/{id}/totp", operation_id = "begin_totp", responses(
+    (status = 201, description = "The secret, which is shown once"),
+    (status = 409, description = "There is one already")))]
 pub(super) async fn enrol(
     State(admin): State<Arc<Admin>>,
     PersonCaller(known): PersonCaller,
@@ -133,8 +137,9 @@ pub(super) async fn enrol(
 }
 
 /// Makes the second factor count.
-#[utoipa::path(post, path = "/v1/people/{id}/totp/confirm", request_body = CodeBody, responses(
-    (status = 200), (status = 403, description = "The code is wrong"),
+#[utoipa::path(post, path = "/v1/people/{id}/totp/confirm", operation_id = "confirm_totp",
+    request_body = CodeBody, responses(
+    (status = 200, description = "The second factor counts"), (status = 403, description = "The code is wrong"),
     (status = 429, description = "Too many wrong codes")))]
 pub(super) async fn confirm(
     State(admin): State<Arc<Admin>>,
@@ -152,8 +157,9 @@ pub(super) async fn confirm(
 }
 
 /// Asks to forget a person's keys, second factor or both; another operator has to confirm it.
-#[utoipa::path(post, path = "/v1/people/{id}/reset", request_body = ResetBody, responses(
-    (status = 202)))]
+#[utoipa::path(post, path = "/v1/people/{id}/reset", operation_id = "ask_for_reset",
+    request_body = ResetBody, responses(
+    (status = 202, description = "Another operator has to confirm it")))]
 pub(super) async fn reset(
     State(admin): State<Arc<Admin>>,
     Operator(known): Operator,
@@ -177,8 +183,9 @@ pub(super) async fn reset(
 }
 
 /// Confirms a reset that another operator has asked for; it has happened when this answers.
-#[utoipa::path(post, path = "/v1/people/{id}/reset/confirm", responses(
-    (status = 200), (status = 403, description = "The same operator asked for it")))]
+#[utoipa::path(post, path = "/v1/people/{id}/reset/confirm", operation_id = "confirm_reset", responses(
+    (status = 200, description = "It is forgotten"),
+    (status = 403, description = "The same operator asked for it")))]
 pub(super) async fn confirm_reset(
     State(admin): State<Arc<Admin>>,
     Operator(known): Operator,

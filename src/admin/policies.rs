@@ -18,7 +18,8 @@ use crate::config::Outcome;
 use crate::model::Generation;
 
 /// Shows the live generation, and why the files as they are now are not live, if they are not.
-#[utoipa::path(get, path = "/v1/policies", responses((status = 200)))]
+#[utoipa::path(get, path = "/v1/policies", operation_id = "show_policies",
+    responses((status = 200, description = "What is live, and what was refused last")))]
 pub(super) async fn status(State(admin): State<Arc<Admin>>, _operator: Operator) -> Answer<Value> {
     Answer(view(&admin))
 }
@@ -34,7 +35,8 @@ pub(super) struct ReloadBody {
 }
 
 /// Looks at the files now. The answer tells what became of it.
-#[utoipa::path(post, path = "/v1/policies/reload", request_body = ReloadBody, responses(
+#[utoipa::path(post, path = "/v1/policies/reload", operation_id = "reload_policies",
+    request_body = ReloadBody, responses(
     (status = 200, description = "Live, or unchanged"),
     (status = 409, description = "Refused, or held; the last good generation keeps serving")))]
 pub(super) async fn reload(
@@ -85,7 +87,7 @@ pub(super) async fn reload(
 
 /// Tells what the files as they are now, or those in `<directory>.candidate`, would change. Nothing goes
 /// live by it.
-#[utoipa::path(post, path = "/v1/policies/diff", responses(
+#[utoipa::path(post, path = "/v1/policies/diff", operation_id = "diff_policies", responses(
     (status = 200, description = "Who gains and who loses"),
     (status = 422, description = "The candidate can't be used")))]
 pub(super) async fn diff(
@@ -131,7 +133,8 @@ pub(super) struct ShadowBody {
 
 /// Asks a candidate beside the live policies, on real traffic and after the fact, or stops to. Nothing goes
 /// live by it.
-#[utoipa::path(post, path = "/v1/policies/shadow", request_body = ShadowBody, responses(
+#[utoipa::path(post, path = "/v1/policies/shadow", operation_id = "shadow_policies",
+    request_body = ShadowBody, responses(
     (status = 200, description = "The candidate is asked, or none is"),
     (status = 400, description = "There can be no candidate in that directory"),
     (status = 422, description = "The candidate can't be used")))]

@@ -41,7 +41,7 @@ pub(super) struct CreateBody {
 }
 
 /// Asks for a grant.
-#[utoipa::path(post, path = "/v1/requests", request_body = CreateBody, responses(
+#[utoipa::path(post, path = "/v1/requests", operation_id = "create_request", request_body = CreateBody, responses(
     (status = 201, body = RequestView, description = "The grant is in force"),
     (status = 202, body = RequestView, description = "People have to agree first"),
     (status = 401, description = "A rule demands another token or a proof; nothing was created"),
@@ -106,14 +106,19 @@ async fn for_task(
 }
 
 /// Which requests are listed.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Listing {
     /// `pending`: only those that wait for people.
     state: Option<String>,
+    /// Only those of this task.
     task: Option<String>,
+    /// Only those of this agent; for operators.
     agent: Option<String>,
+    /// Where the part starts: `next` of the one before.
     cursor: Option<String>,
+    /// How many, at most 500.
     limit: Option<usize>,
     /// Where nothing is on the list: how long to wait for something, such as `30s`; at most a minute.
     wait: Option<String>,
@@ -121,7 +126,8 @@ pub(super) struct Listing {
 
 /// Lists requests, newest first: to an agent its own, to an operator all, to others those that wait for
 /// their approval.
-#[utoipa::path(get, path = "/v1/requests", params(Paging), responses((status = 200)))]
+#[utoipa::path(get, path = "/v1/requests", operation_id = "list_requests",
+    params(Listing), responses((status = 200, description = "A page of requests")))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     caller: Caller,
@@ -207,7 +213,8 @@ async fn pending(
 }
 
 /// Shows a request. With `wait`, such as `30s`, the answer comes when it is decided, or after that time.
-#[utoipa::path(get, path = "/v1/requests/{id}", responses((status = 200, body = RequestView)))]
+#[utoipa::path(get, path = "/v1/requests/{id}", operation_id = "show_request",
+    params(Waiting), responses((status = 200, body = RequestView, description = "The request")))]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     caller: Caller,

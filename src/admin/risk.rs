@@ -72,9 +72,9 @@ struct ComponentView {
 }
 
 /// Shows how risky an agent looks, and what that is made of.
-#[utoipa::path(get, path = "/v1/agents/{id}/risk", params(
+#[utoipa::path(get, path = "/v1/agents/{id}/risk", operation_id = "show_risk", params(
     ("task" = Option<String>, Query, description = "An open task of the agent")), responses(
-    (status = 200, body = RiskView),
+    (status = 200, body = RiskView, description = "The risk, with its parts"),
     (status = 404, description = "There is no such agent, or it has no such open task")))]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,

@@ -64,7 +64,7 @@ pub(super) struct SignalBody {
 
 /// Takes a score, and keeps it over a restart. Calls, requests and running exchanges whose rules read the risk
 /// are judged by it from now on: what they no longer allow is cut.
-#[utoipa::path(post, path = "/v1/signals", request_body = SignalBody, responses(
+#[utoipa::path(post, path = "/v1/signals", operation_id = "push_signal", request_body = SignalBody, responses(
     (status = 204, description = "It counts"),
     (status = 403, description = "The caller is neither an operator nor in the group `signals`"),
     (status = 404, description = "There is no such agent, or it has no such open task"),

@@ -44,8 +44,9 @@ pub(super) struct OpenBody {
 }
 
 /// Opens a task.
-#[utoipa::path(post, path = "/v1/tasks", request_body = OpenBody, responses(
-    (status = 201, body = TaskView), (status = 409, description = "The id was used before")))]
+#[utoipa::path(post, path = "/v1/tasks", operation_id = "open_task", request_body = OpenBody, responses(
+    (status = 201, body = TaskView, description = "The task is open"),
+    (status = 409, description = "The id was used before")))]
 pub(super) async fn open(
     State(admin): State<Arc<Admin>>,
     caller: Caller,
@@ -84,7 +85,8 @@ pub(super) async fn open(
 }
 
 /// Shows a task.
-#[utoipa::path(get, path = "/v1/tasks/{id}", responses((status = 200, body = TaskView)))]
+#[utoipa::path(get, path = "/v1/tasks/{id}", operation_id = "show_task",
+    responses((status = 200, body = TaskView, description = "The task")))]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     caller: Caller,
@@ -95,7 +97,8 @@ pub(super) async fn show(
 }
 
 /// A sign of life.
-#[utoipa::path(post, path = "/v1/tasks/{id}/heartbeat", responses((status = 200, body = TaskView)))]
+#[utoipa::path(post, path = "/v1/tasks/{id}/heartbeat", operation_id = "renew_lease",
+    responses((status = 200, body = TaskView, description = "The lease is renewed")))]
 pub(super) async fn heartbeat(
     State(admin): State<Arc<Admin>>,
     caller: AgentCaller,
@@ -112,7 +115,8 @@ pub(super) async fn heartbeat(
 }
 
 /// Ends a task that is done.
-#[utoipa::path(post, path = "/v1/tasks/{id}/complete", responses((status = 200, body = ReceiptView)))]
+#[utoipa::path(post, path = "/v1/tasks/{id}/complete", operation_id = "complete_task",
+    responses((status = 200, body = ReceiptView, description = "It has ended; this is the receipt")))]
 pub(super) async fn complete(
     state: State<Arc<Admin>>,
     caller: Caller,
@@ -122,7 +126,8 @@ pub(super) async fn complete(
 }
 
 /// Ends a task that did not succeed.
-#[utoipa::path(post, path = "/v1/tasks/{id}/fail", responses((status = 200, body = ReceiptView)))]
+#[utoipa::path(post, path = "/v1/tasks/{id}/fail", operation_id = "fail_task",
+    responses((status = 200, body = ReceiptView, description = "It has ended; this is the receipt")))]
 pub(super) async fn fail(
     state: State<Arc<Admin>>,
     caller: Caller,
@@ -132,7 +137,8 @@ pub(super) async fn fail(
 }
 
 /// Gives a task up.
-#[utoipa::path(post, path = "/v1/tasks/{id}/cancel", responses((status = 200, body = ReceiptView)))]
+#[utoipa::path(post, path = "/v1/tasks/{id}/cancel", operation_id = "cancel_task",
+    responses((status = 200, body = ReceiptView, description = "It has ended; this is the receipt")))]
 pub(super) async fn cancel(
     state: State<Arc<Admin>>,
     caller: Caller,

@@ -113,8 +113,8 @@ struct HabitView {
 }
 
 /// Shows what is usual for an agent, and what was seen but is not usual yet.
-#[utoipa::path(get, path = "/v1/agents/{id}/usual", responses(
-    (status = 200, body = UsualView),
+#[utoipa::path(get, path = "/v1/agents/{id}/usual", operation_id = "show_usual", responses(
+    (status = 200, body = UsualView, description = "What is usual"),
     (status = 404, description = "There is no such agent")))]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
@@ -126,7 +126,8 @@ pub(super) async fn show(
 }
 
 /// Forgets what was learnt of an agent: nothing is usual for it until it is learnt anew.
-#[utoipa::path(post, path = "/v1/agents/{id}/usual/reset", responses((status = 200)))]
+#[utoipa::path(post, path = "/v1/agents/{id}/usual/reset", operation_id = "reset_usual",
+    responses((status = 200, description = "It is forgotten")))]
 pub(super) async fn reset(
     State(admin): State<Arc<Admin>>,
     operator: Operator,
@@ -138,7 +139,8 @@ pub(super) async fn reset(
 }
 
 /// Freezes what is usual for an agent: nothing is learnt until it is unpinned.
-#[utoipa::path(post, path = "/v1/agents/{id}/usual/pin", responses((status = 200)))]
+#[utoipa::path(post, path = "/v1/agents/{id}/usual/pin", operation_id = "pin_usual",
+    responses((status = 200, description = "Nothing is learnt from now on")))]
 pub(super) async fn pin(
     State(admin): State<Arc<Admin>>,
     operator: Operator,
@@ -151,7 +153,8 @@ pub(super) async fn pin(
 }
 
 /// Lets it be learnt again what is usual for an agent.
-#[utoipa::path(post, path = "/v1/agents/{id}/usual/unpin", responses((status = 200)))]
+#[utoipa::path(post, path = "/v1/agents/{id}/usual/unpin", operation_id = "unpin_usual",
+    responses((status = 200, description = "It is learnt again")))]
 pub(super) async fn unpin(
     State(admin): State<Arc<Admin>>,
     operator: Operator,

@@ -20,8 +20,9 @@ const LONGEST: Duration = Duration::from_secs(60);
 const MOST_PER_REQUEST: usize = 32;
 
 /// How long to wait for a decision.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Waiting {
     /// Such as `30s`; at most a minute.
     wait: Option<String>,

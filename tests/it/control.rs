@@ -1,6 +1,7 @@
 //! The control side: agents see what is theirs, people what they may, and whatever comes in, it is never
 //! the server's fault.
 
+mod described;
 mod unfinished;
 
 use std::collections::BTreeSet;
@@ -635,13 +636,6 @@ fn the_api_describes_itself_and_every_route_of_it_is_there() {
                 let answer = gate.control(&method.to_uppercase(), &concrete).send().await;
                 assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text());
             }
-        }
-        // What is referred to is there.
-        let schemas = document["components"]["schemas"].as_object().unwrap();
-        let text = document.to_string();
-        for (at, _) in text.match_indices("#/components/schemas/") {
-            let name: String = text[at + 21..].chars().take_while(|c| *c != '"').collect();
-            assert!(schemas.contains_key(&name), "`{name}` is not described");
         }
     });
 }

@@ -36,7 +36,7 @@ pub(super) use self::transmitter::Transmitters;
 pub use self::transmitter::{Scores, Transmitter};
 
 /// Takes one security event token.
-#[utoipa::path(post, path = "/ssf/events",
+#[utoipa::path(post, path = "/ssf/events", operation_id = "take_security_event", security(("transmitter" = [])),
     request_body(content = String, content_type = "application/secevent+jwt"), responses(
     (status = 202, description = "It is done, or was before, or is of no kind that matters here"),
     (status = 400, description = "It is not believed: `{err, description}` (RFC 8935 §2.4)"),
