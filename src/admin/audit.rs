@@ -1,5 +1,6 @@
 //! The audit log, for operators: the newest records first.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -47,7 +48,8 @@ pub(super) struct Wanted {
     /// Where the page starts: `next` of the one before.
     cursor: Option<String>,
     /// How many, at most 1000.
-    limit: Option<usize>,
+    #[param(value_type = Option<usize>, minimum = 1)]
+    limit: Option<NonZeroUsize>,
 }
 
 /// Lists records as they stand in the log, newest first.
@@ -70,7 +72,10 @@ pub(super) async fn list(
 }
 
 fn page(directory: &Path, mark: Option<Mark>, wanted: &Wanted) -> Result<Page<Value>, String> {
-    let limit = wanted.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let limit = wanted
+        .limit
+        .map_or(PAGE, NonZeroUsize::get)
+        .min(LARGEST_PAGE);
     let lines = Backwards::open(directory, mark);
     let lines = lines.map_err(|error| ErrorChain(&error).to_string())?;
     let mut items = Vec::new();

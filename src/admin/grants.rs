@@ -1,5 +1,6 @@
 //! Grants: look at and take back.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use axum::Json as Answer;
@@ -33,13 +34,14 @@ pub(super) struct Paging {
     /// Where the part starts: `next` of the one before.
     pub(super) cursor: Option<String>,
     /// How many, at most 500.
-    pub(super) limit: Option<usize>,
+    #[param(value_type = Option<usize>, minimum = 1)]
+    pub(super) limit: Option<NonZeroUsize>,
 }
 
 impl Paging {
     /// How many items the page has at most.
     pub(super) fn limit(&self) -> usize {
-        self.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE)
+        self.limit.map_or(PAGE, NonZeroUsize::get).min(LARGEST_PAGE)
     }
 }
 

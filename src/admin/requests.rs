@@ -1,5 +1,6 @@
 //! Requests for grants.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use axum::Json as Answer;
@@ -119,7 +120,8 @@ pub(super) struct Listing {
     /// Where the part starts: `next` of the one before.
     cursor: Option<String>,
     /// How many, at most 500.
-    limit: Option<usize>,
+    #[param(value_type = Option<usize>, minimum = 1)]
+    limit: Option<NonZeroUsize>,
     /// Where nothing is on the list: how long to wait for something, such as `30s`; at most a minute.
     wait: Option<String>,
 }

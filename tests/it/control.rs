@@ -473,6 +473,7 @@ fn odd_ids_queries_and_methods_are_problems_too() {
         for query in [
             "limit=many",
             "limit=-1",
+            "limit=0",
             "limit=1.5",
             "limit=99999999999999999999",
             "cursor=%ff",
@@ -713,10 +714,16 @@ fn a_list_is_read_in_parts() {
         }
         let unique: BTreeSet<_> = made.iter().collect();
         assert_eq!(unique.len(), 7);
-        for limit in ["0", "1", "500", "100000"] {
+        for limit in ["1", "500", "100000"] {
             get(&gate, &work.token, &format!("/v1/grants?limit={limit}"))
                 .await
                 .expect(200);
+        }
+        // A page of nothing could have no next.
+        for list in ["/v1/grants", "/v1/requests", "/v1/audit"] {
+            get(&gate, &gate.operator(), &format!("{list}?limit=0"))
+                .await
+                .problem(400, "request_malformed");
         }
     });
 }
