@@ -20,6 +20,7 @@ pub(super) const MOST_ASKS: usize = 16;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Details {
+    #[expect(dead_code, reason = "it has to be there, and was looked at before")]
     r#type: String,
     task: Option<String>,
     entitlement: String,
@@ -91,15 +92,17 @@ fn details(text: &str) -> Result<Vec<Details>, OAuthError> {
     let invalid = |why: String| OAuthError::new("invalid_authorization_details", why);
     let value = parse_json(text.as_bytes(), 8);
     let value = value.map_err(|fault| invalid(format!("it is {fault}")))?;
-    let details: Vec<Details> =
-        serde_json::from_value(value).map_err(|error| invalid(error.to_string()))?;
-    match details.iter().find(|one| one.r#type != DETAILS_TYPE) {
-        None => Ok(details),
-        Some(other) => Err(invalid(format!(
-            "the type `{}` is not known here, only `{DETAILS_TYPE}`",
-            other.r#type
-        ))),
+    // First: what members an entry has depends on its type (RFC 9396 §2).
+    let mut types = value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|one| one.get("type")?.as_str());
+    if let Some(other) = types.find(|one| *one != DETAILS_TYPE) {
+        let why = format!("the type `{other}` is not known here, only `{DETAILS_TYPE}`");
+        return Err(invalid(why));
     }
+    serde_json::from_value(value).map_err(|error| invalid(error.to_string()))
 }
 
 /// The granted details, as RFC 9396 §7 wants them echoed.

@@ -27,6 +27,24 @@ fn scope_and_details_ask_for_entitlements() {
     assert_eq!(wants("").unwrap().asks.len(), 0);
 }
 
+/// Whatever else is wrong with details of another type, that is what is wrong with them (RFC 9396 §5).
+#[test]
+fn another_type_is_named_whatever_it_has_beside() {
+    for entry in [
+        r#"{"type":"other"}"#,
+        r#"{"type":"other","amount":7}"#,
+        r#"{"type":"other","entitlement":7}"#,
+    ] {
+        let ours = r#"{"type":"portcullis_grant","entitlement":"c"}"#;
+        for text in [format!("[{entry}]"), format!("[{ours},{entry}]")] {
+            let error = details(&text).unwrap_err();
+            assert_eq!(error.code, "invalid_authorization_details");
+            let said = &error.description;
+            assert!(said.contains("type `other` is not known"), "{said}");
+        }
+    }
+}
+
 #[test]
 fn details_that_are_not_ours_are_refused() {
     let invalid = Err("invalid_authorization_details");
