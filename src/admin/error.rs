@@ -60,6 +60,7 @@ impl ApiError {
         let title = match status {
             StatusCode::CONFLICT => "It contradicts what there is",
             StatusCode::TOO_MANY_REQUESTS => "Too many tries",
+            StatusCode::UNPROCESSABLE_ENTITY => "It contradicts what came before",
             _ => "Not for you",
         };
         Self::new(status, code, title, detail)

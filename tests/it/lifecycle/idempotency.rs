@@ -32,7 +32,8 @@ fn a_key_creates_once_for_its_caller() {
         assert_ne!(first.json()["id"], anew.json()["id"]);
         let other = json!({ "kind": "other" });
         let other = create(&gate, &token, "/v1/tasks", "k1", &other).await;
-        other.problem(422, "idempotency_key_reused");
+        let other = other.problem(422, "idempotency_key_reused");
+        assert_eq!(other["title"], "It contradicts what came before");
         let theirs = create(&gate, &rival, "/v1/tasks", "k1", &body)
             .await
             .expect(201);
