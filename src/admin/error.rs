@@ -215,6 +215,8 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         let problem_json = HeaderValue::from_static(PROBLEM_JSON);
         headers.insert(header::CONTENT_TYPE, problem_json);
+        // What is not there now may be there at once, and it is for this caller alone.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }

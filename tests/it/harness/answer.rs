@@ -75,6 +75,7 @@ impl Answer {
             Some("application/problem+json"),
             "{shown}"
         );
+        assert_eq!(self.header("cache-control"), Some("no-store"), "{shown}");
         let problem = self.json();
         assert_eq!(problem["code"], code, "{problem}");
         assert_eq!(problem["status"], status, "{problem}");
