@@ -3,11 +3,13 @@
 //! and `openid` is ignored; what is got is an access token alone.
 //!
 //! An `auth_req_id` is made of the ids of the requests that it stands for. Nothing has to be remembered
-//! for it, it outlives a restart, and what was asked for again is called the same again.
+//! for it but that a token was given out, it outlives a restart, and what was asked for again is called the
+//! same again as long as people have not decided.
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,9 +29,10 @@ use super::form::Form;
 use super::pace::Pace;
 use super::state::OAuth;
 use super::wanted::{MOST_ASKS, Wanted, granted_details};
-use crate::access::{Outcome, holder};
+use crate::access::{NotOnce, Outcome, holder};
 use crate::base::{BootInstant, ErrorChain};
 use crate::model::{EndReason, Grant, GrantRequest, GrantState, RequestId};
+use crate::tokens::Replay;
 
 pub(super) const GRANT_TYPE: &str = "urn:openid:params:grant-type:ciba";
 
@@ -138,6 +141,7 @@ impl OAuth {
                     return invalid("it was asked for by the holder of another key");
                 }
                 let task = self.task(applicant, Some(task.as_str()))?;
+                self.redeem(applicant, &grants).await?;
                 let scope = grants
                     .iter()
                     .map(|grant| grant.request.right.entitlement.as_str());
@@ -184,6 +188,46 @@ impl OAuth {
             grants.push(grant);
         }
         Ok(grants)
+    }
+
+    /// Takes what is polled for as redeemed, which it is once (CIBA Core §10.1.1), up to the time by which all
+    /// of it is over, renewals included. A client that loses the answer gets a token for the task instead.
+    async fn redeem(&self, applicant: &Applicant, grants: &[Grant]) -> Result<(), OAuthError> {
+        let ids: BTreeSet<_> = grants
+            .iter()
+            .map(|grant| grant.request.id.as_str())
+            .collect();
+        let id = Vec::from_iter(ids).join(".");
+        let ends = grants.iter().filter_map(|grant| {
+            let term = grant.term()?;
+            let entitlement = grant.request.right.entitlement.as_str();
+            let entitlement = applicant.snapshot.entitlement(entitlement);
+            let renewed = entitlement.and_then(|one| term.starts_at.checked_add(one.max_ttl).ok());
+            Some(renewed.map_or(term.expires_at, |renewed| renewed.max(term.expires_at)))
+        });
+        let now = self.clock.wall();
+        let until = ends.max().unwrap_or(now);
+        let agent = applicant.id().as_str();
+        match self.redeemed.accept(agent, &id, until, now).await {
+            Ok(()) => Ok(()),
+            Err(NotOnce::Replay(Replay::Seen)) => {
+                let why = "the token for it was given out: get another for the task";
+                Err(OAuthError::new("invalid_grant", why))
+            }
+            Err(NotOnce::Replay(Replay::Stale)) => {
+                let why = "what was asked for is over";
+                Err(OAuthError::new("invalid_grant", why))
+            }
+            Err(NotOnce::Replay(Replay::Full)) => Err(OAuthError::unavailable(
+                "too much that was redeemed is remembered at this moment: get a token for the task",
+            )),
+            Err(failure @ (NotOnce::Broken(_) | NotOnce::Store(_))) => {
+                error!(error = %ErrorChain(&failure), "that a request is redeemed can't be stored");
+                Err(OAuthError::unavailable(
+                    "that it is redeemed can't be stored at this moment: get a token for the task",
+                ))
+            }
+        }
     }
 
     /// Not yet: in time, or too soon after the last poll (CIBA Core §11).

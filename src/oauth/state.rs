@@ -28,6 +28,7 @@ pub struct OAuth {
     pub(super) clock: Clock,
     pub(super) facts: OAuthFacts,
     pub(super) assertions: UsedOnce,
+    pub(super) redeemed: UsedOnce,
     pub(super) pace: Pace,
 }
 
@@ -50,6 +51,8 @@ pub struct OAuthParts {
     pub revocations: Revocations,
     /// The client assertions that were used.
     pub assertions: UsedOnce,
+    /// What a token was polled for, with success.
+    pub redeemed: UsedOnce,
     /// Where tokens are recorded.
     pub audit: Audit,
     /// Where they are counted.
@@ -86,6 +89,7 @@ impl OAuth {
             dpop,
             revocations,
             assertions,
+            redeemed,
             audit,
             metrics,
             clock,
@@ -104,6 +108,7 @@ impl OAuth {
             clock,
             facts,
             assertions,
+            redeemed,
             pace: Pace::default(),
         }
     }

@@ -91,6 +91,8 @@ pub enum DocumentKind {
     PendingReset,
     /// A score that was pushed of an agent.
     PushedScore,
+    /// What a token was polled for, with success.
+    RedeemedRequest,
     /// An agent that gets no new token.
     RevokedAgent,
     /// A token that is refused before its end.

@@ -157,8 +157,11 @@ impl Core {
     pub(super) async fn oauth(&self, settings: &Settings) -> anyhow::Result<OAuth> {
         let used = self.used(DocumentKind::UsedAssertion, ReplayCache::new());
         let assertions = used.await?;
+        let redeemed = self.used(DocumentKind::RedeemedRequest, ReplayCache::new());
+        let redeemed = redeemed.await?;
         Ok(OAuth::new(OAuthParts {
             assertions,
+            redeemed,
             authority: Arc::clone(&self.authority),
             authenticator: Arc::clone(&self.authenticator),
             snapshot: self.reloader.live(),

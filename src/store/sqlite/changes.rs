@@ -47,6 +47,7 @@ pub(super) const fn kind_code(kind: DocumentKind) -> &'static str {
         DocumentKind::IdempotentAnswer => "idempotent_answer",
         DocumentKind::PendingReset => "pending_reset",
         DocumentKind::PushedScore => "pushed_score",
+        DocumentKind::RedeemedRequest => "redeemed_request",
         DocumentKind::RevokedAgent => "revoked_agent",
         DocumentKind::RevokedToken => "revoked_token",
         DocumentKind::SecondFactor => "second_factor",

@@ -226,6 +226,13 @@ fn a_person_agrees_and_the_next_poll_has_the_token() {
         let token = answer["access_token"].as_str().unwrap();
         let call = gate.call("GET", "/shop/reviewed").bearer(token);
         call.send().await.expect(200);
+        // It was given out once; another token for the task has the same grants behind it.
+        for again in [id.clone(), format!("{id}.{id}")] {
+            assert_eq!(told(&gate, &bot, &again).await["error"], "invalid_grant");
+        }
+        let another = bot.token_for(&work.task).await;
+        let call = gate.call("GET", "/shop/reviewed").bearer(&another);
+        call.send().await.expect(200);
         // What was shown on the way is worth as much: authority is in the grant.
         let call = gate.call("GET", "/shop/reviewed").bearer(&work.token);
         call.send().await.expect(200);
