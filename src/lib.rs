@@ -8,14 +8,10 @@
 //! 7  app                                        build, bind, drain: the only room where everything meets
 //! 6  rehearsal                                  what would be decided: tables, recorded decisions
 //! 5  pep · oauth · admin                        doors: the data plane, tokens, the API of agents and people
-//! 4  access                                     what an agent stands on and may ask for; what people decide
-//! 4  access     notices                         what an agent stands on and may ask for · who is told
-//! 3  authn · grants · config                    who; by what right; under which files
-//! 2  tokens · pdp · approvals · store · audit · upstream
-//!                                               engines: each stands alone
 //! 4  access · notices                           what an agent stands on and may ask for; who is told
 //! 3  authn · grants · config                    who; by what right; under which files
-//! 2  tokens · pdp · store · audit · upstream    engines: each stands alone (and approvals)
+//! 2  tokens · pdp · store · audit · upstream · approvals · signals
+//!                                               engines: each stands alone
 //! 1  model · wire · telemetry · tls             nouns and pure rules; HTTP shapes; counters; identities
 //! 0  base                                       clock, ids, secrets, digests, values swapped whole
 //! ```

@@ -17,7 +17,7 @@ const PREFIX: usize = 2 * 8 + 1;
 const LONGEST: usize = PREFIX + 2 * size_of::<u64>();
 
 /// An id of a request.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct RequestId {
     text: [u8; LONGEST],
     length: usize,
