@@ -6,16 +6,18 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::json;
 
 use super::gate::Gate;
+use super::refusal::Refusal;
 use crate::access::{DETAILS_TYPE, resources};
 use crate::model::DenyReason;
-use crate::wire::{Body, DPOP_ALGORITHMS, PROBLEM_JSON, Problem};
+use crate::wire::{Body, DPOP_ALGORITHMS};
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 /// The document, if that is what was asked for. The path behind the well-known one is the resource's
 /// own (RFC 9728 §3.1). Where the token endpoint knows no such resource, there is no document: one that
-/// names it would lead to a token that can't be had.
-pub(super) fn answer(gate: &Gate, request: &Parts) -> Option<Response<Body>> {
+/// names it would lead to a token that can't be had. Clients that guess the path go on to the gateway's own
+/// document then, as the RFC lets them.
+pub(super) fn answer(gate: &Gate, request: &Parts) -> Option<Result<Response<Body>, Refusal>> {
     let suffix = request.uri.path().strip_prefix(WELL_KNOWN)?;
     if !suffix.is_empty() && !suffix.starts_with('/') {
         return None;
@@ -25,13 +27,15 @@ pub(super) fn answer(gate: &Gate, request: &Parts) -> Option<Response<Body>> {
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
         let allow = HeaderValue::from_static("GET, HEAD");
         response.headers_mut().insert(header::ALLOW, allow);
-        return Some(response);
+        return Some(Ok(response));
     }
     let facts = &gate.facts;
     let algorithms: Vec<_> = DPOP_ALGORITHMS.split(' ').collect();
     let resource = format!("{}{}", facts.public_url, suffix.trim_end_matches('/'));
     if !resources(&gate.snapshot.peek(), &facts.public_url).contains(&resource) {
-        return Some(no_resource(&facts.public_url));
+        let own = format!("{}{WELL_KNOWN}", facts.public_url);
+        let detail = format!("no resource is here; the gateway's own metadata is at {own}");
+        return Some(Err(Refusal::new(DenyReason::OperationUnknown, detail)));
     }
     let document = json!({
         "resource": resource,
@@ -47,22 +51,7 @@ pub(super) fn answer(gate: &Gate, request: &Parts) -> Option<Response<Body>> {
     headers.insert(header::CONTENT_TYPE, json);
     let cached = HeaderValue::from_static("max-age=300");
     headers.insert(header::CACHE_CONTROL, cached);
-    Some(response)
-}
-
-/// Clients that guess the path go on to the gateway's own document, as RFC 9728 lets them.
-fn no_resource(public_url: &str) -> Response<Body> {
-    let detail =
-        format!("no resource is here; the gateway's own metadata is at {public_url}{WELL_KNOWN}");
-    let (status, code) = (StatusCode::NOT_FOUND, DenyReason::OperationUnknown.as_str());
-    let problem = Problem::new(status, code, "No such resource", detail);
-    let mut response = Response::new(Body::full(problem.to_json()));
-    *response.status_mut() = status;
-    let problem_json = HeaderValue::from_static(PROBLEM_JSON);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, problem_json);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    Some(Ok(response))
 }
 
 /// Where the document about the service at `path` is.

@@ -84,7 +84,8 @@ impl Worker {
         let request_id = self.next_request_id();
         let (parts, body) = request.into_parts();
         if let Some(document) = metadata::answer(&self.gate, &parts) {
-            return Begun::Answered(document);
+            let refuse = |refusal| self.refuse_unrecorded(&refusal, &request_id);
+            return Begun::Answered(document.unwrap_or_else(refuse));
         }
         let peer = connection.peer.address.ip();
         let times = self.gate.clock.times();
@@ -94,8 +95,7 @@ impl Worker {
         let running = match opened {
             Ok(running) => running,
             Err(refusal) => {
-                self.gate.metrics.refuse(refusal.reason().as_str());
-                return Begun::Answered(self.refuse(&refusal, NOWHERE, &request_id));
+                return Begun::Answered(self.refuse_unrecorded(&refusal, &request_id));
             }
         };
         let limits = &self.gate.facts.limits;
@@ -210,10 +210,7 @@ impl Worker {
                 running.refuse(refusal);
                 self.refuse(refusal, NOWHERE, &request_id)
             }
-            Err(unrecorded) => {
-                self.gate.metrics.refuse(unrecorded.reason().as_str());
-                self.refuse(&unrecorded.closing(), NOWHERE, &request_id)
-            }
+            Err(unrecorded) => self.refuse_unrecorded(&unrecorded.closing(), &request_id),
         }
     }
 
@@ -332,6 +329,12 @@ impl Worker {
         if let Ok(nonce) = HeaderValue::from_str(&self.gate.dpop.nonce()) {
             response.headers_mut().insert(DPOP_NONCE, nonce);
         }
+    }
+
+    /// Refuses a request of which there is no record: it is only counted.
+    fn refuse_unrecorded(&self, refusal: &Refusal, request_id: &RequestId) -> Response<Body> {
+        self.gate.metrics.refuse(refusal.reason().as_str());
+        self.refuse(refusal, NOWHERE, request_id)
     }
 
     fn refuse(
