@@ -137,10 +137,8 @@ fn an_http2_stream_is_reset_and_its_siblings_go_on() {
             let (closed, error) = tokio::join!(cause.happens(&gate, &work), cut.cut());
             one_was_cut(&closed, &work);
             let error = http2_reset(&error);
-            assert!(
-                error.contains("reset") || error.contains("stream error"),
-                "{cause:?}: {error}"
-            );
+            // Not cancelled: some clients take that for the end of an answer that is whole.
+            assert!(error.contains("internal error"), "{cause:?}: {error}");
             cut_feed.closed().await;
 
             feed.send("data: 2\n\n").await;
@@ -296,7 +294,8 @@ fn a_stalled_http2_reader_is_cut_and_its_siblings_go_on() {
         feed.closed().await;
         let call = gate.call("GET", "/shop/items").bearer(&other.token);
         call.send_on(&mut client).await.expect(200);
-        opened.cut().await;
+        let error = http2_reset(&opened.cut().await);
+        assert!(error.contains("internal error"), "{error}");
     });
 }
 
