@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::canonical::Canonical;
 use super::recheck::Standing;
 use super::refusal::Refusal;
-use super::right::Right;
+use super::right::{Covering, Right};
 use crate::access::{Asker, whole};
 use crate::audit::Written;
 use crate::config::Endpoint;
@@ -151,7 +151,7 @@ pub(super) fn weigh<D: Deciding>(
             let permit = permit.map_err(|refusal| refusal.with_asked(deciding.asked()))?;
             Ok((None, permit))
         }
-        Right::Grants(grants) => first_that_permits(deciding, asker, call, grants, history),
+        Right::Grants(covering) => first_that_permits(deciding, asker, call, covering, history),
     }
 }
 
@@ -159,12 +159,12 @@ fn first_that_permits<D: Deciding>(
     deciding: &mut D,
     asker: &Asker<'_>,
     call: &Call<'_>,
-    grants: &[Arc<LiveGrant>],
+    covering: &Covering,
     history: &History,
 ) -> Result<Weighed<D::Place>, Refusal> {
     let mut denied = None;
     let mut exhausted = None;
-    for grant in grants {
+    for grant in covering.iter(call.endpoint, asker.now) {
         let permit = match permits(deciding, asker, call, grant, history) {
             Ok(permit) => permit,
             Err(refusal) => {

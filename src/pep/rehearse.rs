@@ -93,7 +93,10 @@ impl Facts {
         let closed = supposing.first.is_some();
         let grant = match (&weighed, &right) {
             (Ok((grant, _)), _) => grant.clone(),
-            (Err(_), Right::Grants(grants)) => supposing.first.or_else(|| grants.first().cloned()),
+            (Err(_), Right::Grants(covering)) => {
+                let covering = || covering.iter(endpoint, asker.now).next().cloned();
+                supposing.first.or_else(covering)
+            }
             (Err(_), Right::Baseline) => None,
         };
         explanation.signals = supposing.seen;

@@ -1,14 +1,16 @@
 //! By what right: a baseline operation, or a live grant that covers the call. That there is no third
 //! way is code, not policy.
 
-use std::sync::Arc;
+#[cfg(test)]
+mod tests;
 
-use smallvec::SmallVec;
+use std::sync::Arc;
 
 use super::gate::Facts;
 use super::refusal::Refusal;
 use crate::access::{Asker, NextStep, request_step};
 use crate::audit::Written;
+use crate::base::BootInstant;
 use crate::config::Endpoint;
 use crate::grants::LiveGrant;
 use crate::model::{Agreed, DenyReason, Entitlement};
@@ -18,8 +20,44 @@ use crate::model::{Agreed, DenyReason, Entitlement};
 pub(super) enum Right {
     /// The operation needs no grant.
     Baseline,
-    /// Live grants that cover the call, the earliest deadline first; never empty.
-    Grants(SmallVec<[Arc<LiveGrant>; 2]>),
+    /// Live grants cover the call.
+    Grants(Covering),
+}
+
+/// The live grants of a task that cover a call, the earliest deadline first; there is one. A task has up to 64 and
+/// most calls are made under the first: those behind it are not looked at before they are asked for.
+#[derive(Debug)]
+pub(super) struct Covering {
+    grants: Arc<Vec<Arc<LiveGrant>>>,
+    first: usize,
+}
+
+impl Covering {
+    fn of(grants: Arc<Vec<Arc<LiveGrant>>>, endpoint: &Endpoint, now: BootInstant) -> Option<Self> {
+        let first = grants
+            .iter()
+            .position(|grant| covers(grant, endpoint, now))?;
+        Some(Self { grants, first })
+    }
+
+    /// One after the other, for the same `endpoint`.
+    pub(super) fn iter<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+        now: BootInstant,
+    ) -> impl Iterator<Item = &'a Arc<LiveGrant>> {
+        let from_first = self.grants.iter().skip(self.first).enumerate();
+        from_first
+            .filter(move |(place, grant)| *place == 0 || covers(grant, endpoint, now))
+            .map(|(_, grant)| grant)
+    }
+}
+
+fn covers(grant: &LiveGrant, endpoint: &Endpoint, now: BootInstant) -> bool {
+    let right = &grant.request().right;
+    grant.ended(now).is_none()
+        && right.operations.contains(&endpoint.operation.id)
+        && endpoint.covering.contains(&right.entitlement)
 }
 
 impl Facts {
@@ -30,21 +68,14 @@ impl Facts {
         }
         let task = asker.task;
         let grants = task.map(|task| task.grants()).unwrap_or_default();
-        let covers = |grant: &&Arc<LiveGrant>| {
-            let request = grant.request();
-            grant.ended(asker.now).is_none()
-                && request.right.operations.contains(&endpoint.operation.id)
-                && endpoint.covering.contains(&request.right.entitlement)
-        };
-        let grants: SmallVec<_> = grants.iter().filter(covers).cloned().collect();
-        if grants.is_empty() {
+        let Some(covering) = Covering::of(grants, endpoint, asker.now) else {
             let refusal = self.next_step(asker, endpoint);
             let asked = endpoint.covering.first();
             let asked =
                 asked.and_then(|id| asker.asked(id, Agreed::default(), Some(refusal.reason())));
             return Err(refusal.with_asked(asked.as_deref().map(Written::from)));
-        }
-        Ok(Right::Grants(grants))
+        };
+        Ok(Right::Grants(covering))
     }
 
     /// Tells an agent of which a rule demands more what leads to it, and one whose grant has ended meanwhile what
