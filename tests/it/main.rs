@@ -30,6 +30,7 @@ mod durability;
 mod explain;
 mod forwarding;
 mod grpc;
+mod guided;
 mod h2c;
 mod habits;
 mod held;
