@@ -40,7 +40,7 @@ use control::{Client, request};
 use forwarder::forward;
 use http::{Method, StatusCode};
 use load::{Protocol, Sample, measure};
-use ours::{Certificate, Ours, free};
+use ours::{Certificate, Ours, free, program};
 use peers::{Issuer, Peer, Site};
 use process::{MEASURED, Process};
 use report::{Goal, Line, print_goals, print_heading, print_lines};
@@ -232,11 +232,7 @@ async fn compare(options: &Options) {
     };
     let lines = rounds(ways, &http1, &ours.token, options).await;
     print_heading(options.rounds, options.time.as_secs_f64(), &load_before);
-    println!(
-        "`{OURS}` is {} of the profile `{}`.",
-        env!("CARGO_PKG_VERSION"),
-        profile(),
-    );
+    println!("`{OURS}` is {}, {}.", env!("CARGO_PKG_VERSION"), build());
     println!(
         "\nHTTP/1.1, {AT_ONCE} connections, answers of {} bytes",
         ANSWER.len()
@@ -408,12 +404,12 @@ fn goals(lines: &[Line]) {
     print_goals(ours, &found.collect::<Vec<_>>());
 }
 
-/// The name of the profile that everything was built with.
-fn profile() -> String {
-    let program = env::current_exe().unwrap();
-    let profile = program
-        .parent()
-        .and_then(Path::parent)
-        .and_then(Path::file_name);
-    profile.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+/// How the program that is measured was built, by the directory that it is in.
+fn build() -> String {
+    let program = program();
+    match program.parent().and_then(Path::file_name) {
+        Some(name) if name == "guided" => "built by `deploy/build`".to_owned(),
+        Some(name) => format!("of the profile `{}`", name.to_string_lossy()),
+        None => "of PATH".to_owned(),
+    }
 }

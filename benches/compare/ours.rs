@@ -55,6 +55,12 @@ impl Certificate {
     }
 }
 
+/// The program that is measured.
+pub(crate) fn program() -> PathBuf {
+    let other = env::var_os("PORTCULLIS");
+    other.map_or_else(|| env!("CARGO_BIN_EXE_portcullis").into(), PathBuf::from)
+}
+
 impl Ours {
     /// Starts one on `cores` in front of `upstream`, with a grant in force and a pushed risk.
     pub(crate) async fn start(
@@ -85,9 +91,7 @@ impl Ours {
             .replace("@TLS@", &tls);
         let file = directory.path().join("portcullis.toml");
         fs::write(&file, config).unwrap();
-        let program = env::var_os("PORTCULLIS");
-        let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_portcullis").into());
-        let mut command = Command::new(program);
+        let mut command = Command::new(program());
         command.arg("serve").arg("--config").arg(&file);
         let mut process = Process::start(cores, &command, &directory.path().join("log"));
         process.ready(address).unwrap();
