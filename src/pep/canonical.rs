@@ -15,7 +15,7 @@ use super::session::TASK;
 use super::trace::TRACEPARENT;
 use crate::base::Secret;
 use crate::model::DenyReason;
-use crate::wire::{WEBSOCKET, canonical_segment, is_plain_path};
+use crate::wire::{GrpcCall, WEBSOCKET, canonical_segment, is_plain_path};
 
 /// The longest token that is looked at.
 const LONGEST_TOKEN: usize = 8 * 1024;
@@ -74,53 +74,31 @@ impl Token {
 
 impl Canonical {
     /// Reads a request's head.
-    pub(super) fn read(parts: Parts, longest_uri: usize) -> Result<Self, Refusal> {
+    pub(super) fn read(mut parts: Parts, longest_uri: usize) -> Result<Self, Refusal> {
+        let reading = read(&mut parts, longest_uri);
         let Parts {
-            mut method,
+            method,
             uri,
             version,
-            mut headers,
-            extensions,
+            headers,
             ..
         } = parts;
-        let extended_connect = is_extended_connect(&method, &extensions)?;
-        if extended_connect {
-            // What HTTP/1.1 asks for with GET (RFC 8441 §5): it is the same operation.
-            method = Method::GET;
-        }
-        if matches!(method, Method::CONNECT | Method::TRACE) {
-            return Err(malformed("the gateway forwards no CONNECT and no TRACE"));
-        }
-        let target = uri.path_and_query().map_or("", |target| target.as_str());
-        if target.len() > longest_uri {
-            return Err(Refusal::too_large(
-                StatusCode::URI_TOO_LONG,
-                format!("a request target has at most {longest_uri} bytes"),
-            ));
-        }
-        let said = Said::read(&headers);
-        let authority = authority(uri.authority(), &said, version)?;
-        let path = canonical_path(uri.path())?;
-        uri.query().map(check_query).transpose()?;
-        let content_length = content_length(&said)?;
-        let (authorizations, present) = (said.authorizations, said.present);
-        let token = take_token(authorizations, &mut headers)?;
-        if let Some(token) = &token {
-            let path = path.as_deref().unwrap_or(uri.path());
-            refuse_token_elsewhere(token, path, uri.query(), &headers)?;
-        }
+        let reading = match reading {
+            Ok(reading) => reading,
+            Err(refusal) => return Err(refusal.to(GrpcCall::of(&method, version, &headers))),
+        };
         Ok(Self {
             method,
-            host_length: host_length(authority.as_str()),
-            authority,
+            host_length: host_length(reading.authority.as_str()),
+            authority: reading.authority,
             uri,
-            path,
+            path: reading.path,
             headers,
-            token,
-            content_length,
-            present,
+            token: reading.token,
+            content_length: reading.content_length,
+            present: reading.present,
             version,
-            extended_connect,
+            extended_connect: reading.extended_connect,
         })
     }
 
@@ -179,6 +157,55 @@ impl Canonical {
     pub(super) const fn content_length(&self) -> Option<u64> {
         self.content_length
     }
+}
+
+/// What a head says, beside what it is made of.
+struct Reading {
+    authority: Authority,
+    path: Option<String>,
+    token: Option<Token>,
+    content_length: Option<u64>,
+    present: Present,
+    extended_connect: bool,
+}
+
+/// Reads a head, whose credential is taken out of it.
+fn read(parts: &mut Parts, longest_uri: usize) -> Result<Reading, Refusal> {
+    let extended_connect = is_extended_connect(&parts.method, &parts.extensions)?;
+    if extended_connect {
+        // What HTTP/1.1 asks for with GET (RFC 8441 §5): it is the same operation.
+        parts.method = Method::GET;
+    }
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+        return Err(malformed("the gateway forwards no CONNECT and no TRACE"));
+    }
+    let uri = &parts.uri;
+    let target = uri.path_and_query().map_or("", |target| target.as_str());
+    if target.len() > longest_uri {
+        return Err(Refusal::too_large(
+            StatusCode::URI_TOO_LONG,
+            format!("a request target has at most {longest_uri} bytes"),
+        ));
+    }
+    let said = Said::read(&parts.headers);
+    let authority = authority(uri.authority(), &said, parts.version)?;
+    let path = canonical_path(uri.path())?;
+    uri.query().map(check_query).transpose()?;
+    let content_length = content_length(&said)?;
+    let (authorizations, present) = (said.authorizations, said.present);
+    let token = take_token(authorizations, &mut parts.headers)?;
+    if let Some(token) = &token {
+        let path = path.as_deref().unwrap_or(uri.path());
+        refuse_token_elsewhere(token, path, uri.query(), &parts.headers)?;
+    }
+    Ok(Reading {
+        authority,
+        path,
+        token,
+        content_length,
+        present,
+        extended_connect,
+    })
 }
 
 /// What the headers say that this reading turns on, found in one walk through them.

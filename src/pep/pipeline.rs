@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version};
 use hyper::body::{Body as _, Incoming};
 use tracing::warn;
@@ -26,7 +27,7 @@ use super::worker::Worker;
 use crate::audit::Record;
 use crate::model::DenyReason;
 use crate::upstream::{Prepared, Received};
-use crate::wire::Body;
+use crate::wire::{Body, GrpcCall};
 
 /// Tells an agent that its grant is about to end, in seconds.
 const GRANT_EXPIRES_IN: HeaderName = HeaderName::from_static("portcullis-grant-expires-in");
@@ -95,12 +96,15 @@ impl Worker {
         let running = match opened {
             Ok(running) => running,
             Err(refusal) => {
+                let refusal = refusal.to(call(&parts));
                 return Begun::Answered(self.refuse_unrecorded(&refusal, &request_id));
             }
         };
         let limits = &self.gate.facts.limits;
-        let canonical = check_lines(&parts.headers, limits.header_count)
-            .and_then(|()| Canonical::read(parts, limits.uri_bytes));
+        let canonical = match check_lines(&parts.headers, limits.header_count) {
+            Ok(()) => Canonical::read(parts, limits.uri_bytes),
+            Err(refusal) => Err(refusal.to(call(&parts))),
+        };
         let canonical = match canonical {
             Ok(canonical) => Rc::new(canonical),
             Err(refusal) => {
@@ -118,7 +122,7 @@ impl Worker {
                 next,
             }),
             Err(refusal) => {
-                let response = self.refuse_open(&refusal, &canonical, &running, &slot, &request_id);
+                let response = self.refuse_open(refusal, &canonical, &running, &slot, &request_id);
                 Begun::Answered(response)
             }
         }
@@ -160,7 +164,7 @@ impl Worker {
         let answered = match answered {
             Ok(answered) => answered,
             Err(refusal) => {
-                return self.refuse_open(&refusal, &canonical, &running, &slot, &request_id);
+                return self.refuse_open(refusal, &canonical, &running, &slot, &request_id);
             }
         };
         let mut response = match answered {
@@ -178,12 +182,14 @@ impl Worker {
     /// Answers and records a refusal of a request that has a reading.
     fn refuse_open(
         &self,
-        refusal: &Refusal,
+        refusal: Refusal,
         canonical: &Canonical,
         running: &Running,
         slot: &Slot,
         request_id: &RequestId,
     ) -> Response<Body> {
+        let (method, version) = (canonical.method(), canonical.version());
+        let refusal = &refusal.to(GrpcCall::of(method, version, canonical.headers()));
         slot.disarm();
         running.refuse(refusal);
         if let Some(internal) = refusal.internal() {
@@ -350,6 +356,11 @@ impl Worker {
         }
         response
     }
+}
+
+/// The call of gRPC that a request is, if it is one.
+fn call(request: &Parts) -> Option<GrpcCall> {
+    GrpcCall::of(&request.method, request.version, &request.headers)
 }
 
 fn describe_request(record: &mut Record, canonical: &Canonical) {

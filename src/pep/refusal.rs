@@ -2,6 +2,7 @@
 //! one. Two messages always: a public one that helps an honest agent and teaches an attacker nothing,
 //! and an internal one that lets the operator act.
 
+mod grpc;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,9 @@ use crate::access::{NextStep, StepUp};
 use crate::audit::Written;
 use crate::model::{DenyReason, Proof};
 use crate::pdp::Requirement;
-use crate::wire::{Body, Challenge, DPOP_ALGORITHMS, PROBLEM_JSON, Problem, WEBSOCKET_VERSION};
+use crate::wire::{
+    Body, Challenge, DPOP_ALGORITHMS, GrpcCall, PROBLEM_JSON, Problem, WEBSOCKET_VERSION,
+};
 
 /// The header that carries the nonce for the next proof (RFC 9449 §8.1).
 pub(super) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -46,6 +49,8 @@ pub(super) struct Refusal {
     close: bool,
     /// The version of WebSockets is the wrong one.
     websocket_version: bool,
+    /// The call of gRPC that it answers, if that is one.
+    call: Option<GrpcCall>,
     /// For the log alone.
     internal: Option<String>,
     /// What the rules were asked, where they were.
@@ -68,6 +73,7 @@ impl Refusal {
             retry_after: None,
             close: false,
             websocket_version: false,
+            call: None,
             internal: None,
             asked: None,
         }
@@ -156,6 +162,12 @@ impl Refusal {
     /// Says which version of WebSockets is spoken (RFC 6455 §4.4).
     pub(super) fn for_websocket_version(mut self) -> Self {
         self.websocket_version = true;
+        self
+    }
+
+    /// It answers a call of gRPC, where that is one, and is told in its words too.
+    pub(super) fn to(mut self, call: Option<GrpcCall>) -> Self {
+        self.call = call;
         self
     }
 
@@ -252,6 +264,9 @@ impl Refusal {
         if self.close {
             let close = HeaderValue::from_static("close");
             headers.insert(header::CONNECTION, close);
+        }
+        if let Some(call) = self.call {
+            self.tell(call, &mut response);
         }
         response
     }

@@ -2,10 +2,12 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::future::ready;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use thiserror::Error;
@@ -57,6 +59,12 @@ impl Body {
     #[must_use]
     pub fn stream(body: impl http_body::Body<Data = Bytes, Error = BodyError> + 'static) -> Self {
         Self::Stream(Box::pin(body))
+    }
+
+    /// The same, with `trailers` behind it.
+    #[must_use]
+    pub fn with_trailers(self, trailers: HeaderMap) -> Self {
+        Self::stream(BodyExt::with_trailers(self, ready(Some(Ok(trailers)))))
     }
 
     /// The same bytes once more, where they are at hand: a stream passes once.

@@ -9,6 +9,7 @@ mod challenge;
 mod form;
 mod gather;
 mod graphql;
+mod grpc;
 mod headers;
 mod json;
 mod outbound;
@@ -24,6 +25,7 @@ pub use challenge::{Challenge, DPOP_ALGORITHMS};
 pub use form::{FormFault, FormField, FormFields, form_fields, form_value};
 pub use gather::poll_write_gathered;
 pub use graphql::{ArgumentFault, GraphqlCall, GraphqlFault, GraphqlType, graphql_call};
+pub use grpc::{GrpcCall, grpc_status};
 pub use headers::{
     CONTROLLED_BY_GATEWAY, connection_listed, is_hop_by_hop, is_identity_look_alike,
     stays_at_gateway,

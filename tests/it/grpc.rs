@@ -2,6 +2,8 @@
 //!
 //! Messages are bytes here: the gateway does not look into them.
 
+mod refusals;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -285,6 +287,11 @@ fn a_call_without_an_answer_is_refused() {
         let answer = within("an answer", call.answer).await.unwrap();
         assert_eq!(answer.status(), 401);
         assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        assert_eq!(answer.headers()["grpc-status"], "16");
+        let mut received = answer.into_body();
+        assert_eq!(end_of(&mut received).await, None);
+        let last = within("trailers", received.trailers()).await.unwrap();
+        assert_eq!(last.unwrap()["grpc-status"], "16");
         let told = std::future::poll_fn(|context| respond.poll_reset(context));
         let told = within("the service is told", told).await.unwrap();
         assert_eq!(told, Reason::CANCEL);
