@@ -758,3 +758,30 @@ impl Outside {
         self.0.sign(&header, &all)
     }
 }
+
+/// An answer to HEAD has no content, over HTTP/2 either, and the head that one to GET would have (RFC 9110 §9.3.2).
+#[test]
+fn a_refusal_of_head_is_a_head() {
+    run(async {
+        let gate = Plan::new().tls().start().await;
+        for http2 in [false, true] {
+            let call = |method: &str, path: &str| {
+                let call = gate.call(method, path);
+                if http2 { call.http2() } else { call }
+            };
+            for (path, status) in [
+                ("/shop/items", 401),
+                ("/shop//items", 400),
+                ("/.well-known/oauth-protected-resource", 200),
+                ("/.well-known/oauth-protected-resource/nothing", 404),
+            ] {
+                let get = call("GET", path).send().await.expect(status);
+                let head = call("HEAD", path).send().await.expect(status);
+                assert_eq!(head.text(), "");
+                for name in ["content-type", "content-length"] {
+                    assert_eq!(head.header(name), get.header(name), "{path}");
+                }
+            }
+        }
+    });
+}

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::Request;
-use hyper::body::Incoming;
+use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::{Method, Request, Response};
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,6 +23,7 @@ use crate::pep::cut::StreamExecutor;
 use crate::pep::http2::Paced;
 use crate::pep::websocket::{Successor, over_http2};
 use crate::pep::worker::{Worker, stopped};
+use crate::wire::Body;
 
 /// HTTP/2 peers that are gone without a word are found by pings.
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -58,6 +60,7 @@ where
                 // Inside the stream's own task from the first poll on.
                 let slot = executor.current().unwrap_or_default();
                 let stream = hyper::upgrade::on(&mut request);
+                let head = *request.method() == Method::HEAD;
                 let successor = Successor::default();
                 let begun = worker.begin(&connection, slot, request);
                 let response = worker.finish(&connection, begun, &successor).await;
@@ -68,7 +71,7 @@ where
                         drop(runs);
                     });
                 }
-                Ok::<_, Infallible>(response)
+                Ok::<_, Infallible>(if head { head_of(response) } else { response })
             }
         })
     };
@@ -96,4 +99,19 @@ where
     })
     .await?;
     Ok(())
+}
+
+/// What HEAD is told of an answer (RFC 9110 §9.3.2). A service's has no content; the gateway's own is taken away, which
+/// hyper does over HTTP/1.1 alone.
+fn head_of(mut response: Response<Body>) -> Response<Body> {
+    let length = match response.body() {
+        Body::Full(content) => content.size_hint().lower(),
+        Body::Stream(_) => 0,
+    };
+    if length > 0 {
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        *response.body_mut() = Body::empty();
+    }
+    response
 }
