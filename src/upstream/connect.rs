@@ -14,13 +14,21 @@ use super::endpoint::{PROBE_AFTER, PROBE_TIMEOUT};
 use super::framing::HEAD_BYTES;
 use super::http1::Connection;
 use super::lane::Lane;
-use super::lease::{Http2, Link};
+use super::lease::{Http2, Link, MOST_STREAMS};
 use super::outgoing::Outgoing;
 use super::socket::{Socket, Stream, Watch};
 use super::target::Target;
 use super::{ConnectError, Phase, SendError};
 use crate::base::{BootInstant, Clock};
 use crate::model::UpstreamProtocol;
+
+/// So many bytes of one answer may have come that nobody has taken yet.
+const STREAM_WINDOW: u32 = 256 << 10;
+
+/// The same of all answers on a connection: as much as all its streams may have, so that clients that do not read hold
+/// up no others, and more. Half of it is what h2 lets small frames cost that nobody has taken, 256 bytes each, before
+/// it ends the connection with all that runs on it: a feed of short messages is many of those.
+const CONNECTION_WINDOW: u32 = 4 * MOST_STREAMS * STREAM_WINDOW;
 
 /// Opens a connection to one address of `target`.
 pub(super) async fn connect(
@@ -141,6 +149,8 @@ async fn speak_http2(stream: Stream, watch: Watch) -> hyper::Result<Link> {
         .keep_alive_timeout(PROBE_TIMEOUT)
         .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX))
         .max_send_buf_size(HEAD_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .handshake::<_, Outgoing>(TokioIo::new(stream))
         .await?;
     let most = Rc::new(Cell::new(connection.current_max_send_streams()));

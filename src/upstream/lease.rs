@@ -37,7 +37,7 @@ pub(super) enum Link {
 
 /// The most exchanges on one connection, whatever the other side would take: its bytes come in order,
 /// so that one lost packet stops them all.
-const MOST_STREAMS: usize = 128;
+pub(super) const MOST_STREAMS: u32 = 128;
 
 /// A connection that exchanges share. It closes when the last of them has let go of it.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ impl Http2 {
 
     /// Whether one more exchange has a place, asked of the lane's own handle.
     pub(super) fn has_room(&self) -> bool {
-        Rc::strong_count(&self.handles) <= self.most.get().min(MOST_STREAMS)
+        Rc::strong_count(&self.handles) <= self.most.get().min(MOST_STREAMS as usize)
     }
 
     /// Whether nothing runs, asked of the lane's own handle.

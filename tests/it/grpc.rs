@@ -2,6 +2,7 @@
 //!
 //! Messages are bytes here: the gateway does not look into them.
 
+mod beside;
 mod refusals;
 
 use std::time::Duration;
@@ -56,6 +57,11 @@ struct Scene {
 impl Scene {
     /// Over TLS, or with prior knowledge.
     async fn start(secure: bool) -> Self {
+        Self::with(secure, "").await
+    }
+
+    /// With this line of `[gateway]`.
+    async fn with(secure: bool, gateway: &str) -> Self {
         let service = Http2Service::start(false).await;
         let services = format!(
             "[[service]]\nname = \"ledger\"\nmatch = {{ path = \"/\" }}\n\
@@ -68,6 +74,7 @@ impl Scene {
             Plan::new().listener("protocols = [\"h2\"]")
         };
         let plan = plan
+            .gateway(gateway)
             .file("services.toml", &services)
             .file("operations.toml", OPERATIONS)
             .file("entitlements.toml", ENTITLEMENTS)

@@ -4,13 +4,16 @@ use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
-use h2::server::{Builder, SendResponse};
-use h2::{Reason, RecvStream, SendStream};
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream, client, server};
 use http::Request;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::{Gateway, within};
+
+/// What small frames may cost that the test has not looked at.
+const ANY_FRAMES: usize = usize::MAX;
 
 /// Both directions of one stream.
 pub(crate) struct Http2Stream {
@@ -115,18 +118,25 @@ pub(crate) async fn http2_client_of_control(gate: &Gateway) -> SendRequest<Bytes
     client_of(gate, gate.control_address()).await
 }
 
+/// A client that takes small frames however many come.
+fn client() -> client::Builder {
+    let mut builder = client::Builder::new();
+    builder.data_frame_budget(ANY_FRAMES);
+    builder
+}
+
 async fn client_of(gate: &Gateway, address: SocketAddr) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
     match gate.connector(true) {
         None => {
-            let (client, connection) = h2::client::handshake(stream).await.unwrap();
+            let (client, connection) = client().handshake(stream).await.unwrap();
             tokio::spawn(async move { drop(connection.await) });
             client
         }
         Some(tls) => {
             let stream = within("a handshake", tls.connect("localhost", stream)).await;
-            let (client, connection) = h2::client::handshake(stream.unwrap()).await.unwrap();
+            let (client, connection) = client().handshake(stream.unwrap()).await.unwrap();
             tokio::spawn(async move { drop(connection.await) });
             client
         }
@@ -154,7 +164,8 @@ impl Http2Service {
                 stream.set_nodelay(true).unwrap();
                 let give = give.clone();
                 tokio::spawn(async move {
-                    let mut builder = Builder::new();
+                    let mut builder = server::Builder::new();
+                    builder.data_frame_budget(ANY_FRAMES);
                     if extended {
                         builder.enable_connect_protocol();
                     }
