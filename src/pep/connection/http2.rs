@@ -29,6 +29,12 @@ use crate::wire::Body;
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_PATIENCE: Duration = Duration::from_secs(20);
 
+/// What may have come of all requests on a connection that nobody has taken yet; of each it is hyper's 1 MiB. So a call
+/// whose service does not read holds up none beside it. Half of it is what h2 lets small frames cost, 256 bytes each,
+/// that nobody has taken, before it ends the connection: a client streams short messages faster than a connection to
+/// the service is opened.
+const WINDOW: u32 = 4 << 20;
+
 /// Serves a connection to its end, or until `stop` and the end of its streams.
 pub(super) async fn serve_http2<S>(
     worker: Rc<Worker>,
@@ -82,6 +88,7 @@ where
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams_per_connection)
         .max_header_list_size(list)
+        .initial_connection_window_size(WINDOW)
         .keep_alive_interval(Some(PING_EVERY))
         .keep_alive_timeout(PING_PATIENCE)
         .serve_connection(TokioIo::new(stream), service);

@@ -79,3 +79,48 @@ fn an_answer_of_many_small_messages_passes() {
         }
     });
 }
+
+/// Nor does a service that does not read hold up its client's other calls.
+#[test]
+fn a_service_that_does_not_read_holds_up_no_other_call() {
+    run(async {
+        let mut scene = Scene::with(false, ONE_WORKER).await;
+        let work = scene.works().await;
+        let mut unread = scene.calls(&work, "Send").await;
+        unread
+            .send
+            .send_data(vec![0; 2 << 20].into(), false)
+            .unwrap();
+        let _unread = (scene.service.is_asked().await, unread);
+        let mut call = scene.calls(&work, "Send").await;
+        let (request, _respond) = scene.service.is_asked().await;
+        let mut asked = request.into_body();
+        let piece = Bytes::from(vec![1; 64 << 10]);
+        for _ in 0..64 {
+            call.send.send_data(piece.clone(), false).unwrap();
+            let mut left = piece.len();
+            while left > 0 {
+                left -= data(&mut asked).await.len();
+            }
+        }
+    });
+}
+
+/// As many as come while a connection to the service is opened.
+#[test]
+fn many_small_messages_of_a_client_pass() {
+    run(async {
+        let mut scene = Scene::with(false, ONE_WORKER).await;
+        let work = scene.works().await;
+        let mut call = scene.calls(&work, "Send").await;
+        for _ in 0..6_000 {
+            call.send.send_data(message("tick!"), false).unwrap();
+        }
+        let (request, _respond) = scene.service.is_asked().await;
+        let mut asked = request.into_body();
+        let mut left = 6_000 * message("tick!").len();
+        while left > 0 {
+            left -= data(&mut asked).await.len();
+        }
+    });
+}

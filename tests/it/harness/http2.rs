@@ -166,6 +166,8 @@ impl Http2Service {
                 tokio::spawn(async move {
                     let mut builder = server::Builder::new();
                     builder.data_frame_budget(ANY_FRAMES);
+                    // Room for many streams, each of which has HTTP/2's own 64 KiB.
+                    builder.initial_connection_window_size(16 << 20);
                     if extended {
                         builder.enable_connect_protocol();
                     }
