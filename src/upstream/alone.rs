@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_local, yield_now};
 
 use super::ConnectError;
+use super::connect::{CONNECTION_WINDOW, STREAM_WINDOW};
 use super::endpoint::{PROBE_AFTER, PROBE_TIMEOUT};
 use super::framing::HEAD_BYTES;
 use super::lease::Http2;
@@ -100,6 +101,8 @@ pub(super) async fn speak(
         .keep_alive_timeout(PROBE_TIMEOUT)
         .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX))
         .max_send_buf_size(HEAD_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         // None until the other side's settings have come, which tells that they have.
         .initial_max_send_streams(0)
         .handshake::<_, Outgoing>(TokioIo::new(stream))

@@ -23,12 +23,12 @@ use crate::base::{BootInstant, Clock};
 use crate::model::UpstreamProtocol;
 
 /// So many bytes of one answer may have come that nobody has taken yet.
-const STREAM_WINDOW: u32 = 256 << 10;
+pub(super) const STREAM_WINDOW: u32 = 256 << 10;
 
 /// The same of all answers on a connection: as much as all its streams may have, so that clients that do not read hold
 /// up no others, and more. Half of it is what h2 lets small frames cost that nobody has taken, 256 bytes each, before
 /// it ends the connection with all that runs on it: a feed of short messages is many of those.
-const CONNECTION_WINDOW: u32 = 4 * MOST_STREAMS * STREAM_WINDOW;
+pub(super) const CONNECTION_WINDOW: u32 = 4 * MOST_STREAMS * STREAM_WINDOW;
 
 /// Opens a connection to one address of `target`.
 pub(super) async fn connect(

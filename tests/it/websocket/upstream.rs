@@ -134,6 +134,23 @@ fn a_service_that_does_not_read_is_left_as_soon() {
     });
 }
 
+/// Short messages that come faster than they can be passed on wait for their turn.
+#[test]
+fn a_burst_of_short_messages_passes() {
+    run(async {
+        let (gate, mut service) = served(Plan::new(), true).await;
+        let work = gate.agent("bot").works("work").await;
+        let (mut client, mut stream) = opened(&gate, &mut service, &work).await;
+        let count = 30_000;
+        for _ in 0..count {
+            stream.say(server(0x81, b"tick!"));
+        }
+        for _ in 0..count {
+            assert_eq!(client.frame().await, (0x81, b"tick!".to_vec()));
+        }
+    });
+}
+
 #[test]
 fn a_service_that_takes_none_is_answered_for() {
     run(async {
