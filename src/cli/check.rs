@@ -11,7 +11,7 @@ use super::exit;
 use super::output::{Output, colours};
 use crate::app::check_files;
 use crate::base::Clock;
-use crate::config::{Diagnostics, Settings, Snapshot, Sources, compile, read_tables};
+use crate::config::{Diagnostics, Settings, Snapshot, Sources, compile, read_tables, variables};
 use crate::pdp::Memory;
 
 /// What `check` takes.
@@ -86,14 +86,14 @@ fn configured(directories: Vec<PathBuf>, config: Option<PathBuf>) -> Configured 
     };
     let mut settings = None;
     if let Some(file) = config {
-        match Settings::load(&file, std::env::vars()) {
+        match Settings::load(&file, variables()) {
             Ok((loaded, warnings)) => {
                 sources = loaded.sources();
                 problems = problems.joined(warnings);
                 settings = Some((file, loaded));
             }
             Err(found) => {
-                sources.directories = vec![Settings::policies_of(&file, std::env::vars())];
+                sources.directories = vec![Settings::policies_of(&file, variables())];
                 problems = problems.joined(found);
             }
         }

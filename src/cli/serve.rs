@@ -11,7 +11,7 @@ use super::output::Output;
 use super::{check, exit};
 use crate::app::{HandedOver, Running, Signals, Sockets, StartOptions, start};
 use crate::base::Clock;
-use crate::config::{Settings, Sources};
+use crate::config::{Settings, Sources, variables};
 use crate::telemetry::{LogFormat, start_log};
 
 /// How long whoever starts a successor may take to stop the gateway before it.
@@ -38,7 +38,7 @@ pub(super) struct ServeArgs {
 
 pub(super) fn run(args: &ServeArgs, output: Output) -> anyhow::Result<ExitCode> {
     start_log(log_format(output), &log_filter("info"));
-    let loaded = Settings::load(&args.config, std::env::vars());
+    let loaded = Settings::load(&args.config, variables());
     let (settings, warnings) = match loaded {
         Ok(loaded) => loaded,
         Err(problems) => return check::show(&problems, output),

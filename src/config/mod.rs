@@ -37,7 +37,7 @@ pub use routes::{Matched, Parameters};
 pub use settings::{
     ClientAuth, Control, Gateway, Hold, JwksSource, Key, Limits, Listener, ListenerTls, Protocols,
     PublicUrl, Settings, SsfTransmitter, Template, Tokens, TrustedIssuer, UrlError, Webhook, keys,
-    reference,
+    reference, variables,
 };
 pub use snapshot::{Endpoint, EnrolledAgent, ProtectedService, Snapshot};
 pub use tables::{

@@ -25,6 +25,7 @@ use super::credentials::Allowed;
 use super::diagnostics::Diagnostics;
 use crate::tokens::Algorithm;
 
+pub use environment::variables;
 pub use keys::{Key, keys, reference};
 pub use limits::Limits;
 pub use notify::{Template, Webhook};

@@ -1,13 +1,17 @@
 //! `portcullis check --config` tells before a start what would stop it: also what is wrong with the files that
 //! the settings name.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use portcullis::base::Clock;
 use portcullis::tls::mint::development_identity;
 use serde_json::Value;
 
+use crate::harness::program;
 use crate::rehearsal::told;
 
 /// A configuration in a directory of its own, in which everything is in order.
@@ -118,4 +122,24 @@ fn an_issuer_without_keys_is_a_doubt() {
     finds(&scene, 0, &[doubt]);
     fs::remove_file(scene.path().join("idp.json")).unwrap();
     finds(&scene, 0, &[doubt, "idp.json", "No such file"]);
+}
+
+/// Whoever starts a gateway may have any bytes in variables that are no matter of ours.
+#[test]
+fn a_variable_that_is_no_text_stops_nothing() {
+    let scene = Scene::new();
+    for (command, code) in [("check", 0), ("serve", 1)] {
+        let config = if code == 0 {
+            "portcullis.toml"
+        } else {
+            "none.toml"
+        };
+        let output = Command::new(program())
+            .current_dir(scene.path())
+            .args([command, "--config", config])
+            .env("LS_COLORS", OsStr::from_bytes(b"di=\xff"))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{command}: {output:?}");
+    }
 }

@@ -9,6 +9,8 @@
 mod tests;
 
 use std::collections::HashMap;
+use std::env;
+use std::ffi::OsString;
 
 use super::keys::keys;
 use crate::config::diagnostics::Diagnostics;
@@ -32,6 +34,16 @@ const COMMAND_LINE: [&str; 9] = [
     "PORTCULLIS_OUTPUT",
 ];
 
+/// This process's variables as texts. What of one is no text, which the system allows, reads as U+FFFD.
+pub fn variables() -> impl Iterator<Item = (String, String)> {
+    env::vars_os().map(|(name, value)| (text(name), text(value)))
+}
+
+fn text(raw: OsString) -> String {
+    let text = raw.into_string();
+    text.unwrap_or_else(|raw| raw.to_string_lossy().into_owned())
+}
+
 /// The values that variables set, and a warning for each variable that sets nothing.
 pub(super) fn overrides(
     environment: impl IntoIterator<Item = (String, String)>,
@@ -51,6 +63,10 @@ pub(super) fn overrides(
             continue;
         }
         match paths.get(&name) {
+            // It would mean a file, or a name, that nobody has written.
+            Some(_) if value.contains(char::REPLACEMENT_CHARACTER) => {
+                problems.about_file(&name, "this environment variable is not UTF-8");
+            }
             Some(path) => {
                 let text = Text::new(name, value.as_str());
                 let place = Place::new(&text, 0..value.len());

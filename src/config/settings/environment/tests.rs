@@ -64,3 +64,16 @@ fn a_variable_that_sets_nothing_is_doubtful() {
         "PORTCULLIS_CREDENTIALS_ALLOW: warning: this environment variable sets nothing\n",
     );
 }
+
+/// The system lets variables be any bytes, and others' are none of ours.
+#[test]
+fn a_variable_that_is_no_text_is_refused_where_it_is_ours() {
+    let broken = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let value = broken(b"data/\xff.db");
+    check(
+        &[("PORTCULLIS_STORE_PATH", &value)],
+        &[],
+        "PORTCULLIS_STORE_PATH: error: this environment variable is not UTF-8\n",
+    );
+    check(&[("LS_COLORS", &value)], &[], "");
+}
