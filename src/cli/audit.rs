@@ -12,7 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::output::{Output, field, fields, print};
+use super::output::{Output, field, fields, print_on};
 use crate::audit::{Entry, Lines, verify};
 
 /// How often a followed log is looked at.
@@ -106,9 +106,12 @@ fn tail(args: &TailArgs, output: Output) -> anyhow::Result<()> {
     loop {
         for entry in lines.by_ref() {
             let entry = entry?;
-            match output {
-                Output::Json => print(&String::from_utf8_lossy(&entry.bytes))?,
-                Output::Text => print(&brief(&value(&entry)?))?,
+            let line = match output {
+                Output::Json => String::from_utf8_lossy(&entry.bytes).into_owned(),
+                Output::Text => brief(&value(&entry)?),
+            };
+            if !print_on(&line)? {
+                return Ok(());
             }
         }
         if args.once {

@@ -37,10 +37,16 @@ impl Output {
 
 /// Prints `text` and a line end. A reader that has gone away (`| head -1`) is not an error.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    print_on(text).map(drop)
+}
+
+/// The same, for who goes on printing: false where the reader has gone away.
+pub(super) fn print_on(text: &str) -> anyhow::Result<bool> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.context("the output can't be written"),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("the output can't be written"),
     }
 }
 

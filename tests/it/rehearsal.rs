@@ -6,9 +6,12 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use jiff::Timestamp;
+use portcullis::audit::{Options, Record, RecordKind, open};
+use portcullis::base::Clock;
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, Plan, program, run};
+use crate::harness::{Gateway, Plan, Process, program, run};
 
 fn portcullis(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(program());
@@ -712,4 +715,27 @@ fn the_audit_log_is_shown_and_exported() {
             lines.len()
         );
     });
+}
+
+/// `portcullis audit tail | head -1` ends: more lines than a pipe holds are left to print, and nobody reads them.
+#[test]
+fn the_audit_log_is_followed_for_as_long_as_somebody_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let (audit, writer) = open(&Options::new(directory.path()), Clock::system()).unwrap();
+    for _ in 0..2000 {
+        let mut record = Record::new(RecordKind::Admin, Timestamp::UNIX_EPOCH);
+        record.detail = Some("x".repeat(100));
+        audit.reserve().unwrap().write(record);
+    }
+    drop(audit);
+    writer.run().unwrap();
+    for form in ["text", "json"] {
+        let mut command = Command::new(program());
+        command.args(["audit", "tail", "-n", "2000", "--output", form]);
+        command.arg(directory.path());
+        let mut tail = Process::start(command);
+        tail.line();
+        tail.nobody_reads();
+        assert!(tail.ends().success(), "{form}: {}", tail.said());
+    }
 }

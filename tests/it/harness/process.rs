@@ -85,6 +85,12 @@ impl Process {
         }
     }
 
+    /// Listens no more: its standard output is closed.
+    pub(crate) fn nobody_reads(&mut self) {
+        let (_, nothing) = sync_channel(0);
+        self.lines = nothing;
+    }
+
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
