@@ -7,7 +7,9 @@ use jiff::Timestamp;
 
 use super::comparing::replayed;
 use crate::base::{Clock, ErrorChain};
-use crate::config::{Hold, Reloader, Settings, Snapshot, Sources, compile_for_tests, read_tables};
+use crate::config::{
+    Hold, Reloader, Settings, Severity, Snapshot, Sources, compile_for_tests, read_tables,
+};
 use crate::grants::Grants;
 use crate::pdp::Memory;
 use crate::pep::Gate;
@@ -105,7 +107,10 @@ fn ended(candidate: &Snapshot, grants: &Grants, above: u64) -> Option<String> {
 
 fn tests(candidate: &Snapshot, sources: &Sources) -> Option<String> {
     let (tables, problems) = read_tables(&sources.directories);
-    if let Some(first) = problems.iter().next() {
+    let mut errors = problems
+        .iter()
+        .filter(|one| one.severity() == Severity::Error);
+    if let Some(first) = errors.next() {
         return Some(format!("tests: the decision tables can't be read: {first}"));
     }
     if tables.cases.is_empty() {

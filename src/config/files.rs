@@ -22,9 +22,11 @@ const LARGEST_FILE: u64 = 4 << 20;
 /// The most policy files in one set.
 const MOST_FILES: usize = 10_000;
 /// The most directory entries that are looked at, whatever they are.
-const MOST_ENTRIES: usize = 100_000;
+pub(super) const MOST_ENTRIES: usize = 100_000;
 /// How deep directories may be nested.
-const DEEPEST: usize = 16;
+pub(super) const DEEPEST: usize = 16;
+/// The directories of decision tables, which hold no policies.
+pub(super) const TESTS: &str = "tests";
 /// How often a set that changes while it is read is read again.
 const ATTEMPTS: usize = 4;
 
@@ -183,7 +185,7 @@ impl Walk {
         };
         if metadata.is_dir() {
             let identity = (metadata.dev(), metadata.ino());
-            if path.file_name() == Some(OsStr::new("tests")) {
+            if path.file_name() == Some(OsStr::new(TESTS)) {
                 // Decision tables; the `test` command reads them.
             } else if above.contains(&identity) {
                 self.about(&path, "this link leads back to a directory above it".into());
@@ -316,7 +318,7 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Names that start with a dot (`..data` and the versions behind it among them, which links lead to
 /// anyway) and what editors leave beside a file while it is open.
-fn is_hidden(name: &OsStr) -> bool {
+pub(super) fn is_hidden(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     name.starts_with('.') || name.starts_with('#') || name.ends_with('~') || name.ends_with(".swp")
 }

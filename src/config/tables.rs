@@ -1,8 +1,9 @@
-//! Decision tables: `tests/**/*.toml` below a policy directory, as they stand in the files.
+//! Decision tables: `**/tests/**/*.toml` below a policy directory, as they stand in the files.
 //!
-//! A gateway never reads them. They may add agents that only tests know.
+//! A gateway never reads them, so that whatever it leaves out as tables is looked at here. They may add agents that only tests know.
 
 mod case;
+mod find;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -19,8 +20,7 @@ use super::raw::{RawAgent, agent};
 use super::text::{Place, Text};
 pub use case::{Case, CaseAsk, CaseGrant, CaseHistory, CaseRisk, CaseTask, Expected};
 
-/// The most files with tables, and the largest, in bytes.
-const MOST_FILES: usize = 1000;
+/// The largest file with tables, in bytes.
 const LARGEST_FILE: u64 = 4 << 20;
 
 /// The decision tables of a directory.
@@ -32,13 +32,13 @@ pub struct Tables {
     pub(super) agents: Vec<RawAgent>,
 }
 
-/// Reads the decision tables in `tests` below each directory, and every mistake in them.
+/// Reads the decision tables in every `tests` in and below each directory, and every mistake in them.
 #[must_use]
 pub fn read_tables(directories: &[PathBuf]) -> (Tables, Diagnostics) {
     let mut tables = Tables::default();
     let mut problems = Diagnostics::default();
     for directory in directories {
-        for file in files(&directory.join("tests"), &mut problems) {
+        for file in find::tables(directory, &mut problems) {
             let name = file.to_string_lossy();
             match text(&file) {
                 Ok(text) => tables.add(&Text::new(name, text), &mut problems),
@@ -58,34 +58,6 @@ fn text(file: &Path) -> Result<String, String> {
         return Err(format!("it is larger than {} MiB", LARGEST_FILE >> 20));
     }
     fs::read_to_string(file).map_err(unreadable)
-}
-
-fn files(directory: &Path, problems: &mut Diagnostics) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut left = vec![directory.to_owned()];
-    while let Some(directory) = left.pop() {
-        let Ok(entries) = fs::read_dir(&directory) else {
-            continue;
-        };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                left.push(path);
-            } else if path
-                .extension()
-                .is_some_and(|extension| extension == "toml")
-            {
-                found.push(path);
-            }
-            if found.len() + left.len() > MOST_FILES {
-                let name = directory.to_string_lossy().into_owned();
-                problems.about_file(&name, format!("there are more than {MOST_FILES} tables"));
-                return found;
-            }
-        }
-    }
-    found.sort();
-    found
 }
 
 impl Tables {

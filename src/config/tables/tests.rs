@@ -1,3 +1,4 @@
+use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use super::*;
@@ -137,4 +138,70 @@ expect = "allow"
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     let (_, problems) = read("[[case");
     assert_eq!(problems.len(), 1, "{problems:?}");
+}
+
+/// Whatever a gateway leaves out as tables, and nothing else.
+#[test]
+fn tables_are_found_wherever_policies_leave_them_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let case = |name: &str| {
+        format!(
+            "[[case]]\nname = \"{name}\"\nagent = \"bot\"\ncall = \"GET /\"\nexpect = \"allow\"\n"
+        )
+    };
+    for name in [
+        "agents.toml",
+        "tests/a.toml",
+        "tests/deep/b.toml",
+        "teams/orders/tests/c.toml",
+        "tests/.#a.toml",
+        "tests/a.toml~",
+        "tests/..2026_01/d.toml",
+    ] {
+        fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+        fs::write(at(name), case(name)).unwrap();
+    }
+    symlink("..2026_01", at("tests/..data")).unwrap();
+    symlink("..data/d.toml", at("tests/d.toml")).unwrap();
+    let (tables, problems) = read_tables(&[directory.path().to_owned()]);
+    let names: Vec<_> = tables.cases.iter().map(|case| case.name.as_str()).collect();
+    let expected = [
+        "teams/orders/tests/c.toml",
+        "tests/a.toml",
+        "tests/..2026_01/d.toml",
+        "tests/deep/b.toml",
+    ];
+    assert_eq!(names, expected);
+    assert!(problems.is_empty(), "{problems}");
+}
+
+/// Cases that can't be found would all pass.
+#[test]
+fn what_is_among_tables_and_none_of_them_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let said = || {
+        let (_, problems) = read_tables(&[directory.path().to_owned()]);
+        let prefix = format!("{}/", directory.path().display());
+        problems.to_string().replace(&prefix, "")
+    };
+    assert_eq!(said(), "");
+    let tests = directory.path().join("teams/tests");
+    fs::create_dir_all(&tests).unwrap();
+    fs::write(
+        tests.join("rules.cedar"),
+        "forbid (principal, action, resource);",
+    )
+    .unwrap();
+    assert_eq!(
+        said(),
+        "teams/tests/rules.cedar: warning: no gateway reads rules that lie below `tests` \
+         (move the file, or remove it)\n"
+    );
+    fs::remove_file(tests.join("rules.cedar")).unwrap();
+    symlink("nowhere", tests.join("more")).unwrap();
+    assert!(said().starts_with("teams/tests/more: error: this can't be read: "));
+    fs::remove_file(tests.join("more")).unwrap();
+    symlink("..", tests.join("more")).unwrap();
+    assert!(said().contains(": error: directories are nested more than 16 deep"));
 }
