@@ -44,13 +44,13 @@ pub(super) fn run(args: TestArgs, output: Output) -> anyhow::Result<ExitCode> {
         Err(found) => return check::show(&found, output),
     };
     let report = run_tables(&snapshot, &tables.cases);
-    output.show(&document(&report), |_| describe(&report))?;
     let covered = !args.all_rules || report.unexercised.is_empty();
     let passed = report.passed() && covered;
+    output.show(&document(&report, passed), |_| describe(&report))?;
     Ok(ExitCode::from(u8::from(!passed)))
 }
 
-fn document(report: &Report) -> Value {
+fn document(report: &Report, passed: bool) -> Value {
     let cases = report.outcomes.iter().map(|outcome| {
         let (line, column) = outcome.place.position();
         json!({
@@ -71,7 +71,7 @@ fn document(report: &Report) -> Value {
         .iter()
         .map(|rule| json!({ "id": *rule.id, "file": *rule.file, "line": rule.line }));
     json!({
-        "ok": report.passed(),
+        "ok": passed,
         "cases": cases.collect::<Value>(),
         "coverage": {
             "rules": report.rules,

@@ -678,6 +678,26 @@ fn two_sets_of_policies_are_compared() {
     );
 }
 
+/// What is printed says what the exit code does.
+#[test]
+fn rules_that_no_case_exercises_fail_where_that_is_asked() {
+    let files = Files::new();
+    files.write(
+        "tests/ask.toml",
+        "[[agent]]\nid = \"payer\"\n[[case]]\nname = \"asks\"\nagent = \"payer\"\nrisk = 0\n\
+         request = \"work\"\nexpect = \"allow\"\n",
+    );
+    for (more, code) in [(&[][..], 0), (&["--all-rules"], 1)] {
+        let arguments = [&["test", "."], more].concat();
+        let (exit, report) = told(files.path(), &arguments);
+        assert_eq!(
+            (exit, &report["ok"]),
+            (code, &json!(code == 0)),
+            "{report:#}"
+        );
+    }
+}
+
 #[test]
 fn the_audit_log_is_shown_and_exported() {
     run(async {
