@@ -245,7 +245,12 @@ impl Index {
         })
     }
 
-    fn cut(&self, agent: &KnownAgent, target: &Target) -> Slice {
+    /// The rules whose scopes name this agent or any, and this action or any, in the order of the files.
+    fn named(
+        &self,
+        agent: &KnownAgent,
+        target: &Target,
+    ) -> impl Iterator<Item = (usize, &Arc<Draft>)> {
         let mut numbers: BTreeSet<usize> = BTreeSet::new();
         let named = |uids: &[EntityUid]| {
             let uids = uids.iter().cloned().map(Some);
@@ -258,6 +263,11 @@ impl Index {
                 numbers.extend(self.scopes.get(&scope).into_iter().flatten().copied());
             }
         }
+        let numbers = numbers.into_iter();
+        numbers.filter_map(|number| Some((number, self.policies.get(number)?)))
+    }
+
+    fn cut(&self, agent: &KnownAgent, target: &Target) -> Slice {
         let mut slice = Slice {
             members: Vec::new(),
             policies: OnceLock::new(),
@@ -269,10 +279,7 @@ impl Index {
             program: Some(Program::default()),
             weight: POLICY,
         };
-        for (number, indexed) in numbers
-            .into_iter()
-            .filter_map(|number| Some((number, self.policies.get(number)?)))
-        {
+        for (number, indexed) in self.named(agent, target) {
             let named = indexed.scope.resource_named();
             if named.is_none_or(|one| *one == target.resource) {
                 slice.members.push((number, Arc::clone(indexed)));
@@ -294,6 +301,22 @@ impl Index {
         }
         slice.depends = slice.reads.depends();
         slice
+    }
+
+    /// The rules that forbid an agent a target whatever the circumstances, in the order of the files; none in the
+    /// list where no rule permits it, either. Nothing where it may be allowed.
+    pub(super) fn shut(&self, agent: &KnownAgent, target: &Target) -> Option<Vec<usize>> {
+        let (mut permits, mut forbidding) = (false, Vec::new());
+        // No slice is made for it: nobody may ever ask for one, and rules are compiled for those.
+        let applying = self.named(agent, target);
+        for (number, draft) in applying.filter(|(_, draft)| draft.is_in_scope(agent, target)) {
+            match draft.effect {
+                Effect::Forbid if draft.clauses.conditions.is_none() => forbidding.push(number),
+                Effect::Forbid => {}
+                Effect::Permit => permits = true,
+            }
+        }
+        (!forbidding.is_empty() || !permits).then_some(forbidding)
     }
 
     /// The rules that are not compiled, and what each uses that isn't.

@@ -213,6 +213,20 @@ impl Policies {
         asked.is_some_and(|(agent, target)| self.index.slice(agent, target).permits())
     }
 
+    /// The rules that forbid an agent all calls of an operation, whatever the circumstances; none in the list where
+    /// no rule permits any, either. Nothing where a call may be allowed.
+    #[must_use]
+    pub fn shuts(&self, agent: &AgentId, operation: &OperationId) -> Option<Vec<&Rule>> {
+        let agent = self.directory.agent(agent);
+        let operation = self.directory.operation(operation);
+        let shut = match agent.zip(operation) {
+            Some((agent, operation)) => self.index.shut(agent, &operation.target)?,
+            None => Vec::new(),
+        };
+        let rules = shut.into_iter().filter_map(|rule| self.rules.get(rule));
+        Some(rules.collect())
+    }
+
     /// The rule that forbids everyone to ask for an entitlement, whatever the circumstances.
     #[must_use]
     pub fn closes(&self, entitlement: &str) -> Option<&Rule> {

@@ -10,8 +10,9 @@ use jiff::Timestamp;
 
 use super::world::{self, Working, World};
 use crate::access::SupposedSignals;
-use crate::config::{EnrolledAgent, Snapshot};
+use crate::config::{Endpoint, EnrolledAgent, Snapshot};
 use crate::model::{Entitlement, GroupName, RiskFacts, TaskId, UsualFacts};
+use crate::pdp::Rule;
 
 /// How an agent comes to an operation, the easiest way first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +71,22 @@ impl Differs {
 }
 
 impl Reach {
+    /// What it comes to where these rules forbid all calls, or, where there are none, no rule permits one.
+    fn shut(self, by: &[&Rule]) -> Self {
+        let rules = || by.iter().map(|rule| Arc::clone(&rule.id)).collect();
+        match self {
+            Self::Approval(id, _) | Self::AtOnce(id) if !by.is_empty() => {
+                Self::Conditions(id, rules())
+            }
+            Self::Conditions(..) if !by.is_empty() => self,
+            Self::Approval(..)
+            | Self::AtOnce(_)
+            | Self::Baseline
+            | Self::Conditions(..)
+            | Self::Never => Self::Never,
+        }
+    }
+
     const fn rank(&self) -> u8 {
         match self {
             Self::Baseline => 0,
@@ -82,7 +99,8 @@ impl Reach {
 }
 
 /// What differs between two sets of policies, by agent and operation. The rules are asked about an agent
-/// in a task that it has just opened, at noon, on this machine, with two factors and nothing against it.
+/// in a task that it has just opened, at noon, on this machine, with two factors and nothing against it. Of calls
+/// it counts whether any rule permits them and none forbids them always, whatever they say.
 #[must_use]
 pub fn compare(before: &Snapshot, after: &Snapshot) -> Vec<Differs> {
     let (old, new) = (matrix(before), matrix(after));
@@ -113,20 +131,33 @@ fn matrix(snapshot: &Snapshot) -> BTreeMap<(String, String), Reach> {
                 agent.agent.id.to_string(),
                 endpoint.operation.id.to_string(),
             );
-            let reach = if endpoint.operation.baseline {
-                Reach::Baseline
-            } else {
-                let covering = endpoint.covering.iter().filter_map(|id| ways.get(id));
-                // Of ways that are alike the narrowest, which is what an agent is told to ask for.
-                covering
-                    .min_by_key(|way| way.rank())
-                    .cloned()
-                    .unwrap_or(Reach::Never)
-            };
+            let covering = endpoint.covering.iter().filter_map(|id| ways.get(id));
+            let reach = reach(snapshot, agent, endpoint, covering);
             matrix.insert(cell, reach);
         }
     }
     matrix
+}
+
+/// How an agent comes to an operation, given its ways to what covers that.
+fn reach<'w>(
+    snapshot: &Snapshot,
+    agent: &EnrolledAgent,
+    endpoint: &Endpoint,
+    covering: impl Iterator<Item = &'w Reach>,
+) -> Reach {
+    let easiest = if endpoint.operation.baseline {
+        Reach::Baseline
+    } else {
+        // Of ways that are alike the narrowest, which is what an agent is told to ask for.
+        let easiest = covering.min_by_key(|way| way.rank());
+        easiest.cloned().unwrap_or(Reach::Never)
+    };
+    let policies = snapshot.policies();
+    match policies.shuts(&agent.agent.id, &endpoint.operation.id) {
+        Some(rules) => easiest.shut(&rules),
+        None => easiest,
+    }
 }
 
 fn way(snapshot: &Snapshot, agent: &Arc<EnrolledAgent>, entitlement: &Entitlement) -> Reach {

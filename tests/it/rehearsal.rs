@@ -698,6 +698,47 @@ fn rules_that_no_case_exercises_fail_where_that_is_asked() {
     }
 }
 
+/// A grant is of no use where no rule lets its calls pass.
+#[test]
+fn ways_that_rules_on_calls_open_or_shut_are_compared() {
+    let (old, new) = (Files::new(), Files::new());
+    for files in [&old, &new] {
+        files.write(
+            "agents.toml",
+            "[[agent]]\nid = \"bot\"\nsubject = \"bot\"\n",
+        );
+    }
+    let asks = "@id(\"asks\") permit (principal, action == Action::\"request\", resource);\n";
+    let pays = "@id(\"pays\") permit (principal, action == Action::\"shop.pay\", resource);\n";
+    let shut = "@id(\"shut\") forbid (principal, action == Action::\"shop.pay\", resource);\n";
+    let paths = [old.path(), new.path()].map(|path| path.to_str().unwrap().to_owned());
+    let ways = |before: &str, after: &str| {
+        old.write("rules.cedar", before);
+        new.write("rules.cedar", after);
+        let (_, report) = told(old.path(), &["policy", "diff", &paths[0], &paths[1]]);
+        let (gains, losses) = (&report["access"]["gains"], &report["access"]["losses"]);
+        let all = [gains.as_array().unwrap(), losses.as_array().unwrap()];
+        let way = |cell: &Value, end: &str| cell[end].as_str().unwrap().to_owned();
+        all.map(|cells| {
+            let told = cells
+                .iter()
+                .map(|one| format!("{} > {}", way(one, "before"), way(one, "after")));
+            told.collect::<Vec<_>>()
+        })
+    };
+    let none: Vec<String> = Vec::new();
+    let both = format!("{asks}{pays}");
+    assert_eq!(
+        ways(asks, &both),
+        [vec!["never > work".to_owned()], none.clone()]
+    );
+    assert_eq!(
+        ways(&format!("{both}{shut}"), &both),
+        [vec!["work, unless shut > work".to_owned()], none.clone()]
+    );
+    assert_eq!(ways(&both, asks), [none, vec!["work > never".to_owned()]]);
+}
+
 #[test]
 fn the_audit_log_is_shown_and_exported() {
     run(async {
