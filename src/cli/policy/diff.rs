@@ -1,6 +1,9 @@
 //! `portcullis policy diff`: who gains and who loses between two sets of policies, or by a gateway's
 //! candidate.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,7 +14,7 @@ use serde_json::{Value, json};
 use crate::cli::check;
 use crate::cli::connection::Connection;
 use crate::cli::control::Binding;
-use crate::cli::exit::DIFFERENT;
+use crate::cli::exit::{DIFFERENT, warn};
 use crate::cli::html::HtmlPage;
 use crate::cli::output::{Table, field, print};
 use crate::config::compile;
@@ -70,14 +73,36 @@ pub(super) async fn run(args: DiffArgs, connection: &Connection) -> anyhow::Resu
             control.post(Binding::None, path, None).await?
         }
     };
-    let sections = sections(&document);
+    let (sections, untold) = (sections(&document), untold(&document));
     if args.html {
         print(&page(&document, &sections))?;
     } else {
-        output.show(&document, |_| describe(&sections))?;
+        output.show(&document, |_| describe(&sections, untold.is_empty()))?;
+    }
+    for what in &untold {
+        warn(what);
     }
     let same = sections.iter().all(|section| section.rows.is_empty());
-    Ok(ExitCode::from(if same { 0 } else { DIFFERENT }))
+    Ok(ExitCode::from(match (same, untold.is_empty()) {
+        (false, _) => DIFFERENT,
+        (true, false) => 1,
+        (true, true) => 0,
+    }))
+}
+
+/// What could not be compared.
+fn untold(document: &Value) -> Vec<String> {
+    let mut untold = Vec::new();
+    if let Some(error) = document.pointer("/replay/error") {
+        let error = error.as_str().unwrap_or_default();
+        untold.push(format!(
+            "decisions of late were not put to the candidate: {error}"
+        ));
+    }
+    if document.pointer("/exchanges/complete") == Some(&Value::Bool(false)) {
+        untold.push("not every worker has told which running exchanges would be cut".to_owned());
+    }
+    untold
 }
 
 /// A table under a heading.
@@ -140,7 +165,7 @@ fn cell(item: &Value, name: &str) -> String {
     }
 }
 
-fn describe(sections: &[Section]) -> String {
+fn describe(sections: &[Section], whole: bool) -> String {
     let mut text = String::new();
     for section in sections.iter().filter(|one| !one.rows.is_empty()) {
         let mut table = Table::new(section.columns);
@@ -149,10 +174,13 @@ fn describe(sections: &[Section]) -> String {
         }
         text.push_str(&format!("{}:\n{}\n", section.heading, table.render()));
     }
-    if text.is_empty() {
-        return "nothing changes: every agent comes to every operation as before".to_owned();
+    match (text.is_empty(), whole) {
+        (true, true) => {
+            "nothing changes: every agent comes to every operation as before".to_owned()
+        }
+        (true, false) => "nothing changes of what could be compared".to_owned(),
+        (false, _) => text,
     }
-    text
 }
 
 fn page(document: &Value, sections: &[Section]) -> String {
