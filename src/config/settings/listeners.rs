@@ -1,6 +1,5 @@
 //! Listeners: addresses, and the TLS identity of each.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -15,14 +14,14 @@ use crate::config::text::{At, Place};
 /// reach.
 pub(super) struct Listeners<'d> {
     directory: &'d Path,
-    taken: HashMap<SocketAddr, Place>,
+    taken: Vec<(SocketAddr, Place)>,
 }
 
 impl<'d> Listeners<'d> {
     pub(super) fn new(directory: &'d Path) -> Self {
         Self {
             directory,
-            taken: HashMap::new(),
+            taken: Vec::new(),
         }
     }
 
@@ -74,13 +73,13 @@ impl<'d> Listeners<'d> {
                 .hint("write it like 0.0.0.0:8443 or [::]:8443");
             return None;
         };
-        if address.port() != 0
-            && let Some(first) = self.taken.insert(address, text.place.clone())
-        {
+        let mut taken = self.taken.iter();
+        if let Some((_, first)) = taken.find(|(other, _)| overlap(*other, address)) {
             let message = format!("`{address}` is taken by another listener");
             let problem = problems.error(&text.place, message);
             problem.hint(format!("that is at {first}"));
         }
+        self.taken.push((address, text.place.clone()));
         Some(address)
     }
 
@@ -123,6 +122,14 @@ impl<'d> Listeners<'d> {
             client_auth: client_auth?,
         })
     }
+}
+
+/// Whether the system lets one socket alone have both. It may have `[::]` beside addresses of IPv4, or not: that
+/// is for the start to find out.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+    let same = one.ip() == other.ip() || (everywhere && one.is_ipv4() == other.is_ipv4());
+    one.port() != 0 && one.port() == other.port() && same
 }
 
 /// The words are those of ALPN (RFC 7301 §6).

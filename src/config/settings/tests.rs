@@ -254,6 +254,17 @@ fn mistakes_are_told_with_their_place() {
         "[admin]\nlisten = \"0.0.0.0:8080\"",
         "error: `0.0.0.0:8080` is taken by another listener (that is at p.toml:2:31)",
     );
+    // One of them would have what connects to the other.
+    for (address, place) in [("127.0.0.1:8080", "2:31"), ("0.0.0.0:8081", "3:18")] {
+        check(
+            &format!("[admin]\nlisten = \"{address}\""),
+            &format!("error: `{address}` is taken by another listener (that is at p.toml:{place})"),
+        );
+    }
+    for address in ["127.0.0.2:8081", "[::]:8080", "0.0.0.0:0"] {
+        let text = format!("{SMALL}[admin]\nlisten = \"{address}\"");
+        assert!(parse(&text, &[]).is_ok(), "{address}");
+    }
     check("[admin]\n", "error: [admin] needs `listen`");
     check(
         "[credentials]\nallow = [\"ORDERS_*\"]",
