@@ -201,7 +201,7 @@ fn tokens(
         KEY_AGE,
         "a signing key is replaced after two hours at the soonest, and after a year at the latest",
     );
-    let keys = fields.string("signing_key_directory");
+    let keys = file(&mut fields, "signing_key_directory");
     fields.finish();
     Some(Tokens {
         issuer: issuer?,

@@ -223,6 +223,10 @@ fn mistakes_are_told_with_their_place() {
     );
     check("[store]\npath = \"\"", "error: `path` can't be empty");
     check(
+        "[tokens]\nsigning_key_directory = \"\"",
+        "error: `signing_key_directory` can't be empty",
+    );
+    check(
         "[store]\npath = 1",
         "error: `path` must be a text in quotes, not a number",
     );
