@@ -234,6 +234,15 @@ fn add(problem: Problem, texts: &HashMap<&str, &Arc<Text>>, problems: &mut Diagn
     pushed.maybe_hint(problem.hint);
 }
 
+/// A doubt only: it may come later, and the program that checks may be none that is given it.
+fn warn_of_missing(credential: &Injected, place: &Place, problems: &mut Diagnostics) {
+    if let Err(error) = &*credential.current() {
+        problems
+            .warning(place, ErrorChain(error).to_string())
+            .hint("calls of this service are refused until it can be read; it is looked for again and again");
+    }
+}
+
 /// Prepares the way to each service, which reads and checks its TLS files.
 fn open(
     drafts: Vec<services::Draft>,
@@ -251,9 +260,13 @@ fn open(
                 upstream.clone_from(used);
             }
         }
+        let credential = draft.service.inject.as_ref().map(Injected::open);
+        if let (Some(credential), Some(place)) = (&credential, &draft.inject) {
+            warn_of_missing(credential, place, problems);
+        }
         match Target::open(&draft.service) {
             Ok(target) => services.push(ProtectedService {
-                credential: draft.service.inject.as_ref().map(Injected::open),
+                credential,
                 service: draft.service,
                 target: Arc::new(target),
             }),

@@ -47,6 +47,8 @@ pub(super) struct Draft {
     pub(super) service: Service,
     pub(super) place: Place,
     pub(super) tls: Option<Place>,
+    /// Where its credential is named.
+    pub(super) inject: Option<Place>,
     /// Whether enough of it holds to prepare connections.
     pub(super) complete: bool,
 }
@@ -120,11 +122,17 @@ pub(super) fn compile(
                 },
                 place: entry.name.place.clone(),
                 tls: entry.tls.as_ref().map(|tls| tls.place.clone()),
+                inject: named_at(entry.inject.as_ref()),
                 complete,
             });
         }
     }
     drafts
+}
+
+fn named_at(inject: Option<&RawInjection>) -> Option<Place> {
+    let source = inject?.value_from.as_ref()?;
+    Some(source.place.clone())
 }
 
 fn service_name(text: &At<String>, problems: &mut Diagnostics) -> Option<ServiceName> {

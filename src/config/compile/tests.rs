@@ -10,10 +10,11 @@ use crate::config::snapshot::EnrolledAgent;
 use crate::model::{EntitlementId, PersonId, Risk, UpstreamProtocol};
 
 fn sources(directories: &[&str]) -> Sources {
-    let pattern = Pattern::parse("env:ORDERS_*").unwrap();
+    let allowed = ["env:ORDERS_*", "env:PATH"];
+    let allowed = allowed.map(|pattern| Pattern::parse(pattern).unwrap());
     Sources {
         directories: directories.iter().map(PathBuf::from).collect(),
-        credentials: std::iter::once(pattern).collect(),
+        credentials: allowed.into_iter().collect(),
         stand_in: None,
     }
 }
@@ -68,7 +69,7 @@ name = "orders"
 match = { path = "/orders", strip = true }
 upstreams = ["http://10.0.0.5:9000", "https://orders.internal"]
 timeouts = { connect = "2s", response = 10 }
-inject = { header = "X-Api-Key", value_from = "env:ORDERS_TOKEN" }
+inject = { header = "X-Api-Key", value_from = "env:PATH" }
 time_zone = "Europe/Berlin"
 
 [[operation]]
@@ -160,6 +161,19 @@ fn people_answer_for_agents_alone_or_as_a_group() {
         .map(PersonId::as_str)
         .collect();
     assert_eq!(operators, ["operator"]);
+}
+
+/// It may come later, and whoever checks may be none that is given it: nobody is stopped.
+#[test]
+fn a_credential_that_is_not_there_is_a_doubt() {
+    let lacking = GOOD.replace("env:PATH", "env:ORDERS_THAT_NOBODY_SETS");
+    let (snapshot, warnings) = compile_text(&lacking).unwrap();
+    assert!(snapshot.service("orders").is_some());
+    let warnings = warnings.to_string();
+    assert!(
+        warnings.contains(":23:47: warning: `env:ORDERS_THAT_NOBODY_SETS` is not set"),
+        "{warnings}"
+    );
 }
 
 /// Adds `toml` to the good file and looks for one problem; `""` expects none.
