@@ -60,7 +60,7 @@ pub(super) fn run(args: &ServeArgs, output: Output) -> anyhow::Result<ExitCode> 
             Err(error) => return check::explain(error, output),
         };
         let signals = Signals::catch()?;
-        announce(&running);
+        announce(&running, output);
         running.until_signal(signals).await?;
         Ok(ExitCode::SUCCESS)
     })
@@ -72,12 +72,17 @@ fn operator_key(store: &Path) -> PathBuf {
     directory.join("operator.key")
 }
 
-fn announce(running: &Running) {
+/// Says that it serves: beside log lines that programs read, as one of those.
+fn announce(running: &Running, output: Output) {
+    let say = |text: String| match output {
+        Output::Json => tracing::info!("{text}"),
+        Output::Text => exit::tell(&text),
+    };
     for address in running.gateway_addresses() {
-        exit::tell(&format!("the gateway listens on {address}"));
+        say(format!("the gateway listens on {address}"));
     }
     let control = running.control_address();
-    exit::tell(&format!("the control side listens on {control}"));
+    say(format!("the control side listens on {control}"));
 }
 
 /// What a gateway on the machine's own clock starts with.

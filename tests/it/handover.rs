@@ -218,6 +218,29 @@ fn a_successor_takes_over_without_a_failed_request() {
     assert!(running.stop().success());
 }
 
+/// What a program reads line by line has nothing else in it.
+#[test]
+fn a_log_for_programs_is_json_line_by_line() {
+    let sockets = sockets();
+    let directories = directories(&sockets);
+    let served = Served::start(&directories, &sockets, "--output json");
+    let mut said = Vec::new();
+    while !said
+        .iter()
+        .any(|line: &String| line.contains("the control side listens on"))
+    {
+        said.push(served.lines.recv_timeout(PATIENCE).expect("it serves"));
+    }
+    let mut served = served;
+    kill_process(Pid::from_child(&served.child), Signal::TERM).unwrap();
+    assert!(served.child.wait().unwrap().success());
+    said.extend(served.lines.iter());
+    for line in said {
+        let read: Result<serde_json::Value, _> = serde_json::from_str(&line);
+        assert!(read.is_ok(), "{line}");
+    }
+}
+
 #[test]
 fn a_socket_that_no_listener_is_for_stops_the_start() {
     let sockets = sockets();
