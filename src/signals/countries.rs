@@ -48,9 +48,11 @@ pub enum CountriesError {
 #[derive(Debug)]
 pub(super) struct Countries {
     live: Live<Option<Database>>,
-    /// How the file looked when it was last looked at, and whether it has been read so.
-    looked: Mutex<Option<(PathBuf, Look, bool)>>,
+    looked: Mutex<Option<Looked>>,
 }
+
+/// The file, how it looked when it was last looked at, if it could be, and whether it has been read so.
+type Looked = (PathBuf, Option<Look>, bool);
 
 struct Database {
     reader: Reader<Vec<u8>>,
@@ -84,7 +86,7 @@ impl Signals {
     pub fn open_countries(&self, file: &Path) -> Result<(), CountriesError> {
         let (database, look) = Database::open(file)?;
         self.countries.live.publish(Arc::new(Some(database)));
-        *self.countries.looked() = Some((file.to_owned(), look, true));
+        *self.countries.looked() = Some((file.to_owned(), Some(look), true));
         Ok(())
     }
 
@@ -93,16 +95,23 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// When the new one can't be used: the last good one stays, and this one is not tried again.
+    /// When the new one can't be used: the last good one stays, and this one is not tried again. That there is none
+    /// is told once.
     pub fn refresh_countries(&self) -> Result<bool, CountriesError> {
         let mut looked = self.countries.looked();
         let Some((file, last, read)) = looked.as_mut() else {
             return Ok(false);
         };
-        let unreadable = |error| CountriesError::Unreadable(file.clone(), error);
-        let look = Look::of(&fs::metadata(&file).map_err(unreadable)?);
-        if look != *last {
-            (*last, *read) = (look, false);
+        let look = match fs::metadata(&file) {
+            Ok(metadata) => Look::of(&metadata),
+            Err(_) if last.is_none() => return Ok(false),
+            Err(error) => {
+                *last = None;
+                return Err(CountriesError::Unreadable(file.clone(), error));
+            }
+        };
+        if *last != Some(look) {
+            (*last, *read) = (Some(look), false);
             return Ok(false);
         }
         if *read {
@@ -110,7 +119,7 @@ impl Signals {
         }
         *read = true;
         let (database, look) = Database::open(file)?;
-        *last = look;
+        *last = Some(look);
         self.countries.live.publish(Arc::new(Some(database)));
         self.tell(Changed::Countries);
         Ok(true)
@@ -133,7 +142,7 @@ impl Countries {
         }
     }
 
-    fn looked(&self) -> MutexGuard<'_, Option<(PathBuf, Look, bool)>> {
+    fn looked(&self) -> MutexGuard<'_, Option<Looked>> {
         self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

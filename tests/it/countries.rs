@@ -212,6 +212,27 @@ fn a_new_database_cuts_what_runs_from_where_no_rule_permits_it_now() {
     });
 }
 
+/// It is looked for every other second: nobody wants to read of that each time.
+#[test]
+fn that_a_database_is_gone_is_told_once() {
+    let database = Database::new(&world());
+    let file = database.0.path().join("countries.mmdb");
+    let signals = Signals::new(Clock::system(), HabitRules::default());
+    signals.open_countries(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let told = signals.refresh_countries().unwrap_err().to_string();
+    assert!(told.ends_with("can't be read"), "{told}");
+    assert!(matches!(signals.refresh_countries(), Ok(false)));
+    let zurich = ZURICH.parse().unwrap();
+    assert_eq!(signals.country(zurich).as_deref(), Some("CH"));
+    let mut other = Mmdb::new();
+    other.put("192.0.2.0/24", "LI");
+    database.replace(other.bytes());
+    let looks = [(); 3].map(|()| signals.refresh_countries().unwrap());
+    assert_eq!(looks, [false, true, false]);
+    assert_eq!(signals.country(zurich).as_deref(), Some("LI"));
+}
+
 #[test]
 fn without_a_database_no_country_is_known() {
     run(async {
