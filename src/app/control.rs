@@ -3,6 +3,9 @@
 //!
 //! What is served holds the audit log open. So what still runs after the drain time is dropped, and not only left
 //! alone: a client that never finishes does not keep the gateway from its end.
+//!
+//! Invariant: until then, what may change something is seen through to its end, whoever waits for the answer. It is
+//! recorded behind the change, and a client that hangs up between must not keep its deed out of the log.
 
 #[cfg(test)]
 mod tests;
@@ -12,6 +15,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Router};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
@@ -19,7 +26,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -111,14 +118,14 @@ pub(super) fn serve(
                 router: router.clone(),
                 header_timeout: bounds.header_timeout,
                 stop: stop.clone(),
-                until: Until(dropped.clone()),
+                until: Until {
+                    dropped: dropped.clone(),
+                    _place: Arc::new((admitted, place)),
+                },
             };
-            tokio::spawn(async move {
-                connection.run(stream).await;
-                drop((admitted, place));
-            });
+            tokio::spawn(connection.run(stream));
         }
-        // Every connection has a place: when all are free, there is none.
+        // Every connection has a place, and so has what goes on without it: when all are free, there is none.
         let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
         if timeout(bounds.drain, places.acquire_many(all))
             .await
@@ -132,17 +139,35 @@ pub(super) fn serve(
     })
 }
 
-/// Runs things until it is said that all are dropped.
+/// Runs things of a connection until it is said that all are dropped.
 #[derive(Clone)]
-struct Until(watch::Receiver<bool>);
+struct Until {
+    dropped: watch::Receiver<bool>,
+    /// The connection's place, taken until the last of them has ended.
+    _place: Arc<dyn Send + Sync>,
+}
 
 impl Until {
     async fn run(self, what: impl Future<Output = ()>) {
         tokio::select! {
             () = what => {}
-            () = stopped(self.0) => {}
+            () = stopped(self.dropped) => {}
         }
     }
+}
+
+/// Sees a request that may change something through to its end, also where its client hangs up.
+async fn see_through(State(until): State<Until>, request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let (answer, answered) = oneshot::channel();
+    tokio::spawn(until.run(async move {
+        // Nobody may be waiting for it any more.
+        let _ = answer.send(next.run(request).await);
+    }));
+    let broken = |_| StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    answered.await.unwrap_or_else(broken)
 }
 
 /// What HTTP/2 does beside its connection.
@@ -195,8 +220,15 @@ impl Connection {
         }
     }
 
+    /// What answers the requests of this connection.
+    fn service(&self, peer: Peer) -> TowerToHyperService<Router> {
+        let through = from_fn_with_state(self.until.clone(), see_through);
+        let router = self.router.clone().layer(through).layer(Extension(peer));
+        TowerToHyperService::new(router)
+    }
+
     async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send, peer: Peer) {
-        let service = TowerToHyperService::new(self.router.layer(Extension(peer)));
+        let service = self.service(peer);
         let mut connection = std::pin::pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -213,7 +245,7 @@ impl Connection {
     }
 
     async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send, peer: Peer) {
-        let service = TowerToHyperService::new(self.router.layer(Extension(peer)));
+        let service = self.service(peer);
         let mut connection = std::pin::pin!(
             http2::Builder::new(self.until)
                 .timer(TokioTimer::new())

@@ -1,6 +1,6 @@
 use std::future::pending;
 
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
@@ -9,12 +9,19 @@ const LONG: Duration = Duration::from_secs(60);
 
 /// A listener that serves a route which answers and one which never does, and its end.
 fn serving(bounds: Bounds) -> (SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.set_nonblocking(true).unwrap();
-    let address = socket.local_addr().unwrap();
     let router = Router::new()
         .route("/here", get(|| async { "here" }))
         .route("/never", get(pending::<String>));
+    serving_of(router, bounds)
+}
+
+fn serving_of(
+    router: Router,
+    bounds: Bounds,
+) -> (SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let address = socket.local_addr().unwrap();
     let served = Served {
         socket,
         tls: None,
@@ -75,7 +82,10 @@ async fn streams_that_never_end_are_dropped_with_their_connection() {
         router,
         header_timeout: LONG,
         stop: stopping,
-        until: Until(dropped),
+        until: Until {
+            dropped,
+            _place: Arc::new(()),
+        },
     };
     let peer = Peer {
         address: connection.address,
@@ -105,6 +115,36 @@ async fn streams_that_never_end_are_dropped_with_their_connection() {
     while Arc::strong_count(&held) > 1 {
         tokio::task::yield_now().await;
     }
+}
+
+/// A deed that begins, waits until it may go on, and is recorded then.
+#[tokio::test]
+async fn a_client_that_hangs_up_does_not_keep_a_deed_from_its_record() {
+    let (begin, mut begun) = tokio::sync::mpsc::channel(1);
+    let (record, mut recorded) = tokio::sync::mpsc::channel(1);
+    let go_on = Arc::new(Semaphore::new(0));
+    let may = Arc::clone(&go_on);
+    let deed = async move || {
+        begin.send(()).await.unwrap();
+        may.acquire().await.unwrap().forget();
+        record.send(()).await.unwrap();
+    };
+    let router = Router::new().route("/deed", post(deed));
+    let (address, stop, server) = serving_of(router, Bounds::new(LONG));
+    let mut hasty = TcpStream::connect(address).await.unwrap();
+    let head = "POST /deed HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n";
+    hasty.write_all(head.as_bytes()).await.unwrap();
+    begun.recv().await.unwrap();
+    hasty.shutdown().await.unwrap();
+    // The gateway has seen it go once it closes as well.
+    assert_eq!(hasty.read(&mut [0]).await.unwrap(), 0);
+    // And while what it has begun runs, it does not take it that nothing does.
+    stop.send_replace(true);
+    assert!(!server.is_finished());
+    go_on.add_permits(1);
+    let recorded = timeout(LONG, recorded.recv()).await.unwrap();
+    assert_eq!(recorded, Some(()));
+    timeout(LONG, server).await.unwrap().unwrap();
 }
 
 #[tokio::test]
