@@ -23,14 +23,14 @@ use crate::tokens::{Dpop, TokenError};
 use crate::wire::Peer;
 
 /// Who calls.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Caller {
     Agent(AgentCaller),
     Person(Known),
 }
 
 /// An agent, under one configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct AgentCaller {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) agent: Arc<EnrolledAgent>,
@@ -44,6 +44,10 @@ impl FromRequestParts<Arc<Admin>> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Arc<Admin>) -> Result<Self, ApiError> {
+        // Whoever was told on the way here is not asked again: a DPoP proof is good once.
+        if let Some(told) = parts.extensions.remove::<Self>() {
+            return Ok(told);
+        }
         let peer = parts.extensions.get::<Peer>().copied();
         let peer = peer.ok_or_else(|| ApiError::malformed("the connection has no address"))?;
         if !parts.headers.contains_key(header::AUTHORIZATION)

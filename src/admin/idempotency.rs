@@ -126,14 +126,16 @@ pub(super) async fn once(
         return Ok(next.run(request).await);
     }
     let (mut parts, body) = request.into_parts();
-    let caller = Caller::from_request_parts(&mut parts, &admin).await?.name();
+    let caller = Caller::from_request_parts(&mut parts, &admin).await?;
+    let name = caller.name();
+    parts.extensions.insert(caller);
     let body = whole(body).await?;
     let target = parts
         .uri
         .path_and_query()
         .map_or("", |target| target.as_str());
     let digest = Digest::of_parts(&[target.as_bytes(), b"\n", &body]);
-    let key = Key { caller, key };
+    let key = Key { caller: name, key };
     match admin.idempotency.turn(&key, digest) {
         Turn::Contradiction => {
             let detail = "this Idempotency-Key was used for another request";

@@ -217,3 +217,21 @@ fn an_unbound_token_has_no_proof_to_show() {
         assert_eq!(gate.upstream.count(), 0);
     });
 }
+
+#[test]
+fn a_proof_is_good_for_a_creation_that_has_a_key() {
+    run(async {
+        let gate = Plan::new().start().await;
+        let bot = gate.agent("bot");
+        let mut holder = Holder::new(&gate).await;
+        let token = holder.token(&bot, &[]).await;
+        let body = json!({ "kind": "refund" });
+        for replayed in [None, Some("true")] {
+            let answer = holder.calls("POST", "/v1/tasks", &token, |call| {
+                call.header("idempotency-key", "k").json(&body)
+            });
+            let answer = answer.await.expect(201);
+            assert_eq!(answer.header("idempotent-replayed"), replayed);
+        }
+    });
+}
