@@ -14,6 +14,8 @@ mod sqlite;
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod flaky;
 
 pub use grant_store::{
     Change, ClockMark, Contents, CountedCalls, DocumentKind, Forgotten, GrantFilter, GrantMark,
@@ -21,3 +23,6 @@ pub use grant_store::{
 };
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
+
+#[cfg(test)]
+pub(crate) use flaky::Flaky;
