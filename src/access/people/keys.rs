@@ -1,6 +1,6 @@
 //! Personal access keys.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -32,6 +32,9 @@ pub(super) struct AccessKey {
 pub(super) struct Keys {
     by_digest: HashMap<Digest, Arc<AccessKey>>,
     of_person: HashMap<PersonId, Vec<Arc<AccessKey>>>,
+    /// What the store is to be told of keys that are good for nothing any more, by their ids: kept until it
+    /// knows, so that a step that it could not take can be asked for again.
+    unkept: BTreeMap<String, (PersonId, Change)>,
 }
 
 /// A key that was just made. It is shown once.
@@ -75,13 +78,36 @@ impl Keys {
         self.of_person.get(person).cloned().unwrap_or_default()
     }
 
-    fn remove(&mut self, person: &PersonId, id: &str) {
+    /// Makes a key good for nothing. Says whether there is anything to tell the store: also where that was
+    /// done before, and the store could not keep it.
+    fn remove(&mut self, person: &PersonId, id: &str) -> bool {
         let of_person = self.of_person.entry(person.clone()).or_default();
-        for gone in of_person.extract_if(.., |key| key.id == id) {
-            if let Some(digest) = &gone.digest {
+        let had = of_person.len();
+        let live = |key: &mut Arc<AccessKey>| key.id == id && key.digest.is_some();
+        let removed: Vec<_> = of_person.extract_if(.., live).collect();
+        for key in removed {
+            if let Some(digest) = &key.digest {
                 self.by_digest.remove(digest);
             }
+            let change = self.trace(&key, had);
+            let change = (person.clone(), change);
+            self.unkept.insert(key.id.clone(), change);
         }
+        self.unkept.get(id).is_some_and(|(of, _)| of == person)
+    }
+
+    /// What is left of a removed key: nothing where the person has others, else that there was one.
+    fn trace(&mut self, key: &AccessKey, had: usize) -> Change {
+        if had > 1 {
+            return drop_key(&key.id);
+        }
+        let trace = AccessKey {
+            digest: None,
+            ..key.clone()
+        };
+        let change = put_key(&trace);
+        self.insert(trace);
+        change
     }
 
     /// Removes all keys of a person, and what says that there were any.
@@ -90,7 +116,26 @@ impl Keys {
             if let Some(digest) = &gone.digest {
                 self.by_digest.remove(digest);
             }
+            let change = (person.clone(), drop_key(&gone.id));
+            self.unkept.insert(gone.id.clone(), change);
         }
+        // Of those that were removed before, no trace is left either.
+        for (id, (of, change)) in &mut self.unkept {
+            if of == person {
+                *change = drop_key(id);
+            }
+        }
+    }
+
+    /// What the store is to be told of a person's keys that are good for nothing.
+    pub(super) fn unkept(&self, person: &PersonId) -> Vec<Change> {
+        let own = self.unkept.values().filter(|(of, _)| of == person);
+        own.map(|(_, change)| change.clone()).collect()
+    }
+
+    /// The store was told.
+    pub(super) fn kept(&mut self, person: &PersonId) {
+        self.unkept.retain(|_, (of, _)| of != person);
     }
 }
 
@@ -146,9 +191,13 @@ impl People {
             made_by: by.id().clone(),
             hands,
         };
-        self.store.commit(vec![put_key(&key)]).await?;
+        let mut changes = self.state().keys.unkept(person);
+        changes.push(put_key(&key));
+        self.store.commit(changes).await?;
         let id = key.id.clone();
-        self.state().keys.insert(key);
+        let mut state = self.state();
+        state.keys.kept(person);
+        state.keys.insert(key);
         Ok(KeyMade {
             id,
             key: Secret::new(text),
@@ -160,7 +209,7 @@ impl People {
     ///
     /// # Errors
     ///
-    /// See [`PersonalError`].
+    /// See [`PersonalError`]. Where the store can't keep it, it stands in memory, and can be asked for again.
     pub async fn remove_key(
         &self,
         by: &Known,
@@ -173,30 +222,15 @@ impl People {
             return Err(PersonalError::NotYours(person));
         }
         let _turn = self.turn.lock().await;
-        let change = {
+        let changes = {
             let mut state = self.state();
-            let keys = state.keys.of(&person);
-            let key = keys
-                .iter()
-                .find(|key| key.id == id && key.digest.is_some())
-                .ok_or_else(|| PersonalError::KeyUnknown(person.clone(), id.to_owned()))?;
-            state.keys.remove(&person, id);
-            trace(&mut state.keys, key, keys.len())
+            if !state.keys.remove(&person, id) {
+                return Err(PersonalError::KeyUnknown(person, id.to_owned()));
+            }
+            state.keys.unkept(&person)
         };
-        Ok(self.store.commit(vec![change]).await?)
+        self.store.commit(changes).await?;
+        self.state().keys.kept(&person);
+        Ok(())
     }
-}
-
-/// What is left of a removed key: nothing where the person has others, else that there was one.
-fn trace(keys: &mut Keys, key: &AccessKey, had: usize) -> Change {
-    if had > 1 {
-        return drop_key(&key.id);
-    }
-    let trace = AccessKey {
-        digest: None,
-        ..key.clone()
-    };
-    let change = put_key(&trace);
-    keys.insert(trace);
-    change
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::records::{drop_factor, drop_key, drop_reset, put_reset};
+use super::records::{drop_factor, drop_reset, put_reset};
 use super::{Known, People, PersonalError};
 use crate::base::BootInstant;
 use crate::config::Snapshot;
@@ -76,7 +76,8 @@ impl People {
     ///
     /// # Errors
     ///
-    /// When none waits, or the same operator asked for it.
+    /// When none waits, or the same operator asked for it. Where the store can't keep it, it stands in memory,
+    /// and can be confirmed again.
     pub async fn confirm_reset(&self, by: &Known, person: &str) -> Result<ResetOf, PersonalError> {
         let unknown = |_| PersonalError::Unknown(person.to_owned());
         let person: PersonId = person.parse().map_err(unknown)?;
@@ -90,13 +91,11 @@ impl People {
                 return Err(PersonalError::SameOperator);
             }
             let of = reset.of;
-            state.resets.remove(&person);
             changes.push(drop_reset(&person));
             if matches!(of, ResetOf::All | ResetOf::Keys) {
-                let keys = state.keys.of(&person);
-                changes.extend(keys.iter().map(|key| drop_key(&key.id)));
                 state.keys.forget(&person);
             }
+            changes.extend(state.keys.unkept(&person));
             if matches!(of, ResetOf::All | ResetOf::Totp) {
                 changes.push(drop_factor(&person));
                 state.factors.remove(&person);
@@ -104,6 +103,9 @@ impl People {
             (of, changes)
         };
         self.store.commit(changes).await?;
+        let mut state = self.state();
+        state.resets.remove(&person);
+        state.keys.kept(&person);
         Ok(of)
     }
 }

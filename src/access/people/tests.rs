@@ -10,7 +10,7 @@ use crate::approvals::TotpSecret;
 use crate::base::ManualClock;
 use crate::config::{Allowed, Sources, compile};
 use crate::pdp::Memory;
-use crate::store::MemoryStore;
+use crate::store::Flaky;
 
 const POLICIES: &str = r#"
 [[person]]
@@ -27,7 +27,7 @@ groups = ["operators"]
 struct World {
     people: People,
     snapshot: Snapshot,
-    store: Arc<dyn GrantStore>,
+    store: Arc<Flaky>,
     hand: ManualClock,
     clock: Clock,
     file: PathBuf,
@@ -48,9 +48,9 @@ impl World {
         let (snapshot, _) = compile(&sources, &mut Memory::default()).unwrap();
         let start = Timestamp::from_second(1_800_000_000).unwrap();
         let (clock, hand) = Clock::manual(start);
-        let store: Arc<dyn GrantStore> = Arc::new(MemoryStore::new());
+        let store = Arc::new(Flaky::default());
         let file = directory.path().join("new/operator.key");
-        let people = People::open(&file, Arc::clone(&store), clock.clone()).await;
+        let people = People::open(&file, Arc::clone(&store) as _, clock.clone()).await;
         Self {
             people: people.unwrap(),
             snapshot,
@@ -64,7 +64,7 @@ impl World {
 
     /// The same store, as a second start finds it.
     async fn restart(&mut self) {
-        let store = Arc::clone(&self.store);
+        let store = Arc::clone(&self.store) as _;
         let people = People::open(&self.file, store, self.clock.clone()).await;
         self.people = people.unwrap();
     }
@@ -119,7 +119,12 @@ async fn the_first_key_is_made_once_for_its_owner_alone() {
 async fn a_file_that_holds_something_else_is_not_a_key() {
     let world = World::new().await;
     fs::write(&world.file, "hello").unwrap();
-    let opened = People::open(&world.file, Arc::clone(&world.store), world.clock.clone()).await;
+    let opened = People::open(
+        &world.file,
+        Arc::clone(&world.store) as _,
+        world.clock.clone(),
+    )
+    .await;
     assert!(matches!(opened, Err(PeopleError::Malformed(_))));
 }
 
@@ -305,5 +310,85 @@ async fn a_reset_takes_two_operators_whose_keys_were_never_in_one_hand() {
     assert!(matches!(twice, Err(PersonalError::ResetUnknown(_))));
     assert!(!world.people.has_factor(ben.id()));
     assert!(world.people.keys_of(ben.id()).is_empty());
+    assert!(world.make_key(&operator, "ben").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_removal_that_the_store_could_not_keep_is_tried_again() {
+    let mut world = World::new().await;
+    let (operator, ben) = (world.operator(), world.with_key("ben").await);
+    let second = world.make_key(&ben, "ben").await.unwrap();
+    let second = world.known(&second).unwrap();
+    for lost in [&ben, &second] {
+        world.store.fail(true);
+        for _ in 0..2 {
+            let removed = world.people.remove_key(&operator, "ben", &lost.key).await;
+            assert!(
+                matches!(removed, Err(PersonalError::Store(_))),
+                "{removed:?}"
+            );
+            assert!(!world.people.still_stands(lost, &world.snapshot));
+        }
+        world.store.fail(false);
+        let removed = world.people.remove_key(&operator, "ben", &lost.key).await;
+        removed.unwrap();
+        world.restart().await;
+        assert!(!world.people.still_stands(lost, &world.snapshot));
+        let twice = world.people.remove_key(&operator, "ben", &lost.key).await;
+        assert!(
+            matches!(twice, Err(PersonalError::KeyUnknown(..))),
+            "{twice:?}"
+        );
+    }
+    let another = world.make_key(&operator, "ben").await.unwrap_err();
+    assert_eq!(another, PersonalError::HasKey("ben".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn a_key_that_is_made_takes_along_the_removals_before_it() {
+    let mut world = World::new().await;
+    let ben = world.with_key("ben").await;
+    let lost = world.make_key(&ben, "ben").await.unwrap();
+    let id = world.known(&lost).unwrap().key;
+    world.store.fail(true);
+    let removed = world.people.remove_key(&ben, "ben", &id).await;
+    removed.unwrap_err();
+    world.store.fail(false);
+    world.make_key(&ben, "ben").await.unwrap();
+    world.restart().await;
+    assert!(world.known(&lost).is_none());
+    assert_eq!(world.people.keys_of(ben.id()).len(), 2);
+}
+
+#[tokio::test]
+async fn a_reset_that_the_store_could_not_keep_can_be_confirmed_again() {
+    let mut world = World::new().await;
+    let (operator, ben) = (world.operator(), world.with_key("ben").await);
+    let stolen = world.make_key(&ben, "ben").await.unwrap();
+    let gone = world.make_key(&ben, "ben").await.unwrap();
+    let id = world.known(&gone).unwrap().key;
+    let cem = Known {
+        hands: BTreeSet::new(),
+        ..world.with_key("cem").await
+    };
+    let asked = world
+        .people
+        .ask_reset(&operator, "ben", ResetOf::Keys, &world.snapshot);
+    asked.await.unwrap();
+    world.store.fail(true);
+    let removed = world.people.remove_key(&ben, "ben", &id).await;
+    removed.unwrap_err();
+    let confirmed = world.people.confirm_reset(&cem, "ben").await;
+    assert!(
+        matches!(confirmed, Err(PersonalError::Store(_))),
+        "{confirmed:?}"
+    );
+    assert!(world.known(&stolen).is_none(), "in memory it has happened");
+    world.store.fail(false);
+    let confirmed = world.people.confirm_reset(&cem, "ben").await;
+    assert_eq!(confirmed, Ok(ResetOf::Keys));
+    world.restart().await;
+    assert!(world.known(&stolen).is_none());
+    assert!(world.known(&gone).is_none());
     assert!(world.make_key(&operator, "ben").await.is_ok());
 }
