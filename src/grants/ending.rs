@@ -1,5 +1,8 @@
 //! Ends: in memory at once, then in the store, then — when the last exchange is gone — acknowledged.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -45,7 +48,8 @@ impl Grants {
     ///
     /// # Errors
     ///
-    /// When there is no such task, open or kept, or the store can't keep the end: in memory it stands.
+    /// When there is no such task, open or kept, or the store can't keep the end: in memory it stands, and the
+    /// store is told again and again.
     pub async fn end_task(&self, id: &TaskId, reason: EndReason) -> Result<Ending, GrantsError> {
         self.begin_end(id, reason);
         let waiting = self.0.family().endings.get(id).cloned();
@@ -272,12 +276,14 @@ impl Inner {
 
     /// Stores the end, then waits for the last exchange under each grant.
     pub(super) async fn finish(self: &Arc<Self>, begun: &Begun) -> Result<Receipt, GrantsError> {
-        let tasks = begun.tasks.iter().cloned();
-        let tasks = tasks.map(|task| Change::PutTask(task, None));
-        let grants = begun.records.iter().cloned().map(Change::PutGrant);
-        let stored = self.store_end(tasks.chain(grants).collect()).await;
+        let stored = self.store_end(begun.changes()).await;
         self.tell(begun);
         stored?;
+        Ok(self.closed(begun).await)
+    }
+
+    /// Waits for the last exchange under each grant.
+    async fn closed(&self, begun: &Begun) -> Receipt {
         let mut receipt = Receipt::default();
         for grant in &begun.closing {
             let mut closed = grant.closed().await;
@@ -285,7 +291,7 @@ impl Inner {
             self.metrics.cut_delay.observe(closed.took.as_secs_f64());
             receipt.grants.push(closed);
         }
-        Ok(receipt)
+        receipt
     }
 
     /// Tells all who watch or wait, also where the store has failed: in memory the end stands.
@@ -304,12 +310,17 @@ impl Inner {
         }
     }
 
+    /// Stores the end of tasks, waits for the last exchange under their grants, and stores the receipts.
     async fn finish_tasks(self: &Arc<Self>, begun: Begun, done: watch::Sender<Option<Outcome>>) {
-        let outcome = self.finish_with_receipts(&begun).await;
-        if let Err(error) = &outcome {
-            error!(error = %ErrorChain(error), "an ended task is not stored as ended");
-        }
-        done.send_replace(Some(outcome));
+        let ends = begun.changes();
+        let stored = self.try_store_end(ends.clone()).await;
+        self.tell(&begun);
+        // One after the other: a receipt is not taken back by an end that is tried again.
+        self.see_stored(stored, ends, &done).await;
+        let receipts = begun.receipts(&self.closed(&begun).await);
+        let stored = self.try_store_end(receipts.clone()).await;
+        self.see_stored(stored, receipts, &done).await;
+        done.send_replace(Some(Ok(())));
         // Whoever asks from now on reads the store.
         let mut family = self.family();
         for task in &begun.tasks {
@@ -317,19 +328,19 @@ impl Inner {
         }
     }
 
-    /// The named task's receipt tells of every grant, a span's of its own.
-    async fn finish_with_receipts(self: &Arc<Self>, begun: &Begun) -> Outcome {
-        let whole = self.finish(begun).await?;
-        let mut changes = Vec::new();
-        for (place, task) in begun.tasks.iter().enumerate() {
-            let receipt = if place == 0 {
-                whole.clone()
-            } else {
-                begun.part_of(&whole, &task.id)
-            };
-            changes.push(Change::PutTask(task.clone(), Some(receipt)));
+    /// Returns once the store has `changes`. Where it could not take them, whoever waits for the end is told so
+    /// until it has.
+    async fn see_stored(
+        &self,
+        stored: Result<(), GrantsError>,
+        changes: Vec<Change>,
+        done: &watch::Sender<Option<Outcome>>,
+    ) {
+        if let Err(error) = stored {
+            error!(error = %ErrorChain(&error), "an ended task is not stored as ended");
+            done.send_replace(Some(Err(error)));
+            self.store_at_last(changes).await;
         }
-        self.store_end(changes).await
     }
 }
 
@@ -347,6 +358,27 @@ impl Begun {
     /// Whether nothing has changed.
     pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty() && self.tasks.is_empty() && self.closing.is_empty()
+    }
+
+    /// What the store is to learn first: that all of it is over.
+    fn changes(&self) -> Vec<Change> {
+        let tasks = self.tasks.iter().cloned();
+        let tasks = tasks.map(|task| Change::PutTask(task, None));
+        let grants = self.records.iter().cloned().map(Change::PutGrant);
+        tasks.chain(grants).collect()
+    }
+
+    /// The tasks with their receipts: that of the named one tells of every grant, a span's of its own.
+    fn receipts(&self, whole: &Receipt) -> Vec<Change> {
+        let with_receipt = |(place, task): (usize, &Task)| {
+            let receipt = if place == 0 {
+                whole.clone()
+            } else {
+                self.part_of(whole, &task.id)
+            };
+            Change::PutTask(task.clone(), Some(receipt))
+        };
+        self.tasks.iter().enumerate().map(with_receipt).collect()
     }
 
     fn part_of(&self, whole: &Receipt, task: &TaskId) -> Receipt {

@@ -63,34 +63,38 @@ impl Inner {
         self: &Arc<Self>,
         changes: Vec<Change>,
     ) -> Result<(), GrantsError> {
-        let stored = self.store.commit(changes.clone()).await;
-        match &stored {
-            Ok(()) => self.ends.forget(&changes),
-            Err(_) => self.store_later(changes),
+        let stored = self.try_store_end(changes.clone()).await;
+        if stored.is_err() {
+            let inner = Arc::clone(self);
+            self.runtime
+                .spawn(async move { inner.store_at_last(changes).await });
         }
-        Ok(stored?)
+        stored
+    }
+
+    /// Stores what has ended in memory, once.
+    pub(super) async fn try_store_end(&self, changes: Vec<Change>) -> Result<(), GrantsError> {
+        self.store.commit(changes.clone()).await?;
+        self.ends.forget(&changes);
+        Ok(())
     }
 
     /// Tries again and again to store what has ended in memory. What can wait here is bounded by what was
     /// live: while the store takes nothing, nothing new comes into force.
-    fn store_later(self: &Arc<Self>, changes: Vec<Change>) {
-        let inner = Arc::clone(self);
-        inner.health.ends.fetch_add(1, Ordering::SeqCst);
-        self.runtime.spawn(async move {
-            let mut pause = FIRST_PAUSE;
-            loop {
-                tokio::time::sleep(pause).await;
-                match inner.store.commit(changes.clone()).await {
-                    Ok(()) => break,
-                    Err(failed) => {
-                        error!(error = %ErrorChain(&failed), "an end is still not stored");
-                        pause = (pause * 2).min(LONGEST_PAUSE);
-                    }
+    pub(super) async fn store_at_last(&self, changes: Vec<Change>) {
+        self.health.ends.fetch_add(1, Ordering::SeqCst);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            match self.try_store_end(changes.clone()).await {
+                Ok(()) => break,
+                Err(failed) => {
+                    error!(error = %ErrorChain(&failed), "an end is still not stored");
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
-            inner.ends.forget(&changes);
-            inner.health.ends.fetch_sub(1, Ordering::SeqCst);
-            info!("what had ended is stored as ended");
-        });
+        }
+        self.health.ends.fetch_sub(1, Ordering::SeqCst);
+        info!("what had ended is stored as ended");
     }
 }
