@@ -1,10 +1,14 @@
 //! The token endpoint: one grant type a file, this one with client credentials (RFC 6749 §4.4),
 //! optionally for a task, optionally asking for entitlements.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use tracing::error;
 
 use super::answer::Answer;
 use super::applicant::Applicant;
@@ -17,7 +21,7 @@ use super::state::OAuth;
 use super::wanted::{Wanted, echo};
 use crate::access::{Granted, Outcome, Refused};
 use crate::base::ErrorChain;
-use crate::grants::LiveTask;
+use crate::grants::{GrantsError, LiveTask};
 use crate::model::TaskId;
 
 pub(super) async fn endpoint(
@@ -140,6 +144,10 @@ fn refuse(refused: Refused) -> OAuthError {
                 Some(step) => error.with("next", step.to_json()),
                 None => error,
             }
+        }
+        Refused::NotKept(failure @ (GrantsError::Store(_) | GrantsError::Stopping)) => {
+            error!(error = %ErrorChain(&failure), "what was asked for can't be kept");
+            OAuthError::unavailable(failure.to_string())
         }
         Refused::NotKept(error) => OAuthError::invalid_request(ErrorChain(&error).to_string()),
         Refused::Unrecorded(why) => OAuthError::unavailable(why),
