@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, header};
+use http::HeaderValue;
 use serde_json::{Value, json};
 use tracing::error;
 
 use super::applicant::Applicant;
-use super::error::{DPOP_NONCE, NO_STORE, OAuthError};
+use super::error::{DPOP_NONCE, OAuthError, keep_out_of_caches};
 use super::state::OAuth;
 use crate::audit::{Record, RecordKind, Verdict};
 use crate::base::ErrorChain;
@@ -72,7 +72,7 @@ impl OAuth {
         add("task", task.map(|id| Value::from(id.as_str())));
         let mut response = Json(body).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, NO_STORE);
+        keep_out_of_caches(headers);
         if dpop && let Ok(nonce) = HeaderValue::from_str(&self.dpop.nonce()) {
             headers.insert(DPOP_NONCE, nonce);
         }

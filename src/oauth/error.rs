@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
 use crate::wire::Challenge;
@@ -115,7 +115,7 @@ impl IntoResponse for OAuthError {
         body.insert("error_description".to_owned(), description.into());
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, NO_STORE);
+        keep_out_of_caches(headers);
         if status == StatusCode::UNAUTHORIZED {
             // With the scheme that the client used (RFC 6749 §5.2), or else with the one that all
             // know, because a 401 has a challenge (RFC 9110 §15.5.2).
@@ -137,6 +137,12 @@ impl IntoResponse for OAuthError {
 
 /// Answers about credentials are for nobody's cache (RFC 6749 §5.1).
 pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// Keeps an answer out of caches, by both headers that RFC 6749 §5.1 wants in one with a token.
+pub(super) fn keep_out_of_caches(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+}
 
 /// RFC 6749 §5.2 allows printable ASCII without quote and backslash in a description.
 fn printable(description: &str) -> String {

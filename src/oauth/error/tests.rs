@@ -43,6 +43,7 @@ async fn each_error_has_its_status_and_challenge() {
         assert_eq!((response.status().as_u16(), sent), (status, challenge));
         assert_eq!(body["error"], code);
         assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+        assert_eq!(headers[header::PRAGMA], "no-cache");
         assert_eq!(headers[header::CONTENT_TYPE], "application/json");
     }
 }

@@ -217,6 +217,7 @@ fn a_person_agrees_and_the_next_poll_has_the_token() {
         assert_eq!(approved["state"], "active");
         let answer = polls(&gate, &bot, &id).await.expect(200);
         assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.header("pragma"), Some("no-cache"));
         let answer = answer.json();
         assert_eq!(answer["token_type"], "Bearer");
         assert_eq!(answer["scope"], "reviewed");
