@@ -49,14 +49,18 @@ impl Wanted {
             ..Self::default()
         };
         let scope = form.get("scope").unwrap_or_default();
-        wanted.asks = scope
-            .split(' ')
-            .filter(|name| !name.is_empty())
-            .map(|name| Ask {
-                entitlement: name.to_owned(),
-                ..Ask::default()
-            })
-            .collect();
+        for name in scope.split(' ').filter(|name| !name.is_empty()) {
+            // A scope is a set (RFC 6749 §3.3): what is in it twice is asked for once.
+            if wanted.asks.iter().all(|ask| ask.entitlement != name) {
+                wanted.asks.push(Ask {
+                    entitlement: name.to_owned(),
+                    ..Ask::default()
+                });
+            }
+            if wanted.asks.len() > MOST_ASKS {
+                break;
+            }
+        }
         if let Some(text) = form.get("authorization_details") {
             wanted.detailed = true;
             for details in details(text)? {

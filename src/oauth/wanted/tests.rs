@@ -14,7 +14,7 @@ fn wants(body: &str) -> Result<Wanted, &'static str> {
 #[test]
 fn scope_and_details_ask_for_entitlements() {
     let both = wants(
-        r#"scope=a+b&authorization_details=[{"type":"portcullis_grant","task":"t","entitlement":"c","duration_seconds":60}]"#,
+        r#"scope=a+b+a&authorization_details=[{"type":"portcullis_grant","task":"t","entitlement":"c","duration_seconds":60}]"#,
     )
     .unwrap();
     let names: Vec<_> = both
@@ -75,6 +75,6 @@ fn details_that_are_not_ours_are_refused() {
         r#"task=t&authorization_details=[{"type":"portcullis_grant","task":"u","entitlement":"c"}]"#,
         Err("invalid_request"),
     );
-    let many = format!("scope={}", vec!["a"; 17].join("+"));
-    check(&many, Err("invalid_request"));
+    let many: Vec<String> = (0..17).map(|number| number.to_string()).collect();
+    check(&format!("scope={}", many.join("+")), Err("invalid_request"));
 }
