@@ -70,8 +70,26 @@ pub fn agent_of<'s>(
     agent.ok_or(Unbound::AgentUnknown)
 }
 
-/// Who is asking. `named` is what a header says of the task: an outside issuer's token, which may name
-/// none, may have it named there; any other word there has to be the token's own.
+/// Whether a header may name this task beside the token: an outside issuer's may have its task named there where
+/// it names none itself; any other word there has to be the token's own.
+///
+/// # Errors
+///
+/// Where it may not.
+pub fn check_named(authenticated: &Authenticated, named: Option<&str>) -> Result<(), Unbound> {
+    let why = match (named, authenticated.task(), authenticated.subject()) {
+        (Some(named), Some(claimed), _) if named != claimed => {
+            "Portcullis-Task names another task than the token"
+        }
+        (Some(_), None, Subject::Own(_)) => {
+            "the token names no task, so Portcullis-Task can't: get a token for it"
+        }
+        _ => return Ok(()),
+    };
+    Err(Unbound::Contradiction(why))
+}
+
+/// Who is asking. `named` is what a header says of the task; see [`check_named`].
 ///
 /// # Errors
 ///
@@ -88,23 +106,12 @@ pub fn bind_named(
     if grants.is_revoked(&agent.agent.id) {
         return Err(Unbound::AgentRevoked);
     }
-    if let (Some(named), Some(claimed)) = (named, authenticated.task())
-        && named != claimed
-    {
-        let why = "Portcullis-Task names another task than the token";
-        return Err(Unbound::Contradiction(why));
-    }
+    check_named(authenticated, named)?;
     let task = match (binding, named) {
         (Binding::NotOpen(_), _) => return Err(Unbound::TaskEnded),
         (Binding::Open(task), _) => Some(Arc::clone(task)),
         (Binding::None, None) => None,
-        (Binding::None, Some(named)) => {
-            if matches!(authenticated.subject(), Subject::Own(_)) {
-                let why = "the token names no task, so Portcullis-Task can't: get a token for it";
-                return Err(Unbound::Contradiction(why));
-            }
-            Some(open_task(grants, named).ok_or(Unbound::TaskEnded)?)
-        }
+        (Binding::None, Some(named)) => Some(open_task(grants, named).ok_or(Unbound::TaskEnded)?),
     };
     if let Some(task) = &task {
         let foreign = task.task().agent != agent.agent.id;

@@ -25,7 +25,7 @@ mod vigil;
 pub use again::Again;
 pub use approvals::{Agreement, Approvals, NotDecided};
 pub use asker::{Asker, holder, risk_of, whole};
-pub use binding::{Binding, Identity, Unbound, agent_of, bind, bind_named};
+pub use binding::{Binding, Identity, Unbound, agent_of, bind, bind_named, check_named};
 pub use certificate::{agent_by_certificate, method_by_certificate};
 pub use lifecycle::Part;
 pub use next_step::{DETAILS_TYPE, NextStep, StepUp, request_step};

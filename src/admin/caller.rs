@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::state::Admin;
 use crate::access::{
     Binding, Identity, Known, NotHeld, Shown, Unbound, agent_by_certificate, agent_of, bind,
-    bind_named, check_possession, resources,
+    bind_named, check_named, check_possession, resources,
 };
 use crate::authn::Authenticated;
 use crate::base::BootInstant;
@@ -232,12 +232,8 @@ impl Admin {
         if self.grants.is_revoked(&agent.agent.id) {
             return Err(unbound(Unbound::AgentRevoked));
         }
-        let named = parts
-            .headers
-            .get("portcullis-task")
-            .map(HeaderValue::to_str);
-        let named = named.transpose();
-        let named = named.map_err(|_| ApiError::malformed("Portcullis-Task is not a task id"))?;
+        let named = named_task(&parts.headers)?;
+        check_named(&authenticated, named).map_err(unbound)?;
         Ok(AgentCaller {
             agent: Arc::clone(agent),
             binding: bind(&self.grants, &authenticated),
@@ -348,6 +344,18 @@ fn credential(headers: &HeaderMap) -> Result<Credential<'_>, ApiError> {
     }
     let text = text.trim();
     Ok(Credential { text, dpop })
+}
+
+/// The task that a header names.
+fn named_task(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let mut values = headers.get_all("portcullis-task").iter();
+    let named = values.next().map(HeaderValue::to_str).transpose();
+    let named = named.map_err(|_| ApiError::malformed("Portcullis-Task is not a task id"))?;
+    if values.next().is_some() {
+        let detail = "the request has more than one Portcullis-Task";
+        return Err(ApiError::malformed(detail));
+    }
+    Ok(named)
 }
 
 fn for_people() -> ApiError {

@@ -506,6 +506,25 @@ fn a_header_never_contradicts_a_tokens_own_task() {
             .await
             .refusal(400, "request_malformed");
         assert_eq!(gate.upstream.count(), 2);
+
+        // Nor does it on the control side, whatever is asked there.
+        let looks = |token: &str, names: &[&str]| {
+            let mut call = gate.control("GET", &format!("/v1/tasks/{}", work.task));
+            for task in names {
+                call = call.header("portcullis-task", task);
+            }
+            call.bearer(token).send()
+        };
+        let (own, foreign) = (work.task.as_str(), other.task.as_str());
+        looks(&claimed, &[own]).await.expect(200);
+        for (token, names) in [
+            (&claimed, &[foreign][..]),
+            (&claimed, &[own, own]),
+            (&identity, &[own]),
+        ] {
+            let answer = looks(token, names).await;
+            answer.problem(400, "request_malformed");
+        }
     });
 }
 
