@@ -35,6 +35,13 @@ pub(super) fn compile(
     for agent in raw {
         let claimed = known.claim(&agent.id, problems);
         let id = name(&agent.id, problems);
+        // Who has opened a task is a name alone, to rules and to whoever asks for the task.
+        if people.has(&agent.id.value) {
+            let message = format!("`{}` is both an agent and a person", agent.id.value);
+            problems
+                .error(&agent.id.place, message)
+                .hint("give one of the two another name");
+        }
         let groups = names(&agent.groups, problems);
         let owner = agent
             .owner

@@ -57,6 +57,11 @@ pub(super) fn compile(raw: &[RawPerson], problems: &mut Diagnostics) -> People {
 }
 
 impl People {
+    /// Whether there is a person of this name.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.ids.contains(id)
+    }
+
     /// The person or the group that answers for an agent.
     pub(super) fn owner(&self, owner: &At<String>, problems: &mut Diagnostics) -> Option<Owner> {
         let person = self.ids.get(owner.value.as_str());

@@ -196,6 +196,13 @@ fn references_and_names_are_checked() {
         "[[person]]\nid = \"support-leads\"",
         "`support-leads` is both a person and a group",
     );
+    for id in ["ana@example.com", "operator"] {
+        let expected = format!("error: `{id}` is both an agent and a person");
+        check(
+            &format!("[[agent]]\nid = \"{id}\"\nsubject = \"x\""),
+            &expected,
+        );
+    }
     check(
         "[[agent]]\nid = \"x\"\nsubject = \"0oa1\"",
         "error: two agents go by `0oa1` in outside tokens",
