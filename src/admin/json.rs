@@ -16,7 +16,7 @@ use crate::wire::parse_json;
 const LARGEST: usize = 64 * 1024;
 
 /// How long a body may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The deepest nesting.
 const DEEPEST: usize = 16;

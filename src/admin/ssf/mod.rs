@@ -19,11 +19,13 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use self::event::{Event, Kind, Order};
 use self::latest::Of;
 use self::refusal::Refusal;
+use super::json::PATIENCE;
 use super::state::Admin;
 use crate::access::NotOnce;
 use crate::audit::{Record, RecordKind};
@@ -51,7 +53,8 @@ pub(super) async fn events(
     }
     let (parts, body) = request.into_parts();
     let taken = if is_event(&parts.headers) {
-        let body = to_bytes(body, LARGEST_TOKEN).await;
+        let body = timeout(PATIENCE, to_bytes(body, LARGEST_TOKEN)).await;
+        let body = body.map_err(|_| Refusal::too_slow(PATIENCE))?;
         let body = body.map_err(|_| Refusal::request("the token is too large, or broke off"))?;
         match std::str::from_utf8(&body) {
             Ok(token) => take(&admin, &parts.headers, token.trim_ascii()).await,

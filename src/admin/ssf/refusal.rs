@@ -1,6 +1,7 @@
 //! Why a security event token is not taken, as its transmitter is told (RFC 8935 §2.3, §2.4).
 
 use std::fmt;
+use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -34,6 +35,15 @@ impl Refusal {
     /// It is from nobody who is believed.
     pub(super) fn issuer(description: impl Into<String>) -> Self {
         Self::new("invalid_issuer", description)
+    }
+
+    /// It does not come.
+    pub(super) fn too_slow(limit: Duration) -> Self {
+        let description = format!("the token has to be there within {limit:?}");
+        Self {
+            status: StatusCode::REQUEST_TIMEOUT,
+            ..Self::request(description)
+        }
     }
 
     /// The transmitter has not shown its credential for this endpoint, or nobody is one.

@@ -17,18 +17,25 @@ async fn unfinished(gate: &Gateway, path: &str, more: &str) -> Raw {
     raw
 }
 
+/// Somebody who sends security events.
+const TRANSMITTER: &str = "[[ssf_transmitter]]\nissuer = \"https://idp.example\"\n\
+     jwks_file = \"idp.json\"\naudience = \"https://gate.example\"";
+
 #[test]
 fn a_body_that_does_not_come_ends_in_a_timeout() {
     run(async {
-        let gate = Plan::new().start().await;
+        let plan = Plan::new().settings(TRANSMITTER);
+        let gate = plan.data("idp.json", "{\"keys\": []}").start().await;
         let token = gate.agent("bot").token().await;
         let json = format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n");
         let again = format!("{json}Idempotency-Key: one\r\n");
         let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+        let event = "Content-Type: application/secevent+jwt\r\n";
         let waiting = [
             unfinished(&gate, "/v1/tasks", &json).await,
             unfinished(&gate, "/v1/tasks", &again).await,
             unfinished(&gate, "/oauth/token", form).await,
+            unfinished(&gate, "/ssf/events", event).await,
         ];
         let heads = waiting.map(async |mut raw| raw.head().await);
         for head in join_all(heads).await {
