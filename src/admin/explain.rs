@@ -128,7 +128,20 @@ pub(super) async fn explain(
 
 /// A call that was made, as one that would be made now.
 fn repeated(body: &ExplainBody, record: &Record) -> Result<ExplainBody, ApiError> {
-    if body.method.is_some() || body.url.is_some() || body.task.is_some() || body.body.is_some() {
+    let ExplainBody {
+        agent,
+        task,
+        request_id: _,
+        method,
+        url,
+        headers,
+        body,
+        source_ip,
+        at,
+    } = body;
+    let texts = [agent, task, method, url, source_ip, at];
+    let headers = headers.as_ref().filter(|headers| !headers.is_empty());
+    if texts.iter().any(|one| one.is_some()) || headers.is_some() || body.is_some() {
         let detail = "a `request_id` says which call: name nothing else of it";
         return Err(ApiError::malformed(detail));
     }

@@ -330,12 +330,21 @@ fn a_call_that_was_made_is_told_as_it_was_and_as_it_would_be() {
             let call = gate.control("POST", "/v1/explain").bearer(token);
             call.json(body).send().await.problem(404, "not_found");
         }
-        let both = json!({ "request_id": refused["request_id"], "method": "GET", "url": "/" });
-        let call = gate.control("POST", "/v1/explain").bearer(&work.token);
-        call.json(&both)
-            .send()
-            .await
-            .problem(400, "request_malformed");
+        for (name, value) in [
+            ("agent", json!("bot")),
+            ("at", json!("2026-11-27T22:30:00Z")),
+            ("body", json!("")),
+            ("headers", json!({ "accept": "*/*" })),
+            ("method", json!("GET")),
+            ("source_ip", json!("192.0.2.7")),
+            ("task", json!(work.task)),
+            ("url", json!("/")),
+        ] {
+            let both = json!({ "request_id": refused["request_id"], name: value });
+            let call = gate.control("POST", "/v1/explain").bearer(&work.token);
+            let answer = call.json(&both).send().await;
+            answer.problem(400, "request_malformed");
+        }
     });
 }
 
