@@ -80,12 +80,6 @@ impl Authenticator {
         }
     }
 
-    /// Whether the token's issuer is one of the outside ones, as its unverified claims say.
-    #[must_use]
-    pub fn has_outside_issuers(&self) -> bool {
-        !self.outside.is_empty()
-    }
-
     /// Verifies a token for one of `audiences`.
     ///
     /// # Errors

@@ -1,9 +1,10 @@
 //! The OAuth face: how an agent gets a token, and how others check what we issue.
 //!
 //! [`router`] serves authorization-server metadata (RFC 8414), the key set, and the token endpoint with
-//! client credentials (RFC 6749 §4.4) authenticated by `private_key_jwt` (RFC 7523). There are no client
-//! secrets. A token is identity, bound to at most one task; a scope asks for entitlements, and what is
-//! granted lives in the grants, not in the token.
+//! client credentials (RFC 6749 §4.4), token exchange (RFC 8693) and polling for what people decide (CIBA);
+//! introspection (RFC 7662) and revocation (RFC 7009) of tokens. Clients authenticate by `private_key_jwt`
+//! (RFC 7523) or by a certificate (RFC 8705); there are no client secrets. A token is identity, bound to at
+//! most one task; a scope asks for entitlements, and what is granted lives in the grants, not in the token.
 //!
 //! Invariant: no token is answered before what it was asked with is durable and recorded.
 
