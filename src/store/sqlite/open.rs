@@ -131,6 +131,9 @@ fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     db.busy_timeout(PATIENCE)?;
     db.pragma_update(None, "cell_size_check", true)?;
     db.pragma_update(None, "trusted_schema", false)?;
+    // What a large batch is undone from goes into a file otherwise: there may be no directory for it, where all
+    // but the state is read-only, and no descriptor.
+    db.pragma_update(None, "temp_store", "MEMORY")?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(db)
 }

@@ -228,6 +228,51 @@ async fn a_full_disk_refuses_and_keeps_what_was_acknowledged() {
 }
 
 #[tokio::test]
+async fn nothing_counts_as_stored_in_a_file_that_is_not_there_any_more() {
+    let place = Place::new();
+    let store = place.open().unwrap();
+    let aside = place.directory.path().join("aside");
+    fs::rename(&place.path, &aside).unwrap();
+    for another in [false, true] {
+        if another {
+            fs::write(&place.path, "").unwrap();
+        }
+        let refused = store.commit(open_task("lost")).await.unwrap_err();
+        let refused = refused.to_string();
+        assert!(refused.contains("was moved or removed"), "{refused}");
+    }
+    fs::rename(&aside, &place.path).unwrap();
+    store.commit(open_task("kept")).await.unwrap();
+    drop(store);
+    let tasks = place.open().unwrap().load().await.unwrap().tasks;
+    assert_eq!(tasks.len(), 1);
+}
+
+/// As where everything but the store's directory is read-only, and as where no file can be opened any more.
+#[tokio::test]
+async fn a_large_batch_needs_no_file_besides() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let place = Place::new();
+    let store = place.open().unwrap();
+    let ids = (0..600).map(|number| format!("task-{number}"));
+    let ids: Vec<String> = ids.collect();
+    let batch = ids.iter().flat_map(|id| open_task(id));
+    store.commit(batch.collect()).await.unwrap();
+    let files = getrlimit(Resource::Nofile);
+    let none = Rlimit {
+        current: Some(0),
+        ..files
+    };
+    setrlimit(Resource::Nofile, none).unwrap();
+    let ended = ids
+        .iter()
+        .filter_map(|id| over(id, Timestamp::UNIX_EPOCH).pop());
+    let stored = store.commit(ended.collect()).await;
+    setrlimit(Resource::Nofile, files).unwrap();
+    stored.unwrap();
+}
+
+#[tokio::test]
 async fn a_closed_store_is_one_file_and_takes_nothing_more() {
     let place = Place::new();
     let store = place.open().unwrap();

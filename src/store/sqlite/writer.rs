@@ -1,6 +1,8 @@
 //! The thread that writes.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -43,11 +45,12 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn start(db: Connection, path: &Arc<Path>) -> io::Result<Self> {
         let (queue, orders) = mpsc::channel(QUEUE);
+        let file = identity(path)?;
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn({
                 let path = Arc::clone(path);
-                move || run(db, orders, &path)
+                move || run(db, orders, (&path, file))
             })?;
         Ok(Self {
             path: Arc::clone(path),
@@ -104,7 +107,15 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut db: Connection, mut orders: mpsc::Receiver<Order>, path: &Path) {
+/// A file as the kernel knows it: an open one is this, whatever its name leads to.
+type Identity = (u64, u64);
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    let metadata = fs::metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+fn run(mut db: Connection, mut orders: mpsc::Receiver<Order>, (path, file): (&Path, Identity)) {
     let mut closing = None;
     while closing.is_none()
         && let Some(first) = orders.blocking_recv()
@@ -128,7 +139,7 @@ fn run(mut db: Connection, mut orders: mpsc::Receiver<Order>, path: &Path) {
                 .then(|| orders.try_recv().ok())
                 .flatten();
         }
-        write_and_tell(&mut db, group, path);
+        write_and_tell(&mut db, group, (path, file));
         if let Some((due, done)) = forgetting {
             let removed = forgetting::step(&mut db, &due);
             // Whoever no longer waits does not need the answer.
@@ -145,12 +156,19 @@ fn run(mut db: Connection, mut orders: mpsc::Receiver<Order>, path: &Path) {
     }
 }
 
-fn write_and_tell(db: &mut Connection, group: Vec<Ticket>, path: &Path) {
+fn write_and_tell(db: &mut Connection, group: Vec<Ticket>, (path, file): (&Path, Identity)) {
     if group.is_empty() {
         return;
     }
+    // What is written to a file that is not there any more is lost with this process.
+    let written = if identity(path).is_ok_and(|there| there == file) {
+        write(db, &group, path)
+    } else {
+        let why = "it was moved or removed: bring it back, or restart";
+        Err(Failure::Unusable(why.to_owned()))
+    };
     // Whoever no longer waits does not need the answer.
-    match write(db, &group, path) {
+    match written {
         Ok(outcomes) => {
             for (ticket, outcome) in group.into_iter().zip(outcomes) {
                 let _ = ticket.done.send(outcome);
