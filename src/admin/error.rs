@@ -176,6 +176,7 @@ impl From<GrantsError> for ApiError {
             | GrantsError::TooManyPending { .. }
             | GrantsError::TooManyTasks { .. } => Self::conflict(detail),
             GrantsError::Stopping => Self::unavailable("stopping", detail),
+            GrantsError::Unstored(_) => Self::unavailable("store_unavailable", detail),
             GrantsError::Store(_) => {
                 error!(error = detail, "the store failed");
                 Self::unavailable("store_unavailable", detail)

@@ -6,6 +6,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::service::Inner;
 use super::{Grants, GrantsError, LiveTask};
 use crate::model::{AgentId, EndReason, NameError, Receipt};
 use crate::store::{Change, DocumentKind, StoreError};
@@ -60,13 +61,24 @@ impl Grants {
     ///
     /// # Errors
     ///
-    /// When the store can't keep it: in memory it stands.
+    /// When the store can't keep it: in memory it stands, and it is tried again until it is stored.
     pub async fn revoke_agent(&self, agent: &AgentId) -> Result<AgentRevoked, GrantsError> {
         let _turn = self.0.revoking.lock().await;
         self.publish_revoked(agent, true);
         let taskless = self.cut_taskless(agent);
         let open = self.begin_end_of(agent);
-        self.0.store.commit(vec![put(agent, true)]).await?;
+        if let Err(failed) = self.0.store_revoked(agent).await {
+            let agent = agent.clone();
+            let at_last = self.0.at_last(move |inner| {
+                let agent = agent.clone();
+                async move {
+                    let _turn = inner.revoking.lock().await;
+                    inner.store_revoked(&agent).await
+                }
+            });
+            self.0.runtime.spawn(at_last);
+            return Err(failed);
+        }
         let revoked = self.finish_end_of(&open).await;
         taskless.await;
         revoked
@@ -131,6 +143,14 @@ impl Grants {
             revoked.remove(agent);
         }
         self.0.revoked.publish(Arc::new(revoked));
+    }
+}
+
+impl Inner {
+    /// Stores whether an agent is revoked, as it is by now. Only in turn.
+    async fn store_revoked(&self, agent: &AgentId) -> Result<(), GrantsError> {
+        let is = self.revoked.peek().contains(agent);
+        Ok(self.store.commit(vec![put(agent, is)]).await?)
     }
 }
 

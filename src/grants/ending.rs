@@ -48,8 +48,7 @@ impl Grants {
     ///
     /// # Errors
     ///
-    /// When there is no such task, open or kept, or the store can't keep the end: in memory it stands, and the
-    /// store is told again and again.
+    /// When there is no such task, open or kept, or the store can't keep the end: in memory it stands.
     pub async fn end_task(&self, id: &TaskId, reason: EndReason) -> Result<Ending, GrantsError> {
         self.begin_end(id, reason);
         let waiting = self.0.family().endings.get(id).cloned();
@@ -72,14 +71,19 @@ impl Grants {
     ///
     /// # Errors
     ///
-    /// When the grant is not in force, or the store can't keep the end: in memory it stands.
+    /// When the grant is not in force, or the store can't keep the end: in memory it stands. Whoever asks
+    /// again then is told so, until it is stored.
     pub async fn end_grant(
         &self,
         id: &GrantId,
         reason: EndReason,
     ) -> Result<ClosedGrant, GrantsError> {
         let unknown = || GrantsError::GrantUnknown(id.clone());
-        let grant = self.grant(id).ok_or_else(unknown)?;
+        let over = || match self.0.ends.has_grant(id) && self.0.health.has_unstored_ends() {
+            true => GrantsError::Unstored(id.clone()),
+            false => unknown(),
+        };
+        let grant = self.grant(id).ok_or_else(over)?;
         let begun = self.0.end_grants_in_memory(vec![(grant, reason)]);
         let inner = Arc::clone(&self.0);
         // Spawned, so that a caller who hangs up can't leave an end half done.
@@ -279,11 +283,11 @@ impl Inner {
         let stored = self.store_end(begun.changes()).await;
         self.tell(begun);
         stored?;
-        Ok(self.closed(begun).await)
+        Ok(self.close(begun).await)
     }
 
     /// Waits for the last exchange under each grant.
-    async fn closed(&self, begun: &Begun) -> Receipt {
+    async fn close(&self, begun: &Begun) -> Receipt {
         let mut receipt = Receipt::default();
         for grant in &begun.closing {
             let mut closed = grant.closed().await;
@@ -310,15 +314,16 @@ impl Inner {
         }
     }
 
-    /// Stores the end of tasks, waits for the last exchange under their grants, and stores the receipts.
+    /// Where the store fails, whoever waits is told so at once, and whoever asks again as well, until the end is
+    /// stored with its receipts.
     async fn finish_tasks(self: &Arc<Self>, begun: Begun, done: watch::Sender<Option<Outcome>>) {
-        let ends = begun.changes();
-        let stored = self.try_store_end(ends.clone()).await;
+        let ended = begun.changes();
+        let stored = self.try_to_store_end(&ended).await;
         self.tell(&begun);
-        // One after the other: a receipt is not taken back by an end that is tried again.
-        self.see_stored(stored, ends, &done).await;
-        let receipts = begun.receipts(&self.closed(&begun).await);
-        let stored = self.try_store_end(receipts.clone()).await;
+        // How long it took until the last exchange was gone does not hang on the store.
+        let (whole, ()) = tokio::join!(self.close(&begun), self.see_stored(stored, ended, &done));
+        let receipts = begun.receipts(&whole);
+        let stored = self.try_to_store_end(&receipts).await;
         self.see_stored(stored, receipts, &done).await;
         done.send_replace(Some(Ok(())));
         // Whoever asks from now on reads the store.
@@ -328,18 +333,18 @@ impl Inner {
         }
     }
 
-    /// Returns once the store has `changes`. Where it could not take them, whoever waits for the end is told so
-    /// until it has.
+    /// Resolves when `changes` are stored, also where that has failed at first.
     async fn see_stored(
-        &self,
-        stored: Result<(), GrantsError>,
+        self: &Arc<Self>,
+        stored: Outcome,
         changes: Vec<Change>,
         done: &watch::Sender<Option<Outcome>>,
     ) {
         if let Err(error) = stored {
             error!(error = %ErrorChain(&error), "an ended task is not stored as ended");
+            let at_last = self.store_end_at_last(changes);
             done.send_replace(Some(Err(error)));
-            self.store_at_last(changes).await;
+            at_last.await;
         }
     }
 }
@@ -360,7 +365,7 @@ impl Begun {
         self.records.is_empty() && self.tasks.is_empty() && self.closing.is_empty()
     }
 
-    /// What the store is to learn first: that all of it is over.
+    /// The ends, as the store is to know them.
     fn changes(&self) -> Vec<Change> {
         let tasks = self.tasks.iter().cloned();
         let tasks = tasks.map(|task| Change::PutTask(task, None));
@@ -368,17 +373,18 @@ impl Begun {
         tasks.chain(grants).collect()
     }
 
-    /// The tasks with their receipts: that of the named one tells of every grant, a span's of its own.
+    /// The named task's receipt tells of every grant, a span's of its own.
     fn receipts(&self, whole: &Receipt) -> Vec<Change> {
-        let with_receipt = |(place, task): (usize, &Task)| {
+        let tasks = self.tasks.iter().enumerate();
+        let receipts = tasks.map(|(place, task)| {
             let receipt = if place == 0 {
                 whole.clone()
             } else {
                 self.part_of(whole, &task.id)
             };
             Change::PutTask(task.clone(), Some(receipt))
-        };
-        self.tasks.iter().enumerate().map(with_receipt).collect()
+        });
+        receipts.collect()
     }
 
     fn part_of(&self, whole: &Receipt, task: &TaskId) -> Receipt {

@@ -64,6 +64,9 @@ pub enum GrantsError {
     /// The id was used before, by whomever.
     #[error("the task id `{0}` was used before; ids are never used twice")]
     TaskIdUsed(TaskId),
+    /// The grant has ended in memory, and the store does not take it.
+    #[error("grant `{0}` has ended, which can't be stored yet: a crash now would undo it")]
+    Unstored(GrantId),
     /// The part would be more than the whole allows.
     #[error(transparent)]
     Wider(#[from] Wider),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
-use tracing::{error, info};
+use tracing::{debug, info};
 
 use super::service::Inner;
 use super::{Grants, GrantsError};
@@ -39,6 +39,10 @@ impl Health {
     pub(super) fn checkpoint(&self, done: bool) {
         self.checkpoint_failed.store(!done, Ordering::SeqCst);
     }
+
+    pub(super) fn has_unstored_ends(&self) -> bool {
+        self.ends.load(Ordering::SeqCst) > 0
+    }
 }
 
 impl Grants {
@@ -63,38 +67,61 @@ impl Inner {
         self: &Arc<Self>,
         changes: Vec<Change>,
     ) -> Result<(), GrantsError> {
-        let stored = self.try_store_end(changes.clone()).await;
+        let stored = self.try_to_store_end(&changes).await;
         if stored.is_err() {
-            let inner = Arc::clone(self);
-            self.runtime
-                .spawn(async move { inner.store_at_last(changes).await });
+            self.runtime.spawn(self.store_end_at_last(changes));
         }
         stored
     }
 
-    /// Stores what has ended in memory, once.
-    pub(super) async fn try_store_end(&self, changes: Vec<Change>) -> Result<(), GrantsError> {
-        self.store.commit(changes.clone()).await?;
-        self.ends.forget(&changes);
+    /// Stores what has ended in memory, if the store takes it now.
+    pub(super) async fn try_to_store_end(&self, changes: &[Change]) -> Result<(), GrantsError> {
+        self.store.commit(changes.to_vec()).await?;
+        self.ends.forget(changes);
         Ok(())
     }
 
     /// Tries again and again to store what has ended in memory. What can wait here is bounded by what was
-    /// live: while the store takes nothing, nothing new comes into force.
-    pub(super) async fn store_at_last(&self, changes: Vec<Change>) {
-        self.health.ends.fetch_add(1, Ordering::SeqCst);
-        let mut pause = FIRST_PAUSE;
-        loop {
-            tokio::time::sleep(pause).await;
-            match self.try_store_end(changes.clone()).await {
-                Ok(()) => break,
-                Err(failed) => {
-                    error!(error = %ErrorChain(&failed), "an end is still not stored");
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+    /// live: while the store takes nothing, nothing new comes into force. It counts as not stored from this
+    /// call on.
+    pub(super) fn store_end_at_last(
+        self: &Arc<Self>,
+        changes: Vec<Change>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let changes: Arc<[Change]> = changes.into();
+        self.at_last(move |inner| {
+            let changes = Arc::clone(&changes);
+            async move { inner.try_to_store_end(&changes).await }
+        })
+    }
+
+    /// Does again and again what stores an end, until it is done.
+    pub(super) fn at_last<F>(
+        self: &Arc<Self>,
+        attempt: impl Fn(Arc<Self>) -> F + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static
+    where
+        F: Future<Output = Result<(), GrantsError>> + Send,
+    {
+        let inner = Arc::clone(self);
+        inner.health.ends.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                tokio::time::sleep(pause).await;
+                match attempt(Arc::clone(&inner)).await {
+                    Ok(()) => break,
+                    Err(failed) => {
+                        // The first failure was told where it was, and how many wait is told to whoever asks.
+                        debug!(error = %ErrorChain(&failed), "an end is still not stored");
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    }
                 }
             }
+            let before = inner.health.ends.fetch_sub(1, Ordering::SeqCst);
+            if before == 1 {
+                info!("what had ended is stored as ended");
+            }
         }
-        self.health.ends.fetch_sub(1, Ordering::SeqCst);
-        info!("what had ended is stored as ended");
     }
 }

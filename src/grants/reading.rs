@@ -31,6 +31,10 @@ impl Ends {
         self.tasks.insert(ended.clone());
     }
 
+    pub(super) fn has_grant(&self, id: &GrantId) -> bool {
+        self.grants.get(id).is_some()
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.grants.len() + self.tasks.len()

@@ -38,7 +38,7 @@ async fn a_revoked_agent_has_nothing_and_gets_nothing_until_it_is_restored() {
 }
 
 #[tokio::test]
-async fn a_revocation_that_is_not_stored_stands_in_memory() {
+async fn a_revocation_that_is_not_stored_stands_in_memory_until_it_is() {
     let world = World::new();
     let (grants, _) = world.start().await;
     let task = world.open(&grants, "t", None).await;
@@ -47,4 +47,12 @@ async fn a_revocation_that_is_not_stored_stands_in_memory() {
     assert!(grants.revoke_agent(&agent).await.is_err());
     assert!(grants.is_revoked(&agent));
     assert!(task.ended(world.clock.now()).is_some());
+
+    world.store.fail(false);
+    while grants.health().is_err() {
+        tokio::task::yield_now().await;
+    }
+    let grants = world.unrestored();
+    grants.learn_revoked().await.unwrap();
+    assert!(grants.is_revoked(&agent));
 }
