@@ -26,7 +26,7 @@ pub(super) async fn revoke(
     Json(NoBody {}): Json<NoBody>,
 ) -> Result<Answer<Value>, ApiError> {
     let agent = named(&admin, &id)?;
-    let place = admin.place()?;
+    let place = admin.place_for_end()?;
     let mut record = Record::new(RecordKind::Admin, admin.clock.wall());
     record.person = Some(operator.id().clone());
     record.agent = Some(agent.clone());
@@ -38,6 +38,7 @@ pub(super) async fn revoke(
     });
     place.write(record);
     let revoked = revoked?;
+    admin.end_is_recorded()?;
     let grants = revoked.receipt.grants.iter().map(ClosedGrantView::new);
     let grants: Vec<ClosedGrantView> = grants.collect();
     Ok(Answer(json!({

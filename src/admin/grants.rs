@@ -83,7 +83,7 @@ pub(super) async fn revoke(
     if matches!(&caller, Caller::Person(person) if !person.is_operator()) {
         return Err(ApiError::forbidden("grants are taken back by operators"));
     }
-    let place = admin.place()?;
+    let place = admin.place_for_end()?;
     let request = &grant.request;
     let mut record = Record::new(RecordKind::Grant, admin.clock.wall());
     record.agent = Some(request.agent.clone());
@@ -102,7 +102,10 @@ pub(super) async fn revoke(
     }
     place.write(record);
     match ended {
-        Ok(closed) => Ok(Answer(ClosedGrantView::new(&closed))),
+        Ok(closed) => {
+            admin.end_is_recorded()?;
+            Ok(Answer(ClosedGrantView::new(&closed)))
+        }
         Err(GrantsError::GrantUnknown(id)) => Err(ApiError::conflict(format!(
             "grant `{id}` is not in force any more"
         ))),

@@ -180,6 +180,22 @@ impl Admin {
             ApiError::unavailable("audit_unavailable", detail)
         })
     }
+
+    /// A place for the record of an end, which does not wait for the audit log.
+    pub(super) fn place_for_end(&self) -> Result<Place, ApiError> {
+        self.audit.reserve_for_end().map_err(|why| {
+            let detail = format!("what is ended can't be recorded, so nothing is: {why}");
+            ApiError::unavailable("audit_unavailable", detail)
+        })
+    }
+
+    /// After an end: says so where its record still waits.
+    pub(super) fn end_is_recorded(&self) -> Result<(), ApiError> {
+        self.audit.is_written().map_err(|why| {
+            let detail = format!("it has ended, and the record of that waits: {why}");
+            ApiError::unavailable("audit_unavailable", detail)
+        })
+    }
 }
 
 impl fmt::Debug for Admin {

@@ -154,7 +154,7 @@ async fn end(
     reason: EndReason,
 ) -> Result<Answer<ReceiptView>, ApiError> {
     let task = reached(&admin, &caller, &id).await?;
-    let place = admin.place()?;
+    let place = admin.place_for_end()?;
     let mut record = Record::new(RecordKind::Task, admin.clock.wall());
     record.agent = Some(task.agent.clone());
     record.person = person_id(&caller);
@@ -166,6 +166,7 @@ async fn end(
     }
     place.write(record);
     let ending = ended?;
+    admin.end_is_recorded()?;
     Ok(Answer(ReceiptView::new(&ending.task, &ending.receipt)))
 }
 

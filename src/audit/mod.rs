@@ -12,7 +12,8 @@
 //! are no places to be had.
 //!
 //! Invariant: nothing is dropped silently. A place is taken before anything happens that is to be
-//! recorded; where there is none, it must not happen. Nothing here decides, and nothing written
+//! recorded; where there is none, it must not happen. Ends alone have [places](Audit::reserve_for_end) that
+//! nothing else gets, also while nothing can be written. Nothing here decides, and nothing written
 //! here is ever changed: only a last line that a crash cut short is removed, and the next one says so.
 
 mod asked;

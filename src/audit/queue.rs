@@ -43,7 +43,23 @@ impl Audit {
     ///
     /// While all are taken, and while the writer can't write. Refuse what was to be recorded.
     pub fn reserve(&self) -> Result<Place, Unavailable> {
-        self.0.shared.take_place()?;
+        self.0.shared.check()?;
+        self.place(0)
+    }
+
+    /// Takes a place for the record of an end, which happens also where nothing can be recorded: refusing it
+    /// would leave in force what somebody takes back. While the writer can't write, the record waits until it
+    /// can; places are kept for ends that exchanges don't get.
+    ///
+    /// # Errors
+    ///
+    /// While those are taken, too.
+    pub fn reserve_for_end(&self) -> Result<Place, Unavailable> {
+        self.place(FOR_ENDS)
+    }
+
+    fn place(&self, beyond: usize) -> Result<Place, Unavailable> {
+        self.0.shared.take_place(beyond)?;
         Ok(Place(Some(Arc::clone(&self.0))))
     }
 
@@ -54,6 +70,15 @@ impl Audit {
     /// As [`Audit::reserve`].
     pub fn health(&self) -> Result<(), Unavailable> {
         self.reserve().map(drop)
+    }
+
+    /// Whether the writer can write.
+    ///
+    /// # Errors
+    ///
+    /// While it can't.
+    pub fn is_written(&self) -> Result<(), Unavailable> {
+        self.0.shared.check()
     }
 
     /// How many of the records sent since the start are durable.
@@ -132,6 +157,9 @@ impl Drop for Way {
 
 const STOPPED: &str = "the writer has stopped";
 
+/// Places for the records of ends alone.
+const FOR_ENDS: usize = 1024;
+
 /// So many records are worth a writer's turn: few enough that they are still in the processor's caches, and
 /// that whoever shares a core with the writer does not wait long.
 const PIECE: usize = 128;
@@ -201,14 +229,20 @@ pub(super) fn queue(capacity: usize) -> (Audit, Arc<Shared>) {
 
 /// The side of those who send.
 impl Shared {
-    fn take_place(&self) -> Result<(), Unavailable> {
+    fn check(&self) -> Result<(), Unavailable> {
         // The flag spares the usual case the lock; the text under the lock decides.
         if self.failing.load(Ordering::Acquire)
             && let Some(why) = self.progress.borrow().failing.clone()
         {
             return Err(Unavailable::Failing(why));
         }
-        let one_more = |taken: usize| (taken < self.capacity).then(|| taken.saturating_add(1));
+        Ok(())
+    }
+
+    /// Takes one of the places, of which there are so many `beyond` the usual.
+    fn take_place(&self, beyond: usize) -> Result<(), Unavailable> {
+        let most = self.capacity.saturating_add(beyond);
+        let one_more = |taken: usize| (taken < most).then(|| taken.saturating_add(1));
         self.places
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more)
             .map(drop)

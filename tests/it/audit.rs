@@ -400,42 +400,11 @@ fn no_secret_is_written_anywhere() {
 /// A disk that takes no more bytes: the largest size of a file stands for it.
 #[test]
 fn what_cannot_be_recorded_is_refused_and_nothing_is_lost() {
-    const LIMIT: u64 = 256 << 10;
-    let directories = DevDirectories::new();
-    let dev = directories.dev(["--plain", "--output", "json"]);
-    // Beyond the limit a write has to fail, as on a full disk, and not to kill.
-    let mut shell = Command::new("bash");
-    shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
-    shell.arg(dev.get_program()).args(dev.get_args());
-    shell.current_dir(dev.get_current_dir().unwrap());
-    let mut process = Process::start(shell);
-    let ready: Value = serde_json::from_str(&process.line()).unwrap();
-    let address = |member: &str| {
-        ready[member]
-            .as_str()
-            .unwrap()
-            .replace("http://localhost", "127.0.0.1")
-    };
-    let limit = |bytes: Option<u64>| {
-        let limit = Rlimit {
-            current: bytes,
-            maximum: None,
-        };
-        prlimit(Some(process.pid()), Resource::Fsize, limit).unwrap();
-    };
-    let gateway = Plain(address("gateway"));
-    let control = Plain(address("control"));
+    let mut disk = FullDisk::start();
+    let (gateway, control) = (disk.plain("gateway"), disk.plain("control"));
     assert_eq!(gateway.get("/orders").0, 401);
     assert_eq!(control.get("/readyz").0, 200);
-    limit(Some(LIMIT));
-    let mut answered = 1_u64;
-    let refused = loop {
-        match gateway.get("/orders") {
-            (401, _) => answered += 1,
-            other => break other,
-        }
-        assert!(answered < 10_000, "{LIMIT} bytes are never full");
-    };
+    let (answered, refused) = disk.fill(1);
     assert_eq!(refused.0, 503, "{}", refused.1);
     assert!(
         refused.1.contains("\"code\":\"audit_unavailable\""),
@@ -446,20 +415,9 @@ fn what_cannot_be_recorded_is_refused_and_nothing_is_lost() {
     assert_eq!(status, 503);
     assert!(why.contains("audit_unavailable"), "{why}");
 
-    limit(None);
-    let deadline = Duration::from_secs(15);
-    let naps = deadline.as_millis() / 20;
-    let recovered = (0..naps).any(|_| {
-        std::thread::sleep(Duration::from_millis(20));
-        control.get("/readyz").0 == 200
-    });
-    assert!(recovered, "not ready after {deadline:?}");
+    disk.free();
     assert_eq!(gateway.get("/orders").0, 401);
-    process.signal(rustix::process::Signal::TERM);
-    assert!(process.ends().success(), "{}", process.said());
-    let log = directories.path("data/audit");
-    verify(&log).unwrap();
-    let segment = std::fs::read_to_string(log.join(first_segment(&log))).unwrap();
+    let segment = disk.stop();
     let calls = segment
         .lines()
         .filter(|line| line.contains("\"kind\":\"call\""))
@@ -469,6 +427,112 @@ fn what_cannot_be_recorded_is_refused_and_nothing_is_lost() {
         answered + 1,
         "one line for each answer, none for a refusal that nobody could record"
     );
+}
+
+/// Who is taken back their rights must not keep them because the disk is full.
+#[test]
+fn an_end_does_not_wait_for_the_audit_log() {
+    let mut disk = FullDisk::start();
+    let control = disk.plain("control");
+    let operator = std::fs::read_to_string(disk.ready["operator_key"].as_str().unwrap()).unwrap();
+    let operator = operator.trim();
+    let open = r#"{"agent":"demo-bot"}"#;
+    let opened = control.post("/v1/tasks", operator, open);
+    assert_eq!(opened.0, 201, "{}", opened.1);
+    disk.fill(0);
+    let revoked = control.post("/v1/agents/demo-bot/revoke", operator, "{}");
+    assert_eq!(revoked.0, 503, "{}", revoked.1);
+    let (_, told) = revoked.1.split_once("\r\n\r\n").unwrap();
+    let told: Value = serde_json::from_str(told).unwrap();
+    assert_eq!(told["code"], "audit_unavailable");
+    let detail = told["detail"].as_str().unwrap();
+    assert!(detail.starts_with("it has ended"), "{detail}");
+
+    disk.free();
+    let refused = control.post("/v1/tasks", operator, open);
+    assert_eq!(refused.0, 409, "{}", refused.1);
+    let segment = disk.stop();
+    assert!(
+        segment.contains("revoked, with 1 tasks"),
+        "what was done is on record: {segment}"
+    );
+}
+
+/// A gateway on a disk that takes no more bytes, for as long as it is full.
+struct FullDisk {
+    directories: DevDirectories,
+    process: Process,
+    ready: Value,
+}
+
+impl FullDisk {
+    const LIMIT: u64 = 256 << 10;
+
+    fn start() -> Self {
+        let directories = DevDirectories::new();
+        let dev = directories.dev(["--plain", "--output", "json"]);
+        // Beyond the limit a write has to fail, as on a full disk, and not to kill.
+        let mut shell = Command::new("bash");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+        shell.arg(dev.get_program()).args(dev.get_args());
+        shell.current_dir(dev.get_current_dir().unwrap());
+        let mut process = Process::start(shell);
+        let ready: Value = serde_json::from_str(&process.line()).unwrap();
+        Self {
+            directories,
+            process,
+            ready,
+        }
+    }
+
+    fn plain(&self, url: &str) -> Plain {
+        let url = self.ready[url].as_str().unwrap();
+        Plain(url.replace("http://localhost", "127.0.0.1"))
+    }
+
+    fn limit(&self, bytes: Option<u64>) {
+        let limit = Rlimit {
+            current: bytes,
+            maximum: None,
+        };
+        prlimit(Some(self.process.pid()), Resource::Fsize, limit).unwrap();
+    }
+
+    /// Fills it with refusals, of which there were so many; how many there are then, and the first that was
+    /// not recorded.
+    fn fill(&mut self, mut answered: u64) -> (u64, (u16, String)) {
+        self.limit(Some(Self::LIMIT));
+        let gateway = self.plain("gateway");
+        loop {
+            match gateway.get("/orders") {
+                (401, _) => answered += 1,
+                other => return (answered, other),
+            }
+            assert!(answered < 10_000, "{} bytes are never full", Self::LIMIT);
+        }
+    }
+
+    /// Makes room, and waits until that is seen.
+    fn free(&mut self) {
+        self.limit(None);
+        let control = self.plain("control");
+        let deadline = Duration::from_secs(15);
+        let naps = deadline.as_millis() / 20;
+        let recovered = (0..naps).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            control.get("/readyz").0 == 200
+        });
+        assert!(recovered, "not ready after {deadline:?}");
+    }
+
+    /// Stops in order, and gives what is on record.
+    fn stop(&mut self) -> String {
+        self.process.signal(rustix::process::Signal::TERM);
+        assert!(self.process.ends().success(), "{}", self.process.said());
+        let log = self.directories.path("data/audit");
+        verify(&log).unwrap();
+        std::fs::read_to_string(log.join(first_segment(&log))).unwrap()
+    }
 }
 
 fn first_segment(directory: &std::path::Path) -> std::ffi::OsString {
@@ -486,13 +550,25 @@ struct Plain(String);
 
 impl Plain {
     fn get(&self, path: &str) -> (u16, String) {
+        self.send(&format!("GET {path} HTTP/1.1\r\n"), "")
+    }
+
+    fn post(&self, path: &str, key: &str, body: &str) -> (u16, String) {
+        let length = body.len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nAuthorization: Bearer {key}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n"
+        );
+        self.send(&head, body)
+    }
+
+    fn send(&self, head: &str, body: &str) -> (u16, String) {
         use std::io::Read as _;
         let mut stream = std::net::TcpStream::connect(&self.0).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let request = format!("{head}Host: localhost\r\nConnection: close\r\n\r\n{body}");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();

@@ -159,7 +159,13 @@ async fn apply(
         let subject = event.subject.as_ref().or(token.subject.as_ref());
         subject.and_then(|subject| subject::agent(subject, transmitter.keys.issuer(), &snapshot))
     };
-    let place = admin.place().map_err(|_| Refusal::unavailable())?;
+    let ends = matches!(event.order, Order::Disable | Order::EndSessions);
+    let place = if ends {
+        admin.place_for_end()
+    } else {
+        admin.place()
+    };
+    let place = place.map_err(|_| Refusal::unavailable())?;
     let mut record = Record::new(RecordKind::Admin, admin.clock.wall());
     record.agent.clone_from(&agent);
     let done = match (&event.order, &agent) {
@@ -174,10 +180,12 @@ async fn apply(
         Err(error) => format!("{said}: not done: {error}"),
     });
     place.write(record);
-    done.map(drop).map_err(|error| {
+    done.map_err(|error| {
         tracing::error!(error, "what a security event asks for is not done");
         Refusal::unavailable()
-    })
+    })?;
+    // It is done, and comes again until that is recorded.
+    admin.end_is_recorded().map_err(|_| Refusal::unavailable())
 }
 
 async fn obey(
@@ -204,8 +212,10 @@ async fn obey(
             // Tokens first: with one that is still good the agent could open another task at once.
             let now = admin.clock.wall();
             let cut = admin.revocations.end_sessions(agent, names.as_deref(), now);
-            cut.await.map_err(|error| ErrorChain(&error).to_string())?;
+            let cut = cut.await;
+            // Also where the store does not take that: in memory all of it ends.
             let ended = admin.grants.end_tasks_of(agent).await;
+            cut.map_err(|error| ErrorChain(&error).to_string())?;
             let ended = ended.map_err(|error| ErrorChain(&error).to_string())?;
             Ok(format!("tokens and {} tasks ended", ended.tasks))
         }

@@ -62,6 +62,23 @@ fn a_writer_that_fails_refuses_and_says_why() {
 }
 
 #[test]
+fn an_end_has_a_place_also_while_nothing_else_has() {
+    let (audit, shared) = queue(1);
+    let only = audit.reserve().unwrap();
+    shared.fail("no space left");
+    audit.reserve_for_end().unwrap().write(call(1));
+    let ends: Vec<_> = (1..FOR_ENDS).map(|_| audit.reserve_for_end()).collect();
+    assert!(ends.iter().all(Result::is_ok));
+    assert_eq!(audit.reserve_for_end().unwrap_err(), Unavailable::Full);
+    drop((only, ends));
+
+    let mut batch = Batch::default();
+    shared.lock().hurry = true;
+    assert_eq!(shared.collect(&mut batch, Some(NEVER)), DUE);
+    assert_eq!(paths(&batch), ["/orders/1"]);
+}
+
+#[test]
 fn the_first_record_begins_a_group() {
     let (audit, shared) = queue(100);
     audit.reserve().unwrap().write(call(1));
