@@ -1,8 +1,11 @@
 //! The files of the log: `audit-00000001.jsonl` and so on.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where lines go. One implementation writes files; tests have one that breaks.
@@ -69,6 +72,10 @@ pub(super) struct Files {
     directory: PathBuf,
     number: u64,
     file: File,
+    /// How long it is, as far as this process has written it.
+    length: u64,
+    /// Somebody else has changed it: what is in it is not known any more.
+    spoilt: bool,
 }
 
 impl Files {
@@ -80,22 +87,59 @@ impl Files {
         Ok(Self {
             directory: directory.to_owned(),
             number,
+            length: file.metadata()?.len(),
+            spoilt: false,
             file,
         })
+    }
+
+    /// Whether lines are still a part of the log: where the file was moved away, removed or cut, as by what
+    /// rotates logs, they would be written to where nobody looks for them.
+    fn check_place(&mut self) -> io::Result<()> {
+        let name = name(self.number);
+        let own = self.file.metadata()?;
+        match fs::metadata(self.directory.join(&name)) {
+            Ok(there) if (there.dev(), there.ino()) == (own.dev(), own.ino()) => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {
+                let why = format!("`{name}` was moved or removed: bring it back, or restart");
+                return Err(io::Error::other(why));
+            }
+        }
+        self.spoilt |= own.len() != self.length;
+        self.check_content()
+    }
+
+    fn check_content(&self) -> io::Result<()> {
+        if !self.spoilt {
+            return Ok(());
+        }
+        let name = name(self.number);
+        let why = format!("`{name}` was changed by somebody else: bring it back, and restart");
+        Err(io::Error::other(why))
     }
 }
 
 impl Disk for Files {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+        self.check_content()?;
+        self.file.write_all(bytes)?;
+        self.length = self.length.saturating_add(bytes.len() as u64);
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync_data()?;
+        self.check_place()
     }
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
-        self.file.set_len(length)
+        // What is missing must not come back as zeros.
+        self.spoilt |= self.file.metadata()?.len() < length;
+        self.check_content()?;
+        self.file.set_len(length)?;
+        self.length = length;
+        Ok(())
     }
 
     fn next_segment(&mut self) -> io::Result<()> {
