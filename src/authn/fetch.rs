@@ -1,7 +1,6 @@
 //! One bounded GET of a key set. The URL comes from the configuration alone, no redirect is followed,
 //! and the answer is bounded in size and time.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::base::Clock;
+use crate::base::{Clock, open_file};
 use crate::tls::{ClientFiles, Connector, TlsError};
 use crate::tokens::KeyError;
 
@@ -62,7 +61,7 @@ pub enum FetchError {
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, FetchError> {
     let failed = |error| FetchError::Read(path.to_owned(), error);
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(failed)?;
+    let file = open_file(path).map_err(failed)?;
     // One byte more than fits, so that a larger file is seen to be one.
     let limit = u64::try_from(LARGEST).unwrap_or(u64::MAX).saturating_add(1);
     file.take(limit).read_to_end(&mut bytes).map_err(failed)?;

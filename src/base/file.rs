@@ -1,4 +1,5 @@
-//! Puts a file in place whole: readers find the old bytes or the new ones, also after a power cut.
+//! Puts a file in place whole: readers find the old bytes or the new ones, also after a power cut. And opens files
+//! that others put in place, without waiting for anybody.
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,18 @@ pub enum Readers {
     Everyone,
     /// Mode 0600, from the first byte on.
     OwnerOnly,
+}
+
+/// Opens a file for reading, and nothing else: to open a pipe would be to wait for its writer, for ever.
+///
+/// # Errors
+///
+/// What the file system answers, and where there is something else than a file.
+pub fn open_file(path: &Path) -> io::Result<File> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    File::open(path)
 }
 
 /// Writes `bytes` to `path`, replacing what is there in one step.

@@ -22,7 +22,7 @@ pub use clock::{BootId, BootInstant, Clock, ManualClock};
 pub use cpu::{process_time, thread_time};
 pub use digest::Digest;
 pub use error_chain::ErrorChain;
-pub use file::{Readers, write_whole};
+pub use file::{Readers, open_file, write_whole};
 pub use id::{
     extend_hex, fill_hex, hex, is_random_id, push_hex, random_bytes, random_id, random_label,
 };

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
@@ -15,7 +15,7 @@ use maxminddb::{MaxMindDbError, PathElement, Reader};
 use thiserror::Error;
 
 use super::{Changed, Signals};
-use crate::base::Live;
+use crate::base::{Live, open_file};
 
 /// The largest database, in bytes: those of cities have some 70 MiB.
 const LARGEST: u64 = 512 << 20;
@@ -150,7 +150,7 @@ impl Countries {
 impl Database {
     fn open(path: &Path) -> Result<(Self, Look), CountriesError> {
         let unreadable = |error| CountriesError::Unreadable(path.to_owned(), error);
-        let file = File::open(path).map_err(unreadable)?;
+        let file = open_file(path).map_err(unreadable)?;
         let look = Look::of(&file.metadata().map_err(unreadable)?);
         let mut bytes = Vec::new();
         let mut limited = file.take(LARGEST + 1);

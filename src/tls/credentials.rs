@@ -3,7 +3,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use rustls::time_provider::TimeProvider;
 
 use super::TlsError;
 use super::x509::Certificate;
-use crate::base::Clock;
+use crate::base::{Clock, open_file};
 
 /// The largest file, in bytes; the bundles of whole systems have a quarter of it.
 const LARGEST_FILE: u64 = 1024 * 1024;
@@ -62,7 +61,7 @@ impl Contents {
     pub(super) fn read(path: &Path) -> Result<Self, TlsError> {
         let read = || {
             let mut bytes = Vec::new();
-            let mut file = File::open(path)?.take(LARGEST_FILE + 1);
+            let mut file = open_file(path)?.take(LARGEST_FILE + 1);
             if file.read_to_end(&mut bytes)? as u64 > LARGEST_FILE {
                 return Err(io::Error::from(io::ErrorKind::FileTooLarge));
             }

@@ -4,7 +4,6 @@
 mod tests;
 
 use std::env;
-use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
@@ -14,7 +13,7 @@ use http::{HeaderName, HeaderValue};
 use tracing::{info, warn};
 
 use super::UpstreamError;
-use crate::base::{ErrorChain, Live, Secret};
+use crate::base::{ErrorChain, Live, Secret, open_file};
 use crate::model::{CredentialSource, Injection};
 
 /// No credential is longer; a longer file is something else.
@@ -123,14 +122,8 @@ fn parse(place: String, bytes: &[u8]) -> Result<Secret<HeaderValue>, UpstreamErr
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a pipe would wait for its writer.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
     let mut bytes = Vec::new();
     // One byte more than fits, so that a longer file is seen to be one.
-    File::open(path)?
-        .take(LONGEST + 1)
-        .read_to_end(&mut bytes)?;
+    open_file(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -3,11 +3,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use super::UpstreamError;
-use crate::base::{Clock, Digest, Live};
+use crate::base::{Clock, Digest, Live, open_file};
 use crate::model::{Service, ServiceName, UpstreamProtocol, UpstreamTls};
 use crate::tls::{ClientFiles, Connector};
 
@@ -90,6 +90,12 @@ fn open(
     Err(UpstreamError::FilesMoving(service.clone()))
 }
 
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_file(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn files_digest(tls: &UpstreamTls) -> Digest {
     let client = tls.client.iter().flat_map(|(chain, key)| [chain, key]);
     let contents: Vec<_> = tls
@@ -97,7 +103,7 @@ fn files_digest(tls: &UpstreamTls) -> Digest {
         .iter()
         .chain(client)
         // A file that can't be read is the connector's to complain about.
-        .map(|path: &_| Digest::of(&fs::read::<&Path>(path).unwrap_or_default()))
+        .map(|path: &_| Digest::of(&read(path).unwrap_or_default()))
         .collect();
     let parts: Vec<&[u8]> = contents
         .iter()

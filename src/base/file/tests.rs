@@ -25,3 +25,16 @@ fn a_failed_write_leaves_the_old_file_and_no_draft() {
     write_whole(&directory.path().join("no/such"), b"x", Readers::Everyone).unwrap_err();
     write_whole(Path::new("/"), b"x", Readers::Everyone).unwrap_err();
 }
+
+#[test]
+fn nobody_waits_for_the_writer_of_a_pipe() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let refused = open_file(&pipe).unwrap_err();
+    assert_eq!(refused.to_string(), "not a regular file");
+    open_file(directory.path()).unwrap_err();
+    fs::write(directory.path().join("file"), "text").unwrap();
+    open_file(&directory.path().join("file")).unwrap();
+}

@@ -221,6 +221,11 @@ async fn a_reload_serves_the_new_identity_and_a_bad_one_changes_nothing() {
     }
     fs::remove_file(&scene.gateway.key).unwrap();
     assert!(acceptor.reload().is_err());
+    // Nobody ever writes to it, and nobody waits for that.
+    let mut pipe = std::process::Command::new("mkfifo");
+    assert!(pipe.arg(&scene.gateway.key).status().unwrap().success());
+    assert!(acceptor.reload().is_err());
+    fs::remove_file(&scene.gateway.key).unwrap();
     replace(&scene.gateway.key, &key);
     assert!(!acceptor.reload().unwrap());
     scene.hand.advance(Duration::from_hours(89 * 24 + 1));
