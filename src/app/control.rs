@@ -30,13 +30,16 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use crate::base::ErrorChain;
+use crate::base::{Clock, ErrorChain, Trickle};
 use crate::pep::Admission;
 use crate::tls::Acceptor;
 use crate::wire::Peer;
 
 /// After a failed accept the next try waits.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often failed accepts are told of.
+const ACCEPT_TOLD: Duration = Duration::from_secs(10);
 
 /// How long after the stop connections go on as before.
 const LAST_CALL: Duration = Duration::from_millis(250);
@@ -88,6 +91,7 @@ pub(super) fn serve(
         let places = Arc::new(Semaphore::new(bounds.connections));
         let admission = Arc::new(Admission::new(bounds.connections, bounds.per_source));
         let (drop_all, dropped) = watch::channel(false);
+        let (told, clock) = (Trickle::new(1, ACCEPT_TOLD), Clock::system());
         loop {
             let next = async {
                 let place = Arc::clone(&places).acquire_owned().await;
@@ -100,7 +104,9 @@ pub(super) fn serve(
             let (stream, address) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    warn!(%error, "can't accept a control connection");
+                    if let Some(left_out) = told.next(clock.now()) {
+                        warn!(%error, left_out, "can't accept control connections; they wait");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }

@@ -1,5 +1,6 @@
 //! A gateway that runs, and how it stops.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -107,7 +108,9 @@ impl Running {
 
     async fn look_at_files(&self) {
         upkeep::reload_all(&self.0.acceptors);
-        upkeep::look_at_upstreams(self.0.reloader.live().current()).await;
+        let live = self.0.reloader.live().current();
+        // Whoever orders it wants to know all that is wrong.
+        let _ = upkeep::look_at_upstreams(live, BTreeMap::new()).await;
         // The outcome is reported where every reload's is.
         if let Err(stopped) = self.0.reloader.reload().await {
             warn!(error = %ErrorChain(&stopped), "the files are not looked at");

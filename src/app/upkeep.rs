@@ -1,5 +1,6 @@
 //! What goes on beside the requests: certificates are read again, and new generations take effect.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,40 +119,61 @@ pub(super) async fn refresh_countries(grants: Grants, clock: Clock) {
 
 /// Reads certificates and keys again and again.
 pub(super) async fn reload_certificates(acceptors: Vec<Acceptor>, clock: Clock) {
+    let mut told = vec![None; acceptors.len()];
     loop {
         clock.sleep_until(clock.now() + CERTIFICATES).await;
-        reload_all(&acceptors);
+        for (acceptor, told) in acceptors.iter().zip(&mut told) {
+            reload(acceptor, told);
+        }
     }
 }
 
-/// Reads certificates and keys once. A file that can't be used leaves the last good one in place.
+/// Reads certificates and keys once.
 pub(super) fn reload_all(acceptors: &[Acceptor]) {
     for acceptor in acceptors {
-        let file = acceptor.files().certificate.display();
-        match acceptor.reload() {
-            Ok(true) => info!(%file, "a new certificate is live"),
-            Ok(false) => {}
-            Err(error) => {
-                let error = ErrorChain(&error);
-                warn!(%file, %error, "a certificate can't be used; the last good one stays");
+        reload(acceptor, &mut None);
+    }
+}
+
+/// Reads a certificate and its key once. A file that can't be used leaves the last good one in place, which is
+/// told once, and again where it is for another reason.
+fn reload(acceptor: &Acceptor, told: &mut Option<String>) {
+    let file = acceptor.files().certificate.display();
+    match acceptor.reload() {
+        Ok(true) => info!(%file, "a new certificate is live"),
+        Ok(false) if told.is_some() => info!(%file, "the certificate in use is in place again"),
+        Ok(false) => {}
+        Err(error) => {
+            let error = ErrorChain(&error).to_string();
+            if told.as_ref() != Some(&error) {
+                warn!(%file, error, "a certificate can't be used; the last good one stays");
             }
+            *told = Some(error);
+            return;
         }
     }
+    *told = None;
 }
 
 /// Reads what the services of the live generation read from files, again and again: credentials, and
 /// certificates for TLS.
 pub(super) async fn refresh_upstreams(live: Arc<Live<Snapshot>>, clock: Clock) {
+    let mut told = BTreeMap::new();
     loop {
         clock.sleep_until(clock.now() + UPSTREAM_FILES).await;
-        look_at_upstreams(live.current()).await;
+        told = look_at_upstreams(live.current(), told).await;
     }
 }
 
-/// Reads once what the services of `snapshot` read from files.
-pub(super) async fn look_at_upstreams(snapshot: Arc<Snapshot>) {
+/// Reads once what the services of `snapshot` read from files. What is wrong with the TLS files of each is
+/// returned, and not told where it was `told` before.
+pub(super) async fn look_at_upstreams(
+    snapshot: Arc<Snapshot>,
+    told: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     // A disk may make us wait.
     let looked = spawn_blocking(move || {
+        let mut wrong = BTreeMap::new();
         for service in snapshot.services() {
             if let Some(credential) = &service.credential {
                 credential.refresh();
@@ -161,15 +183,20 @@ pub(super) async fn look_at_upstreams(snapshot: Arc<Snapshot>) {
                 Ok(true) => info!(service = %name, "new TLS files are live"),
                 Ok(false) => {}
                 Err(error) => {
-                    let error = ErrorChain(&error);
-                    warn!(service = %name, %error, "TLS files can't be used; the last good ones stay");
+                    let error = ErrorChain(&error).to_string();
+                    if told.get(name.as_str()) != Some(&error) {
+                        warn!(service = %name, error, "TLS files can't be used; the last good ones stay");
+                    }
+                    wrong.insert(name.to_string(), error);
                 }
             }
         }
+        wrong
     });
-    if looked.await.is_err() {
+    looked.await.unwrap_or_else(|_| {
         error!("the look at the services' files has panicked");
-    }
+        BTreeMap::new()
+    })
 }
 
 /// Ends the grants and tasks that a new generation no longer knows, and cuts what it no longer allows.

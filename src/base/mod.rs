@@ -16,6 +16,7 @@ mod plain;
 mod seconds;
 mod secret;
 mod split;
+mod trickle;
 
 pub use aside::{aside, step_back};
 pub use clock::{BootId, BootInstant, Clock, ManualClock};
@@ -32,3 +33,4 @@ pub use plain::{is_plain, is_plain_byte};
 pub use seconds::Seconds;
 pub use secret::Secret;
 pub use split::{split, split_once};
+pub use trickle::Trickle;

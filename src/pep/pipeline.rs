@@ -192,8 +192,10 @@ impl Worker {
         let refusal = &refusal.to(GrpcCall::of(method, version, canonical.headers()));
         slot.disarm();
         running.refuse(refusal);
-        if let Some(internal) = refusal.internal() {
-            warn!(%request_id, code = %refusal.reason(), internal, "refused");
+        if let Some(internal) = refusal.internal()
+            && let Some(left_out) = self.refusals_told.next(self.gate.clock.now())
+        {
+            warn!(%request_id, code = %refusal.reason(), internal, left_out, "refused");
         }
         self.refuse(refusal, (canonical.host(), canonical.path()), request_id)
     }

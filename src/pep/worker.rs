@@ -22,7 +22,7 @@ use super::request_id::{RequestId, RequestIds};
 use super::running::Exchanges;
 use super::session::Session;
 use super::spread::{Accepted, Counted, Spread};
-use crate::base::ErrorChain;
+use crate::base::{ErrorChain, Trickle};
 use crate::config::Protocols;
 use crate::telemetry::Counter;
 use crate::tls::Acceptor;
@@ -33,6 +33,13 @@ const SWEEP: Duration = Duration::from_millis(500);
 
 /// After a failed accept (no file descriptors, say) the next try waits.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often failed accepts are told of.
+const ACCEPT_TOLD: Duration = Duration::from_secs(10);
+
+/// How many refusals that somebody should look into are told of in each second: clients decide how many there
+/// are. Each is on record.
+const REFUSALS_TOLD: u32 = 10;
 
 /// How long goodbyes may take after the drain time.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -76,6 +83,8 @@ pub(super) struct Worker {
     ids: RequestIds,
     /// Counts its requests.
     requests: Counter,
+    /// Keeps refusals from flooding the log.
+    pub(super) refusals_told: Trickle,
 }
 
 impl Workers {
@@ -116,6 +125,7 @@ impl Workers {
             spread: self.spread,
             ids: RequestIds::new(),
             requests: self.gate.metrics.worker(number),
+            refusals_told: Trickle::new(REFUSALS_TOLD, Duration::from_secs(1)),
             gate: self.gate,
         });
         // Every connection holds a sender: when the last is gone, so are they.
@@ -157,6 +167,7 @@ impl Worker {
         stop: watch::Receiver<bool>,
         connected: mpsc::Sender<()>,
     ) {
+        let told = Trickle::new(1, ACCEPT_TOLD);
         loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
@@ -175,7 +186,9 @@ impl Worker {
                     }
                 },
                 Err(error) => {
-                    warn!(%error, "can't accept a connection");
+                    if let Some(left_out) = told.next(self.gate.clock.now()) {
+                        warn!(%error, left_out, "can't accept connections; they wait");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
