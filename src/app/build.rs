@@ -115,7 +115,7 @@ pub async fn start(
     let workers = Workers::new(gate, worker_count(&settings), pool_limits(&settings.limits));
     let protocols = settings.gateway.listeners.iter().map(|one| one.protocols);
     let ways = acceptors.gateway.iter().cloned().zip(protocols).collect();
-    let threads = workers::spawn(&workers, gateway, ways, &stopping, drain)?;
+    let threads = workers::spawn(&workers, gateway, ways, &stopping, drain).await?;
     let writer = std::thread::Builder::new()
         .name("audit".to_owned())
         .spawn(move || writer.run())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::Builder;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{LocalSet, spawn_local};
 use tracing::error;
 
@@ -15,8 +15,9 @@ use crate::config::Protocols;
 use crate::pep::{Listener, Workers};
 use crate::tls::Acceptor;
 
-/// Starts one thread a worker; each gets its own socket of every listener.
-pub(super) fn spawn(
+/// Starts one thread a worker; each gets its own socket of every listener. Resolves once all take connections: a
+/// gateway without one of them would be ready and leave some of its connections alone, or all.
+pub(super) async fn spawn(
     workers: &Workers,
     sockets: Vec<Vec<TcpListener>>,
     ways: Vec<(Option<Acceptor>, Protocols)>,
@@ -39,16 +40,27 @@ pub(super) fn spawn(
         }
     }
     let mut threads = Vec::new();
+    let (tell, mut told) = mpsc::channel(by_worker.len().max(1));
     for (number, listeners) in by_worker.into_iter().enumerate() {
-        let (workers, stop) = (workers.clone(), stop.clone());
+        let (workers, stop, tell) = (workers.clone(), stop.clone(), tell.clone());
         let thread = std::thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || {
-                if let Err(failure) = run(workers, number, listeners, stop, drain) {
+                let is_up = tell.clone();
+                // There is room for one word of each.
+                let up = move || drop(is_up.try_send(Ok(())));
+                if let Err(failure) = run(workers, number, listeners, (stop, drain), up) {
                     error!(error = %failure, "a worker can't run");
+                    // Where it was up before, nobody listens any more.
+                    let _ = tell.try_send(Err(failure));
                 }
             });
         threads.push(thread.context("no thread for a worker")?);
+    }
+    drop(tell);
+    for _ in &threads {
+        let up = told.recv().await.context("a worker has panicked")?;
+        up.context("a worker can't run")?;
     }
     Ok(threads)
 }
@@ -57,13 +69,13 @@ fn run(
     workers: Workers,
     number: usize,
     listeners: Vec<Listener>,
-    stop: watch::Receiver<bool>,
-    drain: Duration,
+    (stop, drain): (watch::Receiver<bool>, Duration),
+    up: impl FnOnce() + 'static,
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
         // A task of its own: the set asks what it waits for at every turn, and this is cheap to ask.
-        let worker = spawn_local(workers.run(number, listeners, stop, drain));
+        let worker = spawn_local(workers.run(number, listeners, stop, drain, up));
         worker.await?
     })
 }

@@ -103,7 +103,7 @@ impl Workers {
     }
 
     /// Serves `listeners` as worker `number` until `stop` turns true, then lets running exchanges end for
-    /// as long as `drain`. It has to run inside a `LocalSet`.
+    /// as long as `drain`. It has to run inside a `LocalSet`. Calls `up` once connections are taken.
     ///
     /// # Errors
     ///
@@ -114,6 +114,7 @@ impl Workers {
         listeners: Vec<Listener>,
         stop: watch::Receiver<bool>,
         drain: Duration,
+        up: impl FnOnce(),
     ) -> io::Result<()> {
         let worker = Rc::new(Worker {
             number,
@@ -137,6 +138,7 @@ impl Workers {
             spawn_local(accept);
         }
         spawn_local(Rc::clone(&worker).take_over(stop.clone(), connected));
+        up();
         worker.attend_targets(&worker.gate.snapshot.current());
         let published = worker.gate.published();
         let probes = worker.gate.probes();
