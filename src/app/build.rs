@@ -12,7 +12,8 @@ use tokio::sync::watch;
 
 use self::core::Core;
 use self::opened::{Acceptors, open_audit, open_store};
-use super::control::{self, Bounds, Served};
+use super::control::{self, Served};
+use super::descriptors;
 use super::holding;
 use super::listen::{Sockets, worker_count};
 use super::mark::StoreMark;
@@ -50,10 +51,11 @@ pub struct StartOptions {
 ///
 /// When a part can't be made: the message says which file or address, and why.
 pub async fn start(
-    settings: Settings,
+    mut settings: Settings,
     sockets: Sockets,
     options: StartOptions,
 ) -> anyhow::Result<Running> {
+    let bounds = descriptors::fit(&mut settings.limits);
     // First, so that a second process is told who is there before it touches anything.
     let store = open_store(settings.store.clone(), &options).await?;
     let keeps = Arc::clone(&store) as Arc<dyn GrantStore>;
@@ -107,11 +109,9 @@ pub async fn start(
         &core.grants,
         &gate,
     ))));
-    let (mut servers, bounds) = (Vec::new(), Bounds::new(settings.limits.header_timeout));
-    for served in served((control, people_socket), &acceptors, oauth, &admin) {
-        let server = control::serve(served, bounds, stopping.clone())?;
-        servers.push(tokio::spawn(server));
-    }
+    let servers = served((control, people_socket), &acceptors, oauth, &admin)
+        .map(|served| control::serve(served, bounds, stopping.clone()).map(tokio::spawn))
+        .collect::<Result<Vec<_>, _>>()?;
     let workers = Workers::new(gate, worker_count(&settings), pool_limits(&settings.limits));
     let protocols = settings.gateway.listeners.iter().map(|one| one.protocols);
     let ways = acceptors.gateway.iter().cloned().zip(protocols).collect();

@@ -11,6 +11,7 @@ mod bearer;
 mod build;
 mod comparing;
 mod control;
+mod descriptors;
 mod files;
 mod holding;
 mod listen;

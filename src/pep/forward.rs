@@ -201,6 +201,10 @@ fn refuse_send(gate: &Gate, error: &SendError, running: &Running) -> Refusal {
             let detail = "the service has as many calls as it may have at once";
             Refusal::new(DenyReason::Overloaded, detail).with_retry_after(1)
         }
+        SendError::NoDescriptor { .. } => {
+            let detail = "the gateway has as many connections as it can have at once";
+            Refusal::new(DenyReason::Overloaded, detail).with_retry_after(1)
+        }
         SendError::Timeout { phase, .. } => {
             let detail = match phase {
                 Phase::Connect => "no connection to the service could be had in time",

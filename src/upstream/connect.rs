@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::io::Errno;
 use tokio::task::spawn_local;
 
 use super::alone;
@@ -39,8 +40,15 @@ pub(super) async fn connect(
 ) -> Result<Link, SendError> {
     let opened = within(clock, deadline, open(target, lane)).await;
     let opened = opened.unwrap_or_else(|Elapsed| Err(late(target, lane)));
-    lane.note_connection(opened.is_ok());
+    note(lane, &opened);
     opened
+}
+
+/// Tells whether the address can be connected to, where that is known.
+fn note<T>(lane: &Lane, opened: &Result<T, SendError>) {
+    if !matches!(opened, Err(SendError::NoDescriptor { .. })) {
+        lane.note_connection(opened.is_ok());
+    }
 }
 
 fn late(target: &Target, lane: &Lane) -> SendError {
@@ -64,7 +72,7 @@ pub(super) async fn connect_to_switch(
     };
     let opened = within(clock, deadline, opened).await;
     let opened = opened.unwrap_or_else(|Elapsed| Err(late(target, lane)));
-    lane.note_connection(opened.is_ok());
+    note(lane, &opened);
     opened
 }
 
@@ -88,7 +96,7 @@ pub(super) async fn connect_alone(
     };
     let opened = within(clock, deadline, opened).await;
     let opened = opened.unwrap_or_else(|Elapsed| Err(late(target, lane)));
-    lane.note_connection(opened.is_ok());
+    note(lane, &opened);
     opened
 }
 
@@ -121,9 +129,15 @@ async fn reach(
 ) -> Result<(Stream, Watch), SendError> {
     let address = &lane.address;
     let stream = lane.endpoint.connect().await;
-    let stream = stream.map_err(|source| SendError::Connect {
-        place: target.place(address),
-        source: ConnectError::Socket(source),
+    let stream = stream.map_err(|source| {
+        let place = target.place(address);
+        match Errno::from_io_error(&source) {
+            Some(Errno::MFILE | Errno::NFILE) => SendError::NoDescriptor { place },
+            _ => SendError::Connect {
+                place,
+                source: ConnectError::Socket(source),
+            },
+        }
     })?;
     let (socket, watch) = Socket::new(stream);
     let (Some(connector), true) = (target.connector(), address.tls) else {

@@ -77,6 +77,12 @@ pub enum SendError {
         #[source]
         source: ConnectError,
     },
+    /// The process has as many files open as it may have: not the upstream's doing, and no byte was sent.
+    #[error("no file descriptor is left to connect to {place}")]
+    NoDescriptor {
+        /// Where.
+        place: Place,
+    },
     /// As many exchanges as may run do, and as many wait as may.
     #[error("{place} is busy")]
     Overloaded {
@@ -132,6 +138,7 @@ impl SendError {
         matches!(
             self,
             Self::Connect { .. }
+                | Self::NoDescriptor { .. }
                 | Self::Overloaded { .. }
                 | Self::Timeout {
                     phase: Phase::Connect,

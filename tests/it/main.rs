@@ -26,6 +26,7 @@ mod control;
 mod countries;
 mod demands;
 mod deploy;
+mod descriptors;
 mod durability;
 mod explain;
 mod forwarding;

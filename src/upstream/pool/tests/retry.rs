@@ -106,6 +106,27 @@ fn where_all_refuse_the_error_says_who() {
 }
 
 #[test]
+fn files_that_run_out_are_not_held_against_an_address() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    worker(async {
+        let stub = Stub::bind().await;
+        let bench = Bench::new(&[stub.address()]);
+        let files = getrlimit(Resource::Nofile);
+        let none = Rlimit {
+            current: Some(0),
+            ..files
+        };
+        setrlimit(Resource::Nofile, none).unwrap();
+        let error = refused(bench.get()).await;
+        setrlimit(Resource::Nofile, files).unwrap();
+        let found = matches!(error, SendError::NoDescriptor { .. });
+        assert!(found && error.is_unsent(), "{error:?}");
+        assert!(bench.lanes().iter().all(|lane| !lane.is_failing()));
+        bench.warm(&stub).await;
+    });
+}
+
+#[test]
 fn the_less_busy_address_is_chosen() {
     worker(async {
         let (one, two) = (Stub::bind().await, Stub::bind().await);
