@@ -10,6 +10,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -168,12 +169,17 @@ async fn see_through(State(until): State<Until>, request: Request, next: Next) -
         return next.run(request).await;
     }
     let (answer, answered) = oneshot::channel();
+    let dropped = until.dropped.clone();
     tokio::spawn(until.run(async move {
         // Nobody may be waiting for it any more.
         let _ = answer.send(next.run(request).await);
     }));
-    let broken = |_| StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    answered.await.unwrap_or_else(broken)
+    match answered.await {
+        Ok(answer) => answer,
+        // Its connection is dropped now, too: whether it was done, nobody can say.
+        Err(_) if *dropped.borrow() => pending().await,
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 /// What HTTP/2 does beside its connection.

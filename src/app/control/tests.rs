@@ -1,5 +1,3 @@
-use std::future::pending;
-
 use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
