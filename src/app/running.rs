@@ -47,6 +47,14 @@ impl Signals {
             hang_up: caught(SignalKind::hangup())?,
         })
     }
+
+    /// Resolves at SIGINT or SIGTERM. When dropped, none is lost.
+    pub async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// What a running gateway consists of.

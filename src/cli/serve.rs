@@ -51,15 +51,24 @@ pub(super) fn run(args: &ServeArgs, output: Output) -> anyhow::Result<ExitCode> 
     // Before there are threads: the variables that tell of it are removed.
     let handed_over = HandedOver::from_environment()?;
     runtime()?.block_on(async {
+        // First: as process 1 of a container it would not hear an uncaught SIGTERM at all, and an uncaught SIGHUP
+        // would end it.
+        let mut signals = Signals::catch()?;
         let sockets = Sockets::take_or_bind(&settings, handed_over)?;
         let drain = settings.limits.drain;
         let mut options = options(sources, operator_key, drain);
         options.store_patience = args.take_over.then_some(drain + STOPPER);
-        let running = match start(settings, sockets, options).await {
+        let started = tokio::select! {
+            started = start(settings, sockets, options) => started,
+            () = signals.stop() => {
+                tracing::info!("stopped before it was ready");
+                return Ok(ExitCode::SUCCESS);
+            }
+        };
+        let running = match started {
             Ok(running) => running,
             Err(error) => return check::explain(error, output),
         };
-        let signals = Signals::catch()?;
         announce(&running, output);
         running.until_signal(signals).await?;
         Ok(ExitCode::SUCCESS)

@@ -241,6 +241,21 @@ fn a_log_for_programs_is_json_line_by_line() {
     }
 }
 
+/// As process 1 of a container it would not even notice the signal if it did not ask for it.
+#[test]
+fn a_gateway_that_is_not_ready_yet_can_be_stopped() {
+    let sockets = sockets();
+    let directories = directories(&sockets);
+    let running = Served::start(&directories, &sockets, "");
+    running.says("the control side listens on");
+    let next = Served::start(&directories, &sockets, "--take-over");
+    next.says("waiting for the gateway before this one to stop");
+    // Whoever changes a file does not know that it is not ready.
+    kill_process(Pid::from_child(&next.child), Signal::HUP).unwrap();
+    assert!(next.stop().success());
+    assert!(running.stop().success());
+}
+
 #[test]
 fn a_socket_that_no_listener_is_for_stops_the_start() {
     let sockets = sockets();
