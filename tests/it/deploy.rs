@@ -2,6 +2,7 @@
 //! cluster.
 
 mod image;
+mod kubernetes;
 
 use std::path::Path;
 use std::process::Command;
