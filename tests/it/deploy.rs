@@ -54,6 +54,12 @@ fn the_unit_gives_the_program_the_time_to_drain() {
     assert!(given >= drain + 10, "{given} s for {drain} s");
 }
 
+/// systemd closes sockets whose service has failed too often.
+#[test]
+fn a_gateway_that_can_not_start_keeps_its_sockets() {
+    assert_eq!(after(UNIT, "StartLimitIntervalSec=").next(), Some("0"));
+}
+
 #[test]
 fn the_sockets_are_those_of_the_shipped_configuration() {
     let settings = settings(SHIPPED);
