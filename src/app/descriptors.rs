@@ -16,11 +16,17 @@ use crate::config::Limits;
 /// For the store, the audit log, the listeners, the threads, and files that are read.
 const OWN: usize = 160;
 
+/// Connections of one address that are not what files run out by.
+const FEW: usize = 4;
+
 /// Lets the process open as many files as it may let itself, makes `limits` fit, and gives the bounds of the
 /// control side that do.
 pub(super) fn fit(limits: &mut Limits) -> Bounds {
+    fit_to(raise(), limits)
+}
+
+fn fit_to(files: usize, limits: &mut Limits) -> Bounds {
     let mut bounds = Bounds::new(limits.header_timeout);
-    let files = raise();
     let wanted = wanted(limits, &bounds);
     if files >= wanted {
         return bounds;
@@ -60,15 +66,15 @@ fn wanted(limits: &Limits, bounds: &Bounds) -> usize {
         .saturating_add(OWN)
 }
 
-/// Gives each kind of connection the same part of what it would have, and each address as well.
+/// Gives each kind of connection the same part of what it would have, and each address as well: one that may have
+/// only a few keeps them.
 fn scale(limits: &mut Limits, bounds: &mut Bounds, (files, wanted): (usize, usize)) {
     let (files, wanted) = (files.saturating_sub(OWN), wanted.saturating_sub(OWN).max(1));
-    for count in [
-        &mut limits.connections,
-        &mut limits.connections_per_source,
-        &mut bounds.connections,
-        &mut bounds.per_source,
-    ] {
-        *count = (count.saturating_mul(files) / wanted).max(1);
+    let part = |count: usize| count.saturating_mul(files) / wanted;
+    for count in [&mut limits.connections, &mut bounds.connections] {
+        *count = part(*count).max(1);
+    }
+    for count in [&mut limits.connections_per_source, &mut bounds.per_source] {
+        *count = part(*count).max(FEW.min(*count));
     }
 }

@@ -24,7 +24,23 @@ fn what_the_files_are_enough_for_is_shared_out() {
         );
         assert!(5 * of_one < all && 2 * control_of_one < control);
     }
-    assert_eq!(scaled(0), [1; 4], "somebody is served all the same");
+    assert_eq!(
+        scaled(0),
+        [1, FEW, 1, FEW],
+        "somebody is served all the same"
+    );
+}
+
+#[test]
+fn an_address_keeps_the_few_that_it_may_have() {
+    let mut limits = Limits {
+        connections_per_source: 2,
+        ..Limits::default()
+    };
+    let all = limits.connections;
+    fit_to(1024, &mut limits);
+    assert!(limits.connections < all);
+    assert_eq!(limits.connections_per_source, 2);
 }
 
 #[test]
@@ -33,12 +49,15 @@ fn with_enough_files_nothing_changes() {
         connections: 5,
         ..Limits::default()
     };
-    let bounds = fit(&mut limits);
+    let bounds = fit_to(5_000, &mut limits);
     assert_eq!(limits.connections, 5);
-    assert_eq!(
-        bounds.connections,
-        Bounds::new(limits.header_timeout).connections
-    );
+    let usual = Bounds::new(limits.header_timeout);
+    assert_eq!(bounds.connections, usual.connections);
+}
+
+#[test]
+fn there_are_as_many_files_as_there_may_be() {
+    let _most = raise();
     let files = getrlimit(Resource::Nofile);
-    assert_eq!(files.current, files.maximum, "as many as there may be");
+    assert_eq!(files.current, files.maximum);
 }
