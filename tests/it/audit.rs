@@ -1,5 +1,7 @@
 //! The audit log: one line for every decision, in an unbroken chain, and no secret in it.
 
+mod shown;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::Command;

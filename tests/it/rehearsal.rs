@@ -6,14 +6,12 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use jiff::Timestamp;
-use portcullis::audit::{Options, Record, RecordKind, open};
-use portcullis::base::Clock;
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, Plan, Process, program, run};
+use crate::harness::{Gateway, Plan, program, run};
 
-fn portcullis(directory: &Path, arguments: &[&str]) -> Output {
+/// Runs a command of the program.
+pub(crate) fn portcullis(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(program());
     command.current_dir(directory).args(arguments);
     command.env_remove("PORTCULLIS_OUTPUT");
@@ -30,7 +28,7 @@ pub(crate) fn told(directory: &Path, arguments: &[&str]) -> (i32, Value) {
     (output.status.code().unwrap(), printed)
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
@@ -363,7 +361,7 @@ when { context.input.amount < 0 };
 }
 
 /// Everything that a gateway can answer, once each.
-async fn some_of_everything(gate: &Gateway) {
+pub(crate) async fn some_of_everything(gate: &Gateway) {
     let work = gate.agent("bot").works("work").await;
     for (method, path, body) in [
         ("GET", "/shop/items/7", None),
@@ -737,66 +735,4 @@ fn ways_that_rules_on_calls_open_or_shut_are_compared() {
         [vec!["work, unless shut > work".to_owned()], none.clone()]
     );
     assert_eq!(ways(&both, asks), [none, vec!["work > never".to_owned()]]);
-}
-
-#[test]
-fn the_audit_log_is_shown_and_exported() {
-    run(async {
-        let mut gate = Plan::new().start().await;
-        some_of_everything(&gate).await;
-        let lines = gate.stop().await;
-        let shown = portcullis(gate.root(), &["audit", "tail", "-n", "3", "--once"]);
-        let shown = text(&shown.stdout);
-        assert_eq!(shown.lines().count(), 3, "{shown}");
-        assert!(shown.lines().last().unwrap().ends_with(" stop"), "{shown}");
-        let export = |more: &[&str]| {
-            let mut arguments = vec!["audit", "export"];
-            arguments.extend(more);
-            let output = portcullis(gate.root(), &arguments);
-            assert!(output.status.success(), "{output:?}");
-            let lines = text(&output.stdout);
-            let lines = lines
-                .lines()
-                .map(|line| serde_json::from_str(line).unwrap());
-            lines.collect::<Vec<Value>>()
-        };
-        assert_eq!(export(&[]), lines);
-        let calls: Vec<_> = lines.iter().filter(|line| line["kind"] == "call").collect();
-        let events = export(&["--format", "ocsf", "--kind", "call"]);
-        assert_eq!(events.len(), calls.len());
-        for (event, call) in events.iter().zip(calls) {
-            assert_eq!(event["class_uid"], 6003, "{event}");
-            assert_eq!(event["metadata"]["sequence"], call["seq"], "{event}");
-            let denied = call["verdict"] == "deny";
-            assert_eq!(event["action"], if denied { "Denied" } else { "Allowed" });
-        }
-        assert!(export(&["--since", "2999-01-01T00:00:00Z"]).is_empty());
-        assert_eq!(
-            export(&["--until", "2999-01-01T00:00:00Z"]).len(),
-            lines.len()
-        );
-    });
-}
-
-/// `portcullis audit tail | head -1` ends: more lines than a pipe holds are left to print, and nobody reads them.
-#[test]
-fn the_audit_log_is_followed_for_as_long_as_somebody_reads() {
-    let directory = tempfile::tempdir().unwrap();
-    let (audit, writer) = open(&Options::new(directory.path()), Clock::system()).unwrap();
-    for _ in 0..2000 {
-        let mut record = Record::new(RecordKind::Admin, Timestamp::UNIX_EPOCH);
-        record.detail = Some("x".repeat(100));
-        audit.reserve().unwrap().write(record);
-    }
-    drop(audit);
-    writer.run().unwrap();
-    for form in ["text", "json"] {
-        let mut command = Command::new(program());
-        command.args(["audit", "tail", "-n", "2000", "--output", form]);
-        command.arg(directory.path());
-        let mut tail = Process::start(command);
-        tail.line();
-        tail.nobody_reads();
-        assert!(tail.ends().success(), "{form}: {}", tail.said());
-    }
 }
